@@ -1,0 +1,1 @@
+//! billing-gateway: a GraphQL API gateway for a public cloud's billing and payment.
