@@ -1,0 +1,8 @@
+//! Queries by noun, each scoped, bounded and named after what it answers; and the writes that commands share.
+//!
+//! Every function takes the caller's [`Scope`] first. Nothing here decides: rules live in `domain`, and what is done
+//! with their answer in `commands`.
+
+mod scope;
+
+pub use scope::Scope;
