@@ -47,8 +47,8 @@ pub struct Store {
     /// The store: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME.
     #[arg(long, env = "BILLING_DATABASE_URL", default_value = "sqlite://billing-gateway.sqlite3", hide_env_values = true, value_parser = database_url)]
     pub database_url: String,
-    /// The most database connections (1 to 500).
-    #[arg(long, env = "BILLING_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=500))]
+    /// The most database connections (2 to 500).
+    #[arg(long, env = "BILLING_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500))]
     pub database_connections: u32,
 }
 

@@ -15,7 +15,7 @@ use crate::domain::refusal::Refusal;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A rule refused; nothing was written.
-    #[error("{0}")]
+    #[error("{code}: {message}", code = .0.code, message = .0.message)]
     Refused(Box<Refusal>),
     /// There is no such thing for this caller.
     #[error("there is no such {0}")]

@@ -13,13 +13,14 @@ use std::time::Duration;
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
 
 use crate::error::Error;
 
 pub mod failure;
+pub mod proof;
 pub mod statements;
 
 /// How often a write is tried when another one is in its way.
@@ -112,7 +113,7 @@ impl Db {
             Ok(Self { write, read })
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let mut pool = ConnectOptions::new(url);
-            pool.max_connections(options.connections.max(1))
+            pool.max_connections(options.connections.max(2))
                 .min_connections(1)
                 .acquire_timeout(Duration::from_secs(10))
                 .test_before_acquire(false)
@@ -137,10 +138,25 @@ impl Db {
         self.read.get_database_backend()
     }
 
-    /// The connection that migrations run on.
-    #[must_use]
-    pub fn for_migrations(&self) -> &DatabaseConnection {
-        &self.write
+    /// Runs `body` on a connection of its own while no other process does the same: for changes of the tables. On
+    /// PostgreSQL an advisory lock keeps the others waiting; on SQLite each change waits for the file's write lock.
+    ///
+    /// # Errors
+    /// What `body` answers; [`Error::Unavailable`] when the store does not answer.
+    pub async fn alone<F>(&self, name: &'static str, body: F) -> Result<(), Error>
+    where
+        F: AsyncFn(&DatabaseConnection) -> Result<(), Error>,
+    {
+        if !locks_rows(self.backend()) {
+            return body(&self.write).await;
+        }
+        // The lock belongs to the transaction that takes it, so it is let go whatever happens to this process. The
+        // changes run on another connection of the pool.
+        self.write(name, async |tx| {
+            tx.execute_unprepared("select pg_advisory_xact_lock(7263540914211873)").await?;
+            body(&self.write).await
+        })
+        .await
     }
 
     /// Runs `body` in one transaction and commits it, or undoes it all when it refuses or fails. When another writer is
@@ -191,6 +207,26 @@ impl Db {
             tokio::time::sleep(crate::ids::jitter(wait)).await;
             wait = wait.saturating_mul(2);
         }
+    }
+
+    /// Runs `body` in a transaction that sees one instant of the store and writes nothing.
+    ///
+    /// # Errors
+    /// What `body` answers; [`Error::Unavailable`] when the store does not answer.
+    #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
+    pub async fn snapshot<T, F>(&self, body: F) -> Result<T, Error>
+    where
+        F: AsyncFn(&Tx) -> Result<T, Error>,
+    {
+        let options = TransactionOptions {
+            isolation_level: locks_rows(self.backend()).then_some(IsolationLevel::RepeatableRead),
+            access_mode: locks_rows(self.backend()).then_some(AccessMode::ReadOnly),
+            ..Default::default()
+        };
+        let tx = Tx { inner: self.read.begin_with_options(options).await?, replayable: AtomicBool::new(false) };
+        let done = body(&tx).await;
+        let _ = tx.inner.rollback().await;
+        done
     }
 
     /// Asks the store for an answer.

@@ -18,7 +18,7 @@ use crate::error::Error;
 pub struct Codes {
     account: String,
     year: i32,
-    next: HashMap<CodeKind, i32>,
+    next: HashMap<CodeKind, i64>,
 }
 
 impl Codes {
@@ -55,10 +55,10 @@ pub async fn take(
     let year = now.with_timezone(&zone).year();
     let mut rows = Vec::with_capacity(wanted.len());
     for (kind, count) in wanted.iter().filter(|(_, count)| *count > 0) {
-        let last = i32::try_from(*count).map_err(Error::internal)?;
+        let last = i64::try_from(*count).map_err(Error::internal)?;
         rows.push(code_counter::Model { account_id: account.id, kind: *kind, year, last });
     }
-    let counts: HashMap<CodeKind, i32> = rows.iter().map(|row| (row.kind, row.last)).collect();
+    let counts: HashMap<CodeKind, i64> = rows.iter().map(|row| (row.kind, row.last)).collect();
     let mut next = HashMap::new();
     if !rows.is_empty() {
         // One order for everyone, so that two transactions never wait for each other.

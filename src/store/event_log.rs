@@ -4,7 +4,7 @@ use entity::enums::EventType;
 use entity::{account, account_event};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QueryTrait,
     QuerySelect,
 };
 use chrono::{DateTime, Utc};

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Scope;
 use crate::db::Tx;
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::text;
 use crate::error::Error;
 
 /// What a claim found.
@@ -47,14 +48,7 @@ pub async fn claim(
     outcome: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Claim, Error> {
-    if key.key.is_empty() || key.key.chars().count() > 255 || key.key.chars().any(char::is_control) {
-        return Err(Refusal::new(
-            RefusalCode::IdempotencyKeyInvalid,
-            "an idempotency key has 1 to 255 printable characters: a UUID made for this purchase is a good one",
-        )
-        .at(["idempotencyKey"])
-        .into());
-    }
+    text::idempotency_key(key.key).map_err(|refusal| refusal.under("idempotencyKey"))?;
     let input_hash = hash(input)?;
     let row = idempotency_key::Model {
         account_id: key.account,
@@ -85,7 +79,7 @@ pub async fn claim(
             RefusalCode::IdempotencyKeyReused,
             "this idempotency key was used with another input: make a new key for a new purchase",
         )
-        .at(["idempotencyKey"])
+        .under("idempotencyKey")
         .into())
     }
 }
