@@ -1,0 +1,405 @@
+//! Who calls: bearer tokens in, principals out. Nothing here knows HTTP; nothing here decides what a principal may do.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use entity::enums::Role;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Longest token that is looked at, in bytes.
+const LONGEST_TOKEN: usize = 8 * 1024;
+/// Shortest HS256 secret that is accepted, in bytes: the hash's own length.
+const SHORTEST_SECRET: usize = 32;
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// One thing a principal may do; the names are the published ones.
+        ///
+        /// Source: rule "Who may do what" in ARCHITECTURE.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Permission { $($(#[$doc])* $name,)+ }
+
+        impl Permission {
+            /// Every permission.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The published name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+        }
+
+        impl FromStr for Permission {
+            type Err = UnknownPermission;
+
+            fn from_str(text: &str) -> Result<Self, UnknownPermission> {
+                match text {
+                    $(stringify!($name) => Ok(Self::$name),)+
+                    _ => Err(UnknownPermission),
+                }
+            }
+        }
+    };
+}
+
+permissions! {
+    /// Sees the usage report and the cost explorer.
+    ListUsages,
+    /// Exports them.
+    ExportUsages,
+    /// Sees the list of invoices.
+    ListBillings,
+    /// Sees one invoice.
+    GetBilling,
+    /// Exports invoices.
+    ExportBillings,
+    /// Sees payments.
+    ListPayments,
+    /// Exports payments.
+    ExportPayments,
+    /// Sees the credit history.
+    ListCredit,
+    /// Exports the credit history.
+    ExportCredits,
+    /// Sees the wallets' balances.
+    GetUserBalance,
+    /// Tops the wallet up.
+    BuyCredit,
+    /// Quotes, orders and pays.
+    PayOrder,
+    /// Renews, resizes, stops, starts and deletes resources.
+    ManageResources,
+    /// Changes customer tags.
+    ManageTags,
+    /// Changes the account's budget.
+    ManageBudget,
+}
+
+impl Permission {
+    /// What a role may do when its token names no permissions: the owner all, the billing administrator all but what
+    /// is the owner's own (tags, budget), a viewer what reads. Products, operators and partners act by role.
+    #[must_use]
+    pub fn of_role(role: Role) -> BTreeSet<Self> {
+        match role {
+            Role::Owner => Self::ALL.iter().copied().collect(),
+            Role::BillingAdmin => Self::ALL
+                .iter()
+                .copied()
+                .filter(|p| !matches!(p, Self::ManageTags | Self::ManageBudget))
+                .collect(),
+            Role::Viewer => Self::ALL.iter().copied().filter(|p| p.reads()).collect(),
+            Role::Product | Role::Operator | Role::Partner => BTreeSet::new(),
+        }
+    }
+
+    /// Whether it changes nothing.
+    #[must_use]
+    pub const fn reads(self) -> bool {
+        !matches!(
+            self,
+            Self::BuyCredit | Self::PayOrder | Self::ManageResources | Self::ManageTags | Self::ManageBudget
+        )
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a permission")]
+pub struct UnknownPermission;
+
+/// Who calls, as a valid token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The token's subject: the person or service, stable over its tokens.
+    pub subject: String,
+    /// The account it acts for; always there for OWNER, BILLING_ADMIN and VIEWER.
+    pub account: Option<Uuid>,
+    /// What it is.
+    pub role: Role,
+    /// What it may do: the token's list, or the role's own when the token has none.
+    pub permissions: BTreeSet<Permission>,
+    /// The product it serves; always there for PRODUCT.
+    pub product: Option<String>,
+    /// When the token ends, by machine time.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Why a token was not accepted. The texts say nothing about keys or how far a check came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// It is not a token of ours: its form, its algorithm, or a claim that is missing or makes no sense.
+    #[error("The bearer token is malformed.")]
+    Malformed,
+    /// The signature does not match.
+    #[error("The bearer token's signature is not valid.")]
+    Signature,
+    /// It has ended.
+    #[error("The bearer token has expired.")]
+    Expired,
+    /// It begins later.
+    #[error("The bearer token is not valid yet.")]
+    NotYetValid,
+}
+
+impl AuthError {
+    /// The stable word for `extensions.reason`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "MALFORMED",
+            Self::Signature => "BAD_SIGNATURE",
+            Self::Expired => "EXPIRED",
+            Self::NotYetValid => "NOT_YET_VALID",
+        }
+    }
+}
+
+/// The secret is shorter than 32 bytes and could be guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token secret must have at least 32 bytes")]
+pub struct WeakSecret;
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<Uuid>,
+    role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    permissions: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    product: Option<String>,
+    exp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
+}
+
+/// Where keys come from. A published key set (JWKS) becomes a second variant: the key is chosen by the token's header.
+enum Keys {
+    Secret {
+        verify: Box<DecodingKey>,
+        sign: Box<EncodingKey>,
+    },
+}
+
+impl Keys {
+    fn verifying(&self, _header: &Header) -> (&DecodingKey, Algorithm) {
+        match self {
+            Self::Secret { verify, .. } => (verify, Algorithm::HS256),
+        }
+    }
+}
+
+/// Checks bearer tokens, and mints them for development.
+pub struct Authenticator {
+    keys: Keys,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}
+
+impl Authenticator {
+    /// Tokens signed with a shared secret (HS256).
+    ///
+    /// Errors: the secret has fewer than 32 bytes.
+    pub fn hs256(secret: &SecretString) -> Result<Self, WeakSecret> {
+        let bytes = secret.expose_secret().as_bytes();
+        if bytes.len() < SHORTEST_SECRET {
+            return Err(WeakSecret);
+        }
+        let verify = Box::new(DecodingKey::from_secret(bytes));
+        let sign = Box::new(EncodingKey::from_secret(bytes));
+        Ok(Self {
+            keys: Keys::Secret { verify, sign },
+        })
+    }
+
+    /// The principal a token speaks for, at `now` (machine time).
+    ///
+    /// Permissions this version does not know are passed over: they grant nothing.
+    /// Errors: [`AuthError`], by the first check that fails: form, signature, time, sense of the claims.
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+        if token.is_empty() || token.len() > LONGEST_TOKEN {
+            return Err(AuthError::Malformed);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Malformed)?;
+        let (key, algorithm) = self.keys.verifying(&header);
+        let mut checks = Validation::new(algorithm);
+        // Time is checked below, by our own clock and without leeway.
+        checks.validate_exp = false;
+        checks.validate_aud = false;
+        checks.required_spec_claims.clear();
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &checks).map_err(|error| match error.kind() {
+            ErrorKind::InvalidSignature => AuthError::Signature,
+            _ => AuthError::Malformed,
+        })?;
+        principal(claims.claims, now)
+    }
+
+    /// The principal of an `Authorization` header, `None` without one.
+    ///
+    /// Errors: as [`Self::verify`]; another scheme than Bearer is malformed.
+    pub fn verify_header(&self, value: Option<&str>, now: DateTime<Utc>) -> Result<Option<Principal>, AuthError> {
+        let Some(value) = value else { return Ok(None) };
+        let token = strip_bearer(value).ok_or(AuthError::Malformed)?;
+        self.verify(token, now).map(Some)
+    }
+
+    /// A token for a principal: what the `token` command prints.
+    ///
+    /// Errors: signing failed, which only a broken crypto provider can cause.
+    pub fn mint(&self, principal: &Principal) -> Result<String, AuthError> {
+        let claims = Claims {
+            sub: principal.subject.clone(),
+            account: principal.account,
+            role: principal.role.as_str().to_owned(),
+            permissions: Some(principal.permissions.iter().map(ToString::to_string).collect()),
+            product: principal.product.clone(),
+            exp: principal.expires_at.timestamp(),
+            nbf: None,
+        };
+        let Keys::Secret { sign, .. } = &self.keys;
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, sign).map_err(|_| AuthError::Malformed)
+    }
+}
+
+/// What follows `Bearer `, whatever the case of the scheme.
+pub(super) fn strip_bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn principal(claims: Claims, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+    let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(AuthError::Malformed)?;
+    if expires_at <= now {
+        return Err(AuthError::Expired);
+    }
+    if claims.nbf.is_some_and(|begins| begins > now.timestamp()) {
+        return Err(AuthError::NotYetValid);
+    }
+    let role = claims.role.parse::<Role>().map_err(|_| AuthError::Malformed)?;
+    let complete = match role {
+        Role::Owner | Role::BillingAdmin | Role::Viewer => claims.account.is_some(),
+        Role::Product => claims.product.as_deref().is_some_and(|product| !product.is_empty()),
+        Role::Operator | Role::Partner => true,
+    };
+    if !complete || claims.sub.is_empty() {
+        return Err(AuthError::Malformed);
+    }
+    let permissions = match claims.permissions {
+        Some(named) => named.iter().filter_map(|name| name.parse().ok()).collect(),
+        None => Permission::of_role(role),
+    };
+    Ok(Principal {
+        subject: claims.sub,
+        account: claims.account,
+        role,
+        permissions,
+        product: claims.product,
+        expires_at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn ours() -> Authenticator {
+        Authenticator::hs256(&SecretString::from(SECRET)).unwrap()
+    }
+
+    fn owner() -> Principal {
+        Principal {
+            subject: "an".to_owned(),
+            account: Some(Uuid::nil()),
+            role: Role::Owner,
+            permissions: Permission::of_role(Role::Owner),
+            product: None,
+            expires_at: at(2_000),
+        }
+    }
+
+    fn sign(claims: &serde_json::Value) -> String {
+        jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn a_minted_token_speaks_for_its_principal_until_it_expires() {
+        let token = ours().mint(&owner()).unwrap();
+        assert_eq!(ours().verify(&token, at(1_999)), Ok(owner()));
+        assert_eq!(ours().verify(&token, at(2_000)), Err(AuthError::Expired));
+        assert_eq!(
+            ours().verify_header(Some(&format!("bEaReR {token}")), at(1)),
+            Ok(Some(owner()))
+        );
+        assert_eq!(
+            ours().verify_header(Some(&format!("Basic {token}")), at(1)),
+            Err(AuthError::Malformed)
+        );
+        assert_eq!(ours().verify_header(None, at(1)), Ok(None));
+    }
+
+    #[test]
+    fn another_secret_another_algorithm_and_nonsense_are_refused_by_kind() {
+        let other = Authenticator::hs256(&SecretString::from("another secret of more than 32 bytes")).unwrap();
+        let token = other.mint(&owner()).unwrap();
+        assert_eq!(ours().verify(&token, at(1)), Err(AuthError::Signature));
+        let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbiIsInJvbGUiOiJPUEVSQVRPUiIsImV4cCI6OTk5OTk5OTk5OX0.";
+        assert_eq!(ours().verify(none, at(1)), Err(AuthError::Malformed));
+        for nonsense in ["", "a.b.c", "x", &"a".repeat(100_000)] {
+            assert_eq!(ours().verify(nonsense, at(1)), Err(AuthError::Malformed));
+        }
+        assert!(Authenticator::hs256(&SecretString::from("short")).is_err());
+    }
+
+    #[test]
+    fn claims_must_make_sense() {
+        let refused = [
+            serde_json::json!({ "sub": "a", "role": "OPERATOR" }),
+            serde_json::json!({ "sub": "a", "role": "KING", "exp": 99 }),
+            serde_json::json!({ "sub": "a", "role": "OWNER", "exp": 99 }),
+            serde_json::json!({ "sub": "a", "role": "PRODUCT", "exp": 99 }),
+            serde_json::json!({ "sub": "", "role": "OPERATOR", "exp": 99 }),
+            serde_json::json!({ "sub": "a", "role": "OPERATOR", "exp": "99" }),
+            serde_json::json!({ "sub": "a", "role": "VIEWER", "account": "me", "exp": 99 }),
+            serde_json::json!({ "sub": "a", "role": "OPERATOR", "exp": i64::MAX }),
+        ];
+        for claims in refused {
+            assert_eq!(
+                ours().verify(&sign(&claims), at(1)),
+                Err(AuthError::Malformed),
+                "{claims}"
+            );
+        }
+        let later = serde_json::json!({ "sub": "a", "role": "OPERATOR", "exp": 99, "nbf": 50 });
+        assert_eq!(ours().verify(&sign(&later), at(49)), Err(AuthError::NotYetValid));
+        let listed = serde_json::json!({
+            "sub": "a", "role": "OWNER", "account": Uuid::nil(), "exp": 99, "permissions": ["ListCredit", "Fly"]
+        });
+        let may = ours().verify(&sign(&listed), at(1)).unwrap().permissions;
+        assert_eq!(may, BTreeSet::from([Permission::ListCredit]));
+    }
+}

@@ -1,0 +1,180 @@
+//! GraphQL over HTTP: POST with JSON, GET for queries, and the upgrade to a socket, all on one path.
+
+use std::sync::Arc;
+
+use async_graphql::parser::types::OperationType;
+use axum::body::{Body, Bytes};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, UPGRADE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use axum::response::IntoResponse;
+use http_body_util::LengthLimitError;
+
+use super::accept::{self, Media};
+use super::edge::{Caller, Edge, Transport};
+use super::observe::RequestId;
+use super::params::{self, Params};
+use super::reply::{self, Answer, Rejection, code};
+use super::{run, ws};
+
+const ALLOWED: &str = "GET, POST";
+
+/// Everything that comes to `/graphql`.
+pub(super) async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    if is_upgrade(&parts) {
+        return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => ws::accept(edge, upgrade, &parts),
+            Err(refused) => refused.into_response(),
+        };
+    }
+    let media = accept::preferred(&parts.headers);
+    let answered = match media {
+        Some(media) => answer(&edge, &parts, body, media).await,
+        None => Err(Rejection::new(
+            StatusCode::NOT_ACCEPTABLE,
+            code::NOT_ACCEPTABLE,
+            "Answers are application/graphql-response+json or application/json: accept one of them.",
+        )),
+    };
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(rejection) => rejection.write(media.unwrap_or(Media::Json)),
+    };
+    response
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn answer(edge: &Edge, parts: &Parts, body: Body, media: Media) -> Result<Response<Body>, Rejection> {
+    match parts.method {
+        Method::POST => {
+            accept::check_json(&parts.headers).map_err(Rejection::unsupported)?;
+            let caller = caller(edge, parts)?;
+            let bytes = read(edge, &parts.headers, body).await?;
+            match params::from_body(&bytes, edge.config.batch_limit).map_err(|bad| Rejection::bad_request(bad.0))? {
+                params::Body::One(params) => {
+                    let answer = perform(edge, &caller, params, |_| Ok(())).await?;
+                    Ok(write(media, answer))
+                }
+                params::Body::Batch(batch) => {
+                    let mut answers = Vec::with_capacity(batch.len());
+                    // One after the other: what a batch writes happens in its order.
+                    for params in batch {
+                        answers.push(perform(edge, &caller, params, |_| Ok(())).await?);
+                    }
+                    let wires: Vec<_> = answers.iter().map(Answer::wire).collect();
+                    Ok(reply::write(StatusCode::OK, media, &wires))
+                }
+            }
+        }
+        Method::GET => {
+            let caller = caller(edge, parts)?;
+            let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+                .map_err(|_| Rejection::bad_request("The query string cannot be read."))?;
+            let params = params::from_pairs(pairs.0).map_err(|bad| Rejection::bad_request(bad.0))?;
+            let answer = perform(edge, &caller, params, only_queries).await?;
+            Ok(write(media, answer))
+        }
+        _ => Err(Rejection::not_allowed("Send POST, or GET for queries.", ALLOWED)),
+    }
+}
+
+/// A GET may be sent by any page and repeated by any proxy: it must not change anything.
+fn only_queries(kind: OperationType) -> Result<(), Rejection> {
+    match kind {
+        OperationType::Query => Ok(()),
+        OperationType::Mutation => Err(Rejection::not_allowed("Mutations are sent by POST.", "POST")),
+        OperationType::Subscription => Err(Rejection::not_allowed(
+            "Subscriptions run over a WebSocket (graphql-transport-ws).",
+            "POST",
+        )),
+    }
+}
+
+async fn perform(
+    edge: &Edge,
+    caller: &Caller,
+    params: Params,
+    allowed: impl Fn(OperationType) -> Result<(), Rejection>,
+) -> Result<Answer, Rejection> {
+    match run::admit(edge, caller, params) {
+        Ok(operation) => {
+            allowed(operation.kind)?;
+            Ok(run::execute(edge, caller, operation).await)
+        }
+        Err(errors) => Ok(Answer::refused(errors)),
+    }
+}
+
+fn write(media: Media, mut answer: Answer) -> Response<Body> {
+    let mut response = reply::write(answer.status(media), media, &answer.wire());
+    let headers = std::mem::take(&mut answer.headers);
+    let mut name = None;
+    for (next, value) in headers {
+        name = next.or(name);
+        if let Some(name) = &name {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+fn caller(edge: &Edge, parts: &Parts) -> Result<Caller, Rejection> {
+    let principal = edge.authenticate(&parts.headers).map_err(Rejection::unauthenticated)?;
+    let request_id = parts
+        .extensions
+        .get::<RequestId>()
+        .map_or_else(|| edge.new_id(), |id| id.0);
+    Ok(Caller {
+        principal,
+        request_id,
+        transport: Transport::Http,
+    })
+}
+
+async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Bytes, Rejection> {
+    let limit = edge.config.body_limit_bytes;
+    let too_large = || {
+        Rejection::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::BODY_TOO_LARGE,
+            format!("The body is larger than the {limit} bytes allowed."),
+        )
+    };
+    let announced = headers
+        .get("content-length")
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit)) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(edge.config.request_timeout, axum::body::to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => {
+            Err(too_large())
+        }
+        Ok(Err(_)) => Err(Rejection::bad_request("The body could not be read.")),
+        Err(_) => Err(Rejection::new(
+            StatusCode::REQUEST_TIMEOUT,
+            code::TIMEOUT,
+            "The body did not arrive in time.",
+        )),
+    }
+}
+
+fn is_upgrade(parts: &Parts) -> bool {
+    let names = |header, word: &str| {
+        parts
+            .headers
+            .get_all(header)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
+    };
+    let over_http2 = parts.version == Version::HTTP_2 && parts.method == Method::CONNECT;
+    over_http2 || (parts.method == Method::GET && names(CONNECTION, "upgrade") && names(UPGRADE, "websocket"))
+}

@@ -1,0 +1,50 @@
+//! What machines ask about the process: is it alive, can it serve, what has it counted.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use super::accept::Media;
+use super::edge::Edge;
+use super::reply;
+
+/// Alive: 200 as long as the process answers at all.
+pub(super) async fn alive() -> Response<Body> {
+    fresh(reply::write(StatusCode::OK, Media::Json, &json!({ "status": "ok" })))
+}
+
+/// Ready: 200, or 503 with the reason; 503 too once the process has begun to stop, so that it gets no new work.
+pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response<Body> {
+    let ready = if edge.shutdown.is_cancelled() {
+        Err("stopping".to_owned())
+    } else {
+        (edge.ready)().await
+    };
+    fresh(match ready {
+        Ok(()) => reply::write(StatusCode::OK, Media::Json, &json!({ "status": "ready" })),
+        Err(reason) => {
+            let body = json!({ "status": "unavailable", "reason": reason });
+            reply::write(StatusCode::SERVICE_UNAVAILABLE, Media::Json, &body)
+        }
+    })
+}
+
+/// What was counted, as Prometheus reads it.
+pub(super) async fn metrics(State(edge): State<Arc<Edge>>) -> Response<Body> {
+    let text = edge.metrics.as_ref().map(|text| text()).unwrap_or_default();
+    let mut response = Response::new(Body::from(text));
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    fresh(response)
+}
+
+fn fresh(mut response: Response<Body>) -> Response<Body> {
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

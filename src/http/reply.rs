@@ -1,0 +1,275 @@
+//! Answers: one shape for all of them, every error with a code, nothing of ours in what a stranger reads.
+
+use std::collections::BTreeMap;
+
+use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode};
+use serde::Serialize;
+
+use super::accept::{Media, Unsupported};
+use super::auth::AuthError;
+use super::edge::{Caller, Engine};
+
+/// The codes the edge itself gives in `extensions.code`.
+pub(super) mod code {
+    pub(in crate::http) const BAD_REQUEST: &str = "BAD_REQUEST";
+    pub(in crate::http) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    pub(in crate::http) const BODY_TOO_LARGE: &str = "BODY_TOO_LARGE";
+    pub(in crate::http) const FORBIDDEN_ORIGIN: &str = "FORBIDDEN_ORIGIN";
+    pub(in crate::http) const INTERNAL: &str = "INTERNAL";
+    pub(in crate::http) const INTROSPECTION_DISABLED: &str = "INTROSPECTION_DISABLED";
+    pub(in crate::http) const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
+    pub(in crate::http) const METHOD_NOT_ALLOWED: &str = "METHOD_NOT_ALLOWED";
+    pub(in crate::http) const NOT_ACCEPTABLE: &str = "NOT_ACCEPTABLE";
+    pub(in crate::http) const NOT_FOUND: &str = "NOT_FOUND";
+    pub(in crate::http) const OPERATION_RESOLUTION_FAILURE: &str = "OPERATION_RESOLUTION_FAILURE";
+    pub(in crate::http) const PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
+    pub(in crate::http) const TIMEOUT: &str = "TIMEOUT";
+    pub(in crate::http) const TOO_MANY_SOCKETS: &str = "TOO_MANY_SOCKETS";
+    pub(in crate::http) const TOO_MANY_SUBSCRIPTIONS: &str = "TOO_MANY_SUBSCRIPTIONS";
+    pub(in crate::http) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    pub(in crate::http) const UNSUPPORTED_MEDIA_TYPE: &str = "UNSUPPORTED_MEDIA_TYPE";
+    pub(in crate::http) const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
+}
+
+/// An error with its code.
+pub(super) fn coded(code: &str, message: impl Into<String>) -> ServerError {
+    let mut error = ServerError::new(message, None);
+    error.extensions.get_or_insert_default().set("code", code);
+    error
+}
+
+/// How far an operation came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It ran; its errors, if any, are those of fields.
+    Executed,
+    /// It could not run: parse, guard, validation, operation, variables.
+    Refused,
+    /// It took too long.
+    TimedOut,
+}
+
+/// The answer to one operation, ready to be written.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) outcome: Outcome,
+    pub(super) data: Value,
+    pub(super) errors: Vec<ServerError>,
+    pub(super) extensions: BTreeMap<String, Value>,
+    pub(super) headers: HeaderMap,
+}
+
+impl Answer {
+    /// The answer to what could not run.
+    pub(super) fn refused(errors: Vec<ServerError>) -> Self {
+        Self {
+            outcome: Outcome::Refused,
+            data: Value::Null,
+            errors,
+            extensions: BTreeMap::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    pub(super) fn wire(&self) -> Wire<'_> {
+        Wire {
+            errors: &self.errors,
+            data: (self.outcome == Outcome::Executed).then_some(&self.data),
+            extensions: &self.extensions,
+        }
+    }
+
+    /// The HTTP status, by the form of the answer.
+    pub(super) const fn status(&self, media: Media) -> StatusCode {
+        match (self.outcome, media) {
+            (Outcome::TimedOut, _) => StatusCode::GATEWAY_TIMEOUT,
+            (Outcome::Refused, Media::GraphqlResponse) => StatusCode::BAD_REQUEST,
+            (Outcome::Refused, Media::Json) | (Outcome::Executed, _) => StatusCode::OK,
+        }
+    }
+}
+
+/// An answer as it is written: errors first, where a reader sees them; `data` only when something ran.
+#[derive(Serialize)]
+pub(super) struct Wire<'a> {
+    #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
+    errors: &'a [ServerError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: &'a BTreeMap<String, Value>,
+}
+
+/// Turns an engine's response into an answer: codes for every error, ours masked, suggestions only for who may know the
+/// schema, at most `reported` errors.
+pub(super) fn answer(
+    engine: &dyn Engine,
+    caller: &Caller,
+    response: Response,
+    knows_schema: bool,
+    reported: usize,
+) -> Answer {
+    let Response {
+        data,
+        mut extensions,
+        mut errors,
+        http_headers: headers,
+        ..
+    } = response;
+    // What fails while fields are resolved says where; what fails before says only why.
+    let refused = data == Value::Null && !errors.is_empty() && errors.iter().all(|error| error.path.is_empty());
+    for error in &mut errors {
+        classify(engine, caller, error);
+        if !knows_schema {
+            strip_suggestion(&mut error.message);
+        }
+    }
+    if errors.len() > reported {
+        let hidden = errors.len().saturating_sub(reported);
+        errors.truncate(reported);
+        extensions.insert("errorsOmitted".to_owned(), Value::from(hidden));
+    }
+    let outcome = if refused { Outcome::Refused } else { Outcome::Executed };
+    Answer {
+        outcome,
+        data,
+        errors,
+        extensions,
+        headers,
+    }
+}
+
+fn classify(engine: &dyn Engine, caller: &Caller, error: &mut ServerError) {
+    let given = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    match given {
+        Some(Value::String(given)) if given == code::INTERNAL => mask(engine, caller, error),
+        Some(_) => {}
+        None if error.path.is_empty() => set_code(error, code::VALIDATION_FAILED),
+        // The engine's own words for an argument that does not fit its type: the caller's mistake, without a code.
+        None if ["Failed to parse \"", "Expected input type \""]
+            .iter()
+            .any(|start| error.message.starts_with(start)) =>
+        {
+            set_code(error, code::BAD_USER_INPUT);
+        }
+        None => mask(engine, caller, error),
+    }
+}
+
+fn set_code(error: &mut ServerError, code: &str) {
+    error.extensions.get_or_insert_default().set("code", code);
+}
+
+fn mask(engine: &dyn Engine, caller: &Caller, error: &mut ServerError) {
+    let path = error.path.iter().map(segment).collect::<Vec<_>>().join(".");
+    let whole = engine.describe(error);
+    tracing::error!(request_id = %caller.request_id, path, error = whole, "internal error");
+    metrics::counter!("graphql_internal_errors_total").increment(1);
+    let masked = internal(caller);
+    error.message = masked.message;
+    error.extensions = masked.extensions;
+    error.source = None;
+}
+
+fn segment(segment: &PathSegment) -> String {
+    match segment {
+        PathSegment::Field(name) => name.clone(),
+        PathSegment::Index(index) => index.to_string(),
+    }
+}
+
+/// What a caller is told when we failed.
+pub(super) fn internal(caller: &Caller) -> ServerError {
+    let mut error = coded(
+        code::INTERNAL,
+        "Something went wrong on our side. Name the request id when you report it.",
+    );
+    let extensions: &mut ErrorExtensionValues = error.extensions.get_or_insert_default();
+    extensions.set("requestId", caller.request_id.to_string());
+    error
+}
+
+fn strip_suggestion(message: &mut String) {
+    if let Some(start) = message.find(" Did you mean") {
+        message.truncate(start);
+    }
+}
+
+/// A request that never became an operation: its status, its code, what the caller should know.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    pub(super) status: StatusCode,
+    pub(super) error: Box<ServerError>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Rejection {
+    pub(super) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            error: Box::new(coded(code, message)),
+            header: None,
+        }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, message)
+    }
+
+    pub(super) fn not_allowed(message: &str, allow: &'static str) -> Self {
+        let mut rejection = Self::new(StatusCode::METHOD_NOT_ALLOWED, code::METHOD_NOT_ALLOWED, message);
+        rejection.header = Some((ALLOW, HeaderValue::from_static(allow)));
+        rejection
+    }
+
+    pub(super) fn unauthenticated(reason: AuthError) -> Self {
+        let mut error = Box::new(coded(code::UNAUTHENTICATED, reason.to_string()));
+        error.extensions.get_or_insert_default().set("reason", reason.reason());
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            error,
+            header: Some((WWW_AUTHENTICATE, challenge)),
+        }
+    }
+
+    pub(super) fn unsupported(why: Unsupported) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            code::UNSUPPORTED_MEDIA_TYPE,
+            why.message(),
+        )
+    }
+
+    pub(super) fn write(self, media: Media) -> HttpResponse<Body> {
+        let errors = [*self.error];
+        let wire = Wire {
+            errors: &errors,
+            data: None,
+            extensions: &BTreeMap::new(),
+        };
+        let mut response = write(self.status, media, &wire);
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// Writes JSON. What cannot be written as JSON cannot be built from these types, so that case is a bare 500.
+pub(super) fn write(status: StatusCode, media: Media, body: &impl Serialize) -> HttpResponse<Body> {
+    let mut response = match serde_json::to_vec(body) {
+        Ok(bytes) => HttpResponse::new(Body::from(bytes)),
+        Err(_) => {
+            let mut response = HttpResponse::new(Body::empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        }
+    };
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, media.content_type());
+    response
+}

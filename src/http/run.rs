@@ -1,0 +1,158 @@
+//! From parameters to an answer: the one way every operation takes, over HTTP and over sockets.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, ServerError, Value};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+
+use super::edge::{Caller, Edge};
+use super::guard::{self, Measured};
+use super::params::Params;
+use super::reply::{self, Answer, Outcome, code, coded};
+
+/// An operation that passed the guard.
+pub(super) struct Operation {
+    pub(super) kind: OperationType,
+    request: Request,
+    measured: Measured,
+}
+
+/// Measures a request's document and turns it into an operation.
+///
+/// Errors: what cannot run, with codes; the document was not validated yet.
+pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Operation, Vec<ServerError>> {
+    let limits = &edge.config.guard;
+    let checked = guard::check(
+        limits,
+        &params.query,
+        params.operation_name.as_deref(),
+        &params.variables,
+    )
+    .map_err(|refused| vec![refused.into_error()])?;
+    let knows_schema = edge.may_introspect(caller);
+    if checked.measured.introspects && !knows_schema {
+        return Err(vec![coded(
+            code::INTROSPECTION_DISABLED,
+            "Introspection is not enabled for this caller.",
+        )]);
+    }
+    let mut request = Request::new(params.query).variables(params.variables);
+    request.operation_name = params.operation_name;
+    for (name, value) in params.extensions {
+        if let Ok(value) = Value::from_json(value) {
+            request.extensions.0.insert(name, value);
+        }
+    }
+    if !knows_schema {
+        request = request.disable_introspection();
+    }
+    request.set_parsed_query(checked.document);
+    Ok(Operation {
+        kind: checked.kind,
+        request,
+        measured: checked.measured,
+    })
+}
+
+/// Runs a query or a mutation within the configured time. A panic in a resolver is ours: logged and masked.
+pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation) -> Answer {
+    let kind = operation.kind;
+    let measured = operation.measured;
+    let run = AssertUnwindSafe(async { edge.engine.execute(caller, operation.request).await }).catch_unwind();
+    let mut answer = match tokio::time::timeout(edge.config.request_timeout, run).await {
+        Ok(Ok(response)) => finish(edge, caller, response),
+        Ok(Err(panic)) => panicked(caller, &*panic),
+        Err(_) => timed_out(edge, kind),
+    };
+    add_cost(edge, &mut answer, measured);
+    count(kind, &answer);
+    answer
+}
+
+/// Runs a subscription: an answer for each event. It ends after an answer that could not run, and after a panic.
+pub(super) fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStream<'static, Answer> {
+    let edge = Arc::clone(edge);
+    let measured = operation.measured;
+    let start = std::panic::catch_unwind(AssertUnwindSafe(|| edge.engine.subscribe(&caller, operation.request)));
+    let events = match start {
+        Ok(events) => events,
+        Err(panic) => {
+            let answer = panicked(&caller, &*panic);
+            return stream::once(async move { answer }).boxed();
+        }
+    };
+    let mut first = true;
+    AssertUnwindSafe(events)
+        .catch_unwind()
+        .map(move |event| {
+            let mut answer = match event {
+                Ok(response) => finish(&edge, &caller, response),
+                Err(panic) => panicked(&caller, &*panic),
+            };
+            if std::mem::take(&mut first) {
+                add_cost(&edge, &mut answer, measured);
+                count(OperationType::Subscription, &answer);
+            }
+            answer
+        })
+        .boxed()
+}
+
+fn finish(edge: &Edge, caller: &Caller, response: async_graphql::Response) -> Answer {
+    reply::answer(
+        &*edge.engine,
+        caller,
+        response,
+        edge.may_introspect(caller),
+        edge.config.reported_errors,
+    )
+}
+
+fn add_cost(edge: &Edge, answer: &mut Answer, measured: Measured) {
+    answer
+        .extensions
+        .insert("cost".to_owned(), cost(measured.cost, edge.config.guard.cost));
+}
+
+fn cost(requested: u64, limit: u64) -> Value {
+    Value::from_json(serde_json::json!({ "requested": requested, "limit": limit })).unwrap_or_default()
+}
+
+fn panicked(caller: &Caller, panic: &(dyn std::any::Any + Send)) -> Answer {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no text".to_owned());
+    tracing::error!(request_id = %caller.request_id, panic = said, "a resolver panicked");
+    metrics::counter!("graphql_internal_errors_total").increment(1);
+    let mut answer = Answer::refused(vec![reply::internal(caller)]);
+    answer.outcome = Outcome::Executed;
+    answer
+}
+
+fn timed_out(edge: &Edge, kind: OperationType) -> Answer {
+    let limit = edge.config.request_timeout.as_millis();
+    let message = match kind {
+        OperationType::Mutation => format!(
+            "The request took longer than {limit} ms. Whether it happened is not known: repeat it with the same idempotency key."
+        ),
+        _ => format!("The request took longer than {limit} ms. Ask for less, or try again."),
+    };
+    let mut answer = Answer::refused(vec![coded(code::TIMEOUT, message)]);
+    answer.outcome = Outcome::TimedOut;
+    answer
+}
+
+fn count(kind: OperationType, answer: &Answer) {
+    let outcome = match answer.outcome {
+        Outcome::Executed if answer.errors.is_empty() => "ok",
+        Outcome::Executed => "errors",
+        Outcome::Refused => "refused",
+        Outcome::TimedOut => "timeout",
+    };
+    metrics::counter!("graphql_operations_total", "type" => kind.to_string(), "outcome" => outcome).increment(1);
+}

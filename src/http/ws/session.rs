@@ -1,0 +1,407 @@
+//! One socket from its upgrade to its close.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Map, Value as Json};
+use tokio::time::{Sleep, sleep};
+
+use super::close;
+use super::messages::{Incoming, Outgoing};
+use super::operations::Operations;
+use crate::http::auth::{AuthError, Principal, strip_bearer};
+use crate::http::edge::{Caller, Edge, Transport};
+use crate::http::params::Params;
+use crate::http::reply::{code, coded};
+use crate::http::run;
+
+/// How long a closed socket may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Longest close reason, in bytes; the WebSocket's own bound.
+const LONGEST_REASON: usize = 123;
+/// A timer that is off. Its end is only a reason to look again.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A code and a reason.
+struct Close(u16, String);
+
+impl Close {
+    fn new(code: u16, reason: impl Into<String>) -> Self {
+        Self(code, reason.into())
+    }
+}
+
+enum Phase {
+    /// Before `connection_init`.
+    New,
+    /// After `connection_ack`.
+    Open { principal: Option<Arc<Principal>> },
+}
+
+/// A socket's state. Timers live beside it in [`Session::serve`].
+pub(super) struct Session {
+    edge: Arc<Edge>,
+    header: Result<Option<Arc<Principal>>, AuthError>,
+    phase: Phase,
+    operations: Operations,
+    outbox: VecDeque<Message>,
+    /// Something was written and not flushed.
+    unflushed: bool,
+    /// Something came since the last ping.
+    heard: bool,
+    silent_intervals: u32,
+}
+
+impl Session {
+    /// A socket whose upgrade carried this principal, none, or a token that was not accepted.
+    pub(super) fn new(edge: Arc<Edge>, header: Result<Option<Arc<Principal>>, AuthError>) -> Self {
+        Self {
+            edge,
+            header,
+            phase: Phase::New,
+            operations: Operations::new(),
+            outbox: VecDeque::new(),
+            unflushed: false,
+            heard: false,
+            silent_intervals: 0,
+        }
+    }
+
+    /// Serves until one side ends. `None`: the client is gone, there is nobody to close with.
+    pub(super) async fn serve(mut self, mut socket: WebSocket) -> Option<Closing> {
+        let limits = self.edge.config.sockets.clone();
+        let shutdown = self.edge.shutdown.clone();
+        let mut init: Pin<Box<Sleep>> = Box::pin(sleep(limits.init_timeout));
+        let mut ping: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
+        let mut expiry: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
+        let mut stall: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
+        let mut stalling = false;
+
+        let closed = loop {
+            let writing = self.unflushed || !self.outbox.is_empty();
+            if writing && !stalling {
+                stall.set(sleep(limits.send_timeout));
+            }
+            stalling = writing;
+            let room = self.outbox.len() < limits.queue;
+            let new = matches!(self.phase, Phase::New);
+
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break Close::new(close::GOING_AWAY, "Going away"),
+                () = &mut stall, if writing => {
+                    break Close::new(close::TRY_AGAIN_LATER, "Reading too slowly: resume later");
+                }
+                () = &mut init, if new => {
+                    break Close::new(close::TIMEOUT, "Connection initialisation timeout");
+                }
+                () = &mut expiry, if !new => match self.expires_in() {
+                    Some(left) if left.is_zero() => break expired(),
+                    left => expiry.set(sleep(left.unwrap_or(FAR))),
+                },
+                () = &mut ping, if !new => {
+                    // Machine time may have jumped while the timer slept.
+                    if self.expires_in().is_some_and(|left| left.is_zero()) {
+                        break expired();
+                    }
+                    if let Err(close) = self.beat() {
+                        break close;
+                    }
+                    ping.set(sleep(limits.ping_interval));
+                }
+                exchanged = exchange(&mut socket, &mut self.outbox, &mut self.unflushed, room) => match exchanged {
+                    // It moves: the next message gets its own time.
+                    Exchanged::Sent(Ok(())) => stalling = false,
+                    Exchanged::Sent(Err(_)) => return None,
+                    Exchanged::Received(Some(Ok(message))) => {
+                        self.heard = true;
+                        match self.receive(message) {
+                            Ok(Received::Nothing) => {}
+                            Ok(Received::Opened) => {
+                                ping.set(sleep(limits.ping_interval));
+                                expiry.set(sleep(self.expires_in().unwrap_or(FAR)));
+                            }
+                            Ok(Received::Gone) => return None,
+                            Err(close) => break close,
+                        }
+                    }
+                    Exchanged::Received(Some(Err(error))) if is_too_big(&error) => {
+                        break Close::new(close::TOO_BIG, "Message too big");
+                    }
+                    Exchanged::Received(Some(Err(_)) | None) => return None,
+                },
+                message = self.operations.next(), if room && !self.operations.is_idle() => {
+                    self.outbox.extend(message);
+                }
+            }
+        };
+        metrics::counter!("graphql_socket_closes_total", "code" => closed.0.to_string()).increment(1);
+        // What was already promised is still delivered, unless the reader is what is slow.
+        let outbox = if closed.0 == close::TRY_AGAIN_LATER {
+            VecDeque::new()
+        } else {
+            self.outbox
+        };
+        Some(Closing {
+            socket,
+            outbox,
+            unflushed: self.unflushed,
+            close: closed,
+        })
+    }
+
+    fn receive(&mut self, message: Message) -> Result<Received, Close> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => return Err(Close::new(close::BAD_MESSAGE, "Invalid message: not text")),
+            // The WebSocket's own pings are answered below us.
+            Message::Ping(_) | Message::Pong(_) => return Ok(Received::Nothing),
+            Message::Close(_) => return Ok(Received::Gone),
+        };
+        let incoming = Incoming::read(&text).map_err(|why| Close::new(close::BAD_MESSAGE, why))?;
+        match incoming {
+            Incoming::Init(payload) => {
+                self.open(&payload)?;
+                return Ok(Received::Opened);
+            }
+            Incoming::Ping(payload) => self.outbox.push_back(Outgoing::Pong { payload }.frame()),
+            Incoming::Pong => {}
+            Incoming::Subscribe { id, params } => self.subscribe(&id, *params)?,
+            Incoming::Complete { id } => self.operations.stop(&id),
+        }
+        Ok(Received::Nothing)
+    }
+
+    fn open(&mut self, payload: &Map<String, Json>) -> Result<(), Close> {
+        if matches!(self.phase, Phase::Open { .. }) {
+            return Err(Close::new(close::SECOND_INIT, "Too many initialisation requests"));
+        }
+        let forbidden = |why: &str| Close::new(close::FORBIDDEN, format!("Forbidden: {why}"));
+        let principal = match token(payload) {
+            Ok(Some(token)) => self
+                .edge
+                .authenticator
+                .verify(token, self.edge.now())
+                .map(|who| Some(Arc::new(who))),
+            Ok(None) => self.header.clone(),
+            Err(refused) => Err(refused),
+        }
+        .map_err(|refused| forbidden(&refused.to_string()))?;
+        if principal.is_none() && !self.edge.config.sockets.anonymous {
+            return Err(forbidden("send a bearer token in connection_init"));
+        }
+        self.phase = Phase::Open { principal };
+        // The upgrade's token may have ended while the socket waited for this message.
+        if self.expires_in().is_some_and(|left| left.is_zero()) {
+            return Err(expired());
+        }
+        self.outbox.push_back(Outgoing::ConnectionAck.frame());
+        Ok(())
+    }
+
+    fn subscribe(&mut self, id: &str, params: Params) -> Result<(), Close> {
+        let Phase::Open { principal } = &self.phase else {
+            return Err(Close::new(close::UNAUTHORIZED, "Unauthorized"));
+        };
+        if self.operations.contains(id) {
+            return Err(Close::new(
+                close::DUPLICATE,
+                format!("Subscriber for {id} already exists"),
+            ));
+        }
+        let most = self.edge.config.sockets.subscriptions;
+        let errors = if self.operations.len() >= most {
+            let message = format!("A socket runs {most} operations at once: complete one first.");
+            vec![coded(code::TOO_MANY_SUBSCRIPTIONS, message)]
+        } else {
+            let caller = Caller {
+                principal: principal.clone(),
+                request_id: self.edge.new_id(),
+                transport: Transport::Socket,
+            };
+            match run::admit(&self.edge, &caller, params) {
+                Ok(operation) => {
+                    self.operations.start(&self.edge, caller, id, operation);
+                    return Ok(());
+                }
+                Err(errors) => errors,
+            }
+        };
+        self.outbox.push_back(Outgoing::Error { id, payload: &errors }.frame());
+        Ok(())
+    }
+
+    /// Asks whether the client is there; it has been silent for two intervals when this fails.
+    fn beat(&mut self) -> Result<(), Close> {
+        if std::mem::take(&mut self.heard) {
+            self.silent_intervals = 0;
+        } else {
+            self.silent_intervals = self.silent_intervals.saturating_add(1);
+        }
+        if self.silent_intervals > 1 {
+            return Err(Close::new(close::TIMEOUT, "No pong in time"));
+        }
+        // What already waits to be sent says more than a ping.
+        if self.outbox.is_empty() {
+            self.outbox.push_back(Outgoing::Ping.frame());
+        }
+        Ok(())
+    }
+
+    /// What is left of the token's time; `None` without a token.
+    fn expires_in(&self) -> Option<Duration> {
+        let Phase::Open {
+            principal: Some(principal),
+        } = &self.phase
+        else {
+            return None;
+        };
+        Some(
+            principal
+                .expires_at
+                .signed_duration_since(self.edge.now())
+                .to_std()
+                .unwrap_or_default()
+                .min(FAR),
+        )
+    }
+}
+
+/// What a message led to.
+enum Received {
+    Nothing,
+    Opened,
+    Gone,
+}
+
+fn expired() -> Close {
+    Close::new(close::FORBIDDEN, "Forbidden: the token has expired")
+}
+
+/// The token in `connection_init`: `Authorization` or `authorization` with its scheme, or `token`, bare or with it.
+fn token(payload: &Map<String, Json>) -> Result<Option<&str>, AuthError> {
+    let found = ["Authorization", "authorization", "token"]
+        .into_iter()
+        .find_map(|name| {
+            payload
+                .get(name)
+                .filter(|value| !value.is_null())
+                .map(|value| (name, value))
+        });
+    match found {
+        None => Ok(None),
+        Some((name, Json::String(text))) => match strip_bearer(text) {
+            Some(token) => Ok(Some(token)),
+            None if name == "token" || !text.contains(' ') => Ok(Some(text.trim())),
+            None => Err(AuthError::Malformed),
+        },
+        Some(_) => Err(AuthError::Malformed),
+    }
+}
+
+fn is_too_big(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(tokio_tungstenite::tungstenite::Error::Capacity(_)) = error.downcast_ref() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+enum Exchanged {
+    Sent(Result<(), axum::Error>),
+    Received(Option<Result<Message, axum::Error>>),
+}
+
+/// Writes what waits and, with `room`, reads; ready after each message either way, so that its caller sees progress. May
+/// be dropped at any await: what is left to do stays in the arguments.
+async fn exchange(
+    socket: &mut WebSocket,
+    outbox: &mut VecDeque<Message>,
+    unflushed: &mut bool,
+    room: bool,
+) -> Exchanged {
+    poll_fn(|cx| {
+        if (*unflushed || !outbox.is_empty())
+            && let Poll::Ready(sent) = poll_send(socket, outbox, unflushed, cx)
+        {
+            return Poll::Ready(Exchanged::Sent(sent));
+        }
+        if room {
+            socket.poll_next_unpin(cx).map(Exchanged::Received)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+fn poll_send(
+    socket: &mut WebSocket,
+    outbox: &mut VecDeque<Message>,
+    unflushed: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), axum::Error>> {
+    if !*unflushed {
+        ready!(socket.poll_ready_unpin(cx))?;
+        if let Some(message) = outbox.pop_front() {
+            socket.start_send_unpin(message)?;
+        }
+        *unflushed = true;
+    }
+    ready!(socket.poll_flush_unpin(cx))?;
+    *unflushed = false;
+    Poll::Ready(Ok(()))
+}
+
+/// A socket that the server closes.
+pub(super) struct Closing {
+    socket: WebSocket,
+    outbox: VecDeque<Message>,
+    unflushed: bool,
+    close: Close,
+}
+
+impl Closing {
+    /// A socket that is closed before anything was said.
+    pub(super) fn early(socket: WebSocket, code: u16, reason: &str) -> Self {
+        Self {
+            socket,
+            outbox: VecDeque::new(),
+            unflushed: false,
+            close: Close::new(code, reason),
+        }
+    }
+
+    /// Sends what waits and the close frame, and reads on until the client has answered: a socket dropped with unread
+    /// bytes resets the connection, and the client never sees why.
+    pub(super) async fn finish(mut self) {
+        let Close(code, mut reason) = self.close;
+        while reason.len() > LONGEST_REASON {
+            reason.pop();
+        }
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::from(reason),
+        };
+        self.outbox.push_back(Message::Close(Some(frame)));
+        let goodbye = async {
+            while self.unflushed || !self.outbox.is_empty() {
+                let sent = exchange(&mut self.socket, &mut self.outbox, &mut self.unflushed, false).await;
+                if matches!(sent, Exchanged::Sent(Err(_))) {
+                    return;
+                }
+            }
+            while let Some(Ok(_)) = self.socket.next().await {}
+        };
+        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+    }
+}
