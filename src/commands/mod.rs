@@ -1,3 +1,8 @@
-//! Things that change the world.
+//! One function for each thing that changes the world. It reads as: check, decide, write, tell.
+//!
+//! A command checks its input before it reads anything, takes one `now`, and does all its writing in one transaction.
+//! No command calls another: what two share is a rule (`domain`) or a write (`store`).
 
+pub mod coupon;
+pub mod credit;
 pub mod seed;

@@ -4,14 +4,20 @@
 //! a table: an instant that a rule needs is an argument. The only import from outside is `entity::enums`, the words.
 //! Money is whole minor units, rates are whole millionths, and a fraction is kept exact until its one rounding.
 
+pub mod coupon;
 pub mod day_count;
 pub mod exact;
 pub mod funding;
 pub mod ledger;
 pub mod money;
+pub mod order;
+pub mod period;
 pub mod policy;
+pub mod pricing;
 pub mod rate;
 pub mod refusal;
+pub mod resize;
+pub mod schedule;
 pub mod term;
 pub mod text;
 pub mod time;

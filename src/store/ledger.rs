@@ -1,7 +1,7 @@
 //! The books and the wallets that must agree with them. The only writes of money there are.
 
 use chrono::{DateTime, Utc};
-use entity::enums::{LedgerCause, WalletAction, WalletKind};
+use entity::enums::{WalletAction, WalletKind};
 use entity::{ledger_posting, ledger_transaction, wallet, wallet_entry};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QuerySelect};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Scope;
 use crate::db::{self, Tx};
-use crate::domain::ledger::Posting;
+use crate::domain::ledger::Transaction;
 use crate::error::Error;
 use crate::ids;
 
@@ -18,10 +18,8 @@ use crate::ids;
 pub struct Entry {
     /// Its key, so that a wallet's history can name it in the same transaction.
     pub id: Uuid,
-    /// Why.
-    pub cause: LedgerCause,
-    /// The legs; they sum to zero.
-    pub postings: Vec<Posting>,
+    /// The balanced legs, and why.
+    pub transaction: Transaction,
     /// The order it belongs to.
     pub order: Option<Uuid>,
     /// The order item it belongs to.
@@ -39,11 +37,10 @@ pub struct Entry {
 impl Entry {
     /// A movement that belongs to nothing yet.
     #[must_use]
-    pub fn new(cause: LedgerCause, postings: Vec<Posting>) -> Self {
+    pub fn new(transaction: Transaction) -> Self {
         Self {
             id: ids::new_id(),
-            cause,
-            postings,
+            transaction,
             order: None,
             order_item: None,
             payment: None,
@@ -57,25 +54,19 @@ impl Entry {
 /// Posts movements: two statements, however many there are. Movements without a leg (nothing was charged) are left out.
 ///
 /// # Errors
-/// [`Error::Internal`] when a movement does not sum to zero: nothing is posted.
+/// [`Error::Unavailable`] when the store does not answer.
 pub async fn post(
     tx: &Tx,
     scope: &Scope,
     account: Uuid,
-    currency: &str,
     entries: Vec<Entry>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let mut transactions = Vec::with_capacity(entries.len());
     let mut postings = Vec::with_capacity(entries.len() * 4);
     for entry in entries {
-        let sum: i128 = entry.postings.iter().map(|posting| i128::from(posting.amount_minor)).sum();
-        if sum != 0 {
-            return Err(Error::internal(format_args!("a {} of {sum} does not balance", entry.cause)));
-        }
-        let legs = entry.postings.iter().filter(|posting| posting.amount_minor != 0);
         let before = postings.len();
-        for (position, posting) in (0_i32..).zip(legs) {
+        for (position, posting) in (0_i32..).zip(entry.transaction.postings()) {
             postings.push(ledger_posting::Model {
                 transaction_id: entry.id,
                 position,
@@ -88,8 +79,8 @@ pub async fn post(
             transactions.push(ledger_transaction::Model {
                 id: entry.id,
                 account_id: account,
-                cause: entry.cause,
-                currency: currency.to_owned(),
+                cause: entry.transaction.cause(),
+                currency: entry.transaction.currency().code().to_owned(),
                 order_id: entry.order,
                 order_item_id: entry.order_item,
                 payment_id: entry.payment,
@@ -131,6 +122,8 @@ pub async fn lock_wallet(tx: &Tx, scope: &Scope, account: Uuid, kind: WalletKind
 /// One line of a wallet's history to be written.
 #[derive(Clone, Debug)]
 pub struct Movement {
+    /// Its key.
+    pub id: Uuid,
     /// The ledger transaction that it shows.
     pub transaction: Uuid,
     /// What happened.
@@ -188,7 +181,7 @@ pub async fn move_wallet(
         before.checked_add(change).ok_or_else(|| Error::internal("a wallet's balance overflows"))
     };
     let entry = wallet_entry::Model {
-        id: ids::new_id(),
+        id: movement.id,
         wallet_id: wallet.id,
         account_id: wallet.account_id,
         sequence: after(wallet.entry_sequence, 1)?,

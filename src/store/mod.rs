@@ -3,10 +3,13 @@
 //! Every function takes the caller's [`Scope`] first. Nothing here decides: rules live in `domain`, and what is done
 //! with their answer in `commands`.
 
+pub mod accounts;
 pub mod codes;
+pub mod due;
 pub mod event_log;
 pub mod idempotency;
 pub mod ledger;
+pub mod pricing;
 pub mod state;
 
 mod scope;

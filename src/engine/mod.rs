@@ -1,0 +1,11 @@
+//! Moves time forward: finds what is due, decides it again under the lock, writes it once, tells it.
+//!
+//! Every process runs an engine; accounts are shared out by lease, so they never work on the same one, and one that is
+//! killed loses nothing: what it had not committed is still due.
+
+mod decide;
+mod driver;
+mod pass;
+
+pub use driver::drive;
+pub use pass::{Passed, advance, tick};
