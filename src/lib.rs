@@ -1,3 +1,15 @@
 //! billing-gateway: a GraphQL API gateway for a public cloud's billing and payment.
+//!
+//! The rooms and what each may touch are told in ARCHITECTURE.md; `tests/it/house.rs` holds the directions between them.
 
+pub mod app;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod db;
+pub mod domain;
+pub mod error;
 pub mod http;
+pub mod ids;
+pub mod live;
+pub mod store;

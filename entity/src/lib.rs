@@ -3,4 +3,36 @@
 //! Amounts are whole minor units (`*_minor`), rates and percents are millionths (`*_micros`), instants are UTC with
 //! microseconds. What the tables promise beyond types (ranges, states, uniqueness) stands in `migration`.
 
+pub mod account;
+pub mod account_event;
+pub mod code_counter;
+pub mod component;
+pub mod coupon;
+pub mod coupon_redemption;
+pub mod credit_note;
+pub mod credit_note_line;
+pub mod engine_downtime;
+pub mod engine_lease;
 pub mod enums;
+pub mod expiry_alert;
+pub mod hold;
+pub mod idempotency_key;
+pub mod invoice;
+pub mod invoice_line;
+pub mod ledger_posting;
+pub mod ledger_transaction;
+pub mod order;
+pub mod order_item;
+pub mod outbox_delivery;
+pub mod paid_period;
+pub mod payment;
+pub mod price;
+pub mod product;
+pub mod quote;
+pub mod resource;
+pub mod resource_tag;
+pub mod resource_type;
+pub mod schedule_step;
+pub mod store_state;
+pub mod wallet;
+pub mod wallet_entry;

@@ -1,0 +1,62 @@
+//! Time. Two kinds that never mix: business time (what the rules see) and machine time (timeouts, tokens, metrics).
+//!
+//! Business time is the machine's, moved by the store's clock offset: 0 in production, anything in development, so that
+//! a year passes in a minute. Nothing else in the gateway reads a clock (clippy forbids it), so a command sees one
+//! `now`, and a test decides which. Leases use the database's own clock (`db::lease_time`).
+
+#![allow(clippy::disallowed_methods, reason = "this is the room where clocks are read")]
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// The business clock of one process. Shared by reference; moving it moves all who hold it.
+#[derive(Debug, Default)]
+pub struct Clock {
+    offset_micros: AtomicI64,
+}
+
+impl Clock {
+    /// A clock that is moved by an offset, in microseconds.
+    #[must_use]
+    pub fn with_offset(offset_micros: i64) -> Self {
+        Self { offset_micros: AtomicI64::new(offset_micros) }
+    }
+
+    /// The business instant, truncated to microseconds: what both databases keep.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        let now = machine_now();
+        now.checked_add_signed(TimeDelta::microseconds(self.offset_micros())).unwrap_or(now)
+    }
+
+    /// How far the clock is moved, in microseconds.
+    #[must_use]
+    pub fn offset_micros(&self) -> i64 {
+        self.offset_micros.load(Ordering::Relaxed)
+    }
+
+    /// Takes over the store's offset: another process may have moved it.
+    pub fn set_offset_micros(&self, offset_micros: i64) {
+        self.offset_micros.store(offset_micros, Ordering::Relaxed);
+    }
+
+    /// The offset that would make `instant` the present.
+    #[must_use]
+    pub fn offset_for(instant: DateTime<Utc>) -> i64 {
+        instant.signed_duration_since(machine_now()).num_microseconds().unwrap_or(0)
+    }
+}
+
+/// The machine's wall clock, truncated to microseconds. For tokens and logs; never for a business rule.
+#[must_use]
+pub fn machine_now() -> DateTime<Utc> {
+    let now = Utc::now();
+    DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
+}
+
+/// A reading of the machine's monotonic clock: for durations, which wall clocks can't be trusted with.
+#[must_use]
+pub fn monotonic() -> std::time::Instant {
+    std::time::Instant::now()
+}

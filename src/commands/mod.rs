@@ -1,0 +1,3 @@
+//! Things that change the world.
+
+pub mod seed;

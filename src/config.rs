@@ -1,0 +1,261 @@
+//! Typed configuration. Every flag is also an environment variable; an unknown or bad value stops the start and names
+//! the key.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use entity::enums::Role;
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+/// A GraphQL API gateway for a public cloud's billing and payment.
+#[derive(Debug, Parser)]
+#[command(name = "billing-gateway", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API, with the engine inside.
+    Serve(Serve),
+    /// Bring the store's tables up to date, and stop.
+    Migrate(Store),
+    /// Fill an empty store with a catalogue and two accounts.
+    Seed(Store),
+    /// Print the GraphQL schema.
+    Schema,
+    /// Mint a token for development.
+    Token(Token),
+    /// Make one engine pass. In development, move the business clock up to an instant, passing through every due step.
+    Tick(Tick),
+    /// Prove the books. Ends with 1 and the difference when they do not agree.
+    CheckLedger(Store),
+    /// Play the main job against itself over HTTP and a socket, then stay up.
+    Demo(Demo),
+}
+
+/// Where the store is.
+#[derive(Args, Clone, Debug)]
+pub struct Store {
+    /// The store: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME.
+    #[arg(long, env = "BILLING_DATABASE_URL", default_value = "sqlite://billing-gateway.sqlite3", hide_env_values = true, value_parser = database_url)]
+    pub database_url: String,
+    /// The most database connections (2 to 500).
+    #[arg(long, env = "BILLING_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500))]
+    pub database_connections: u32,
+}
+
+/// In which world the gateway runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Real customers: secrets must be given, the clock can't be moved, no GraphiQL.
+    Production,
+    /// A developer's machine.
+    Development,
+}
+
+/// The options of `serve`.
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    /// The store.
+    #[command(flatten)]
+    pub store: Store,
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, env = "BILLING_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The world: production refuses development's conveniences.
+    #[arg(long, env = "BILLING_MODE", value_enum, default_value_t = Mode::Development)]
+    pub mode: Mode,
+    /// What is shared by all that serve.
+    #[command(flatten)]
+    pub edge: Edge,
+    /// Seconds between engine passes (1 to 3600); 0 leaves the engine to other processes.
+    #[arg(long, env = "BILLING_ENGINE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub engine_seconds: u64,
+    /// The most releases in one engine pass; more of them halt all releases until an operator approves.
+    #[arg(long, env = "BILLING_MOST_RELEASES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub most_releases: u64,
+    /// How log lines look.
+    #[arg(long, env = "BILLING_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the HTTP and socket edge allows.
+#[derive(Args, Clone, Debug)]
+pub struct Edge {
+    /// The secret that signs tokens (HS256), at least 32 bytes. Development makes one up and keeps it beside the store.
+    #[arg(long, env = "BILLING_JWT_SECRET", hide_env_values = true, value_parser = secret)]
+    pub jwt_secret: Option<SecretString>,
+    /// Origins that browsers may call and open sockets from; repeat, or separate with commas.
+    #[arg(long, env = "BILLING_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub allowed_origins: Vec<String>,
+    /// Where customers may be sent back to: URLs that begin so, with scheme and host; repeat, or separate with commas.
+    #[arg(long, env = "BILLING_RETURN_URLS", value_delimiter = ',', value_parser = return_url)]
+    pub return_urls: Vec<String>,
+    /// The largest request body, in bytes (1 KiB to 10 MiB).
+    #[arg(long, env = "BILLING_BODY_BYTES", default_value_t = 102_400, value_parser = clap::value_parser!(u64).range(1_024..=10_485_760))]
+    pub body_bytes: u64,
+    /// How long a request may take, in seconds (1 to 300).
+    #[arg(long, env = "BILLING_REQUEST_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub request_seconds: u64,
+    /// The deepest selection (1 to 100).
+    #[arg(long, env = "BILLING_DEPTH", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub depth: u64,
+    /// The dearest document, in cost points (1 to 1,000,000).
+    #[arg(long, env = "BILLING_COST", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub cost: u64,
+    /// The most subscriptions on one socket (1 to 10,000).
+    #[arg(long, env = "BILLING_SUBSCRIPTIONS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub subscriptions: u64,
+    /// Serve introspection and GraphiQL to everyone. Development does anyway.
+    #[arg(long, env = "BILLING_INTROSPECTION", default_value_t = false)]
+    pub introspection: bool,
+}
+
+/// The options of `token`.
+#[derive(Args, Clone, Debug)]
+pub struct Token {
+    /// The store, beside which development keeps its secret.
+    #[command(flatten)]
+    pub store: Store,
+    /// The secret that signs tokens. Without it, the one that development keeps beside the store.
+    #[arg(long, env = "BILLING_JWT_SECRET", hide_env_values = true, value_parser = secret)]
+    pub jwt_secret: Option<SecretString>,
+    /// The role: OWNER, BILLING_ADMIN, VIEWER, PRODUCT, OPERATOR or PARTNER.
+    #[arg(long)]
+    pub role: Role,
+    /// The account, by its code or UUID; needed for OWNER, BILLING_ADMIN and VIEWER.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The product's code; needed for PRODUCT.
+    #[arg(long)]
+    pub product: Option<String>,
+    /// Whom the token names.
+    #[arg(long, default_value = "developer")]
+    pub subject: String,
+    /// How many hours it is good for (1 to 8760).
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_760))]
+    pub hours: u32,
+}
+
+/// The options of `tick`.
+#[derive(Args, Clone, Debug)]
+pub struct Tick {
+    /// The store.
+    #[command(flatten)]
+    pub store: Store,
+    /// Development only: move the business clock up to this instant (RFC 3339), handling each due step at its own time.
+    #[arg(long)]
+    pub until: Option<DateTime<Utc>>,
+    /// The world; production refuses --until.
+    #[arg(long, env = "BILLING_MODE", value_enum, default_value_t = Mode::Development)]
+    pub mode: Mode,
+    /// The most releases in one pass.
+    #[arg(long, env = "BILLING_MOST_RELEASES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub most_releases: u64,
+}
+
+/// The options of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct Demo {
+    /// A store to fill; it must be empty. Without it, a SQLite file in a new temporary folder.
+    #[arg(long, env = "BILLING_DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    pub database_url: Option<String>,
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, env = "BILLING_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// End after the script.
+    #[arg(long)]
+    pub exit: bool,
+    /// Print one line of JSON (url, ws_url, accounts, tokens by role) once it serves, and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Edge {
+    /// The limits that nothing configured changes.
+    #[must_use]
+    pub fn development() -> Self {
+        Self {
+            jwt_secret: None,
+            allowed_origins: Vec::new(),
+            return_urls: Vec::new(),
+            body_bytes: 102_400,
+            request_seconds: 10,
+            depth: 12,
+            cost: 5_000,
+            subscriptions: 100,
+            introspection: true,
+        }
+    }
+
+    /// How long a request may take.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_seconds)
+    }
+}
+
+/// The token's account option: a UUID, or else a code.
+#[must_use]
+pub fn as_uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok()
+}
+
+/// The folder in which development keeps its token secret: beside a SQLite store, else the working directory.
+#[must_use]
+pub fn secret_file(database_url: &str) -> PathBuf {
+    let folder = crate::db::sqlite_file(database_url).and_then(|file| file.parent().map(PathBuf::from)).unwrap_or_default();
+    folder.join(".billing-gateway-development-secret")
+}
+
+fn database_url(text: &str) -> Result<String, String> {
+    let known = ["sqlite:", "postgres:", "postgresql:"];
+    if !known.iter().any(|scheme| text.starts_with(scheme)) {
+        return Err("must begin with sqlite:// or postgres://".to_owned());
+    }
+    if text.contains(":memory:") {
+        return Err("must name a file: sqlite::memory: would give each connection a store of its own".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    let secret = SecretString::from(text.to_owned());
+    if secret.expose_secret().len() < 32 {
+        return Err("must be at least 32 bytes long".to_owned());
+    }
+    Ok(secret)
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(host) if !host.is_empty() && !host.contains('/') => Ok(text.to_ascii_lowercase()),
+        _ => Err("must be a scheme and a host, as in https://console.example.com".to_owned()),
+    }
+}
+
+fn return_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest) if rest.contains('/') && !rest.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("must be a scheme, a host and a path, as in https://console.example.com/".to_owned()),
+    }
+}

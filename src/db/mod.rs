@@ -1,0 +1,296 @@
+//! The only room that knows SQLite from PostgreSQL: connecting, transactions, error classes, the database's own clock.
+//!
+//! * Reads go to [`Db::read`]; every write goes through [`Db::write`], which is named, retried within bounds, and has
+//!   no effect but its transaction. Nothing else may begin a transaction (clippy forbids it).
+//! * SQLite has one writing connection (IMMEDIATE: a deferred transaction that reads and then writes fails at once,
+//!   whatever the busy timeout) and a pool of readers. PostgreSQL has one pool.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+
+use crate::error::Error;
+
+pub mod failure;
+pub mod proof;
+pub mod statements;
+
+/// How often a write is tried when another one is in its way.
+const MOST_TRIES: u32 = 8;
+/// The wait before the second try; each later one waits twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(5);
+/// How long SQLite waits for its write lock before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open store.
+#[derive(Clone, Debug)]
+pub struct Db {
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+}
+
+/// One transaction. Everything that the store writes goes through it; it derefs to the connection that queries take.
+#[derive(Debug)]
+pub struct Tx {
+    inner: DatabaseTransaction,
+    replayable: AtomicBool,
+}
+
+impl Deref for Tx {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
+}
+
+impl Tx {
+    /// Says that running the whole transaction again, after it was committed, finds that out and does nothing: it
+    /// claimed an idempotency key, or writes rows that can exist only once. A commit whose answer is lost is then
+    /// settled by running it again.
+    pub fn is_replayable(&self) {
+        self.replayable.store(true, Ordering::Relaxed);
+    }
+
+    /// A savepoint: what is written in it can be undone alone.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store does not answer.
+    #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
+    pub async fn savepoint(&self) -> Result<Tx, Error> {
+        Ok(Tx { inner: self.inner.begin().await?, replayable: AtomicBool::new(false) })
+    }
+
+    /// Keeps what a savepoint wrote.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store does not answer.
+    pub async fn keep(self) -> Result<(), Error> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Undoes what a savepoint wrote.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store does not answer.
+    pub async fn undo(self) -> Result<(), Error> {
+        Ok(self.inner.rollback().await?)
+    }
+}
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `sqlite://FILE` or `postgres://USER@HOST/NAME`.
+    pub url: String,
+    /// The most connections: of the pool on PostgreSQL, of the readers on SQLite.
+    pub connections: u32,
+}
+
+impl Db {
+    /// Opens a store. A SQLite file that is missing is made.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store can't be reached, [`Error::Internal`] for a URL of another kind.
+    pub async fn connect(options: &Options) -> Result<Self, Error> {
+        let url = options.url.as_str();
+        if url.starts_with("sqlite:") {
+            if url.contains(":memory:") {
+                return Err(Error::internal(
+                    "sqlite::memory: gives each connection a store of its own: name a file, as in sqlite://billing.sqlite3",
+                ));
+            }
+            let write = open(sqlite(url, 1, false)).await?;
+            let read = open(sqlite(url, options.connections.max(1), true)).await?;
+            Ok(Self { write, read })
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let mut pool = ConnectOptions::new(url);
+            pool.max_connections(options.connections.max(2))
+                .min_connections(1)
+                .acquire_timeout(Duration::from_secs(10))
+                .test_before_acquire(false)
+                .sqlx_logging(false)
+                .map_sqlx_postgres_opts(|options| options.application_name("billing-gateway"));
+            let pool = open(pool).await?;
+            Ok(Self { write: pool.clone(), read: pool })
+        } else {
+            Err(Error::internal("the database URL must begin with sqlite:// or postgres://"))
+        }
+    }
+
+    /// The connection for reads that belong to no transaction.
+    #[must_use]
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.read.get_database_backend()
+    }
+
+    /// Runs `body` on a connection of its own while no other process does the same: for changes of the tables. On
+    /// PostgreSQL an advisory lock keeps the others waiting; on SQLite each change waits for the file's write lock.
+    ///
+    /// # Errors
+    /// What `body` answers; [`Error::Unavailable`] when the store does not answer.
+    pub async fn alone<F>(&self, name: &'static str, body: F) -> Result<(), Error>
+    where
+        F: AsyncFn(&DatabaseConnection) -> Result<(), Error>,
+    {
+        if !locks_rows(self.backend()) {
+            return body(&self.write).await;
+        }
+        // The lock belongs to the transaction that takes it, so it is let go whatever happens to this process. The
+        // changes run on another connection of the pool.
+        self.write(name, async |tx| {
+            tx.execute_unprepared("select pg_advisory_xact_lock(7263540914211873)").await?;
+            body(&self.write).await
+        })
+        .await
+    }
+
+    /// Runs `body` in one transaction and commits it, or undoes it all when it refuses or fails. When another writer is
+    /// in the way (busy, deadlock, serialization failure) it is run again from its start, a bounded number of times,
+    /// so it must have no effect but its writes.
+    ///
+    /// # Errors
+    /// What `body` answers; [`Error::Unavailable`] when the store does not answer or the way stays blocked.
+    #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
+    pub async fn write<T, F>(&self, name: &'static str, body: F) -> Result<T, Error>
+    where
+        F: AsyncFn(&Tx) -> Result<T, Error>,
+    {
+        let mut wait = FIRST_WAIT;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let options =
+                TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
+            let failed = match self.write.begin_with_options(options).await {
+                Err(error) => Error::from(error),
+                Ok(inner) => {
+                    let tx = Tx { inner, replayable: AtomicBool::new(false) };
+                    match body(&tx).await {
+                        Ok(done) => {
+                            let replayable = tx.replayable.load(Ordering::Relaxed);
+                            match tx.inner.commit().await {
+                                Ok(()) => return Ok(done),
+                                // Nobody knows whether it was committed. Only a transaction that finds its own trace
+                                // may be run again.
+                                Err(error) if replayable => Error::from(error),
+                                Err(error) => return Err(Error::from(error)),
+                            }
+                        }
+                        Err(error) => {
+                            // A failed rollback closes the connection, which undoes the transaction as well.
+                            let _ = tx.inner.rollback().await;
+                            error
+                        }
+                    }
+                }
+            };
+            let again = matches!(&failed, Error::Unavailable(_)) && tries < MOST_TRIES;
+            if !again {
+                return Err(failed);
+            }
+            tracing::debug!(transaction = name, tries, error = %failed, "running the transaction again");
+            tokio::time::sleep(crate::ids::jitter(wait)).await;
+            wait = wait.saturating_mul(2);
+        }
+    }
+
+    /// Runs `body` in a transaction that sees one instant of the store and writes nothing.
+    ///
+    /// # Errors
+    /// What `body` answers; [`Error::Unavailable`] when the store does not answer.
+    #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
+    pub async fn snapshot<T, F>(&self, body: F) -> Result<T, Error>
+    where
+        F: AsyncFn(&Tx) -> Result<T, Error>,
+    {
+        let options = TransactionOptions {
+            isolation_level: locks_rows(self.backend()).then_some(IsolationLevel::RepeatableRead),
+            access_mode: locks_rows(self.backend()).then_some(AccessMode::ReadOnly),
+            ..Default::default()
+        };
+        let tx = Tx { inner: self.read.begin_with_options(options).await?, replayable: AtomicBool::new(false) };
+        let done = body(&tx).await;
+        let _ = tx.inner.rollback().await;
+        done
+    }
+
+    /// Asks the store for an answer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when there is none.
+    pub async fn ping(&self) -> Result<(), Error> {
+        Ok(self.read.ping().await?)
+    }
+
+    /// Closes the store's connections.
+    pub async fn close(self) {
+        let _ = self.write.clone().close().await;
+        let _ = self.read.clone().close().await;
+    }
+}
+
+async fn open(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
+    let mut connection = Database::connect(options).await?;
+    connection.set_metric_callback(|_| statements::count());
+    Ok(connection)
+}
+
+fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(30))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |options| {
+            options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(BUSY_TIMEOUT)
+                .foreign_keys(true)
+                .pragma("query_only", if read_only { "1" } else { "0" })
+                .optimize_on_close(false, None)
+        });
+    options
+}
+
+/// Milliseconds of the database's own clock: what leases are measured by, so that processes need not agree on the time.
+#[must_use]
+pub fn lease_time(backend: DbBackend) -> SimpleExpr {
+    match backend {
+        DbBackend::Postgres => Expr::cust("(extract(epoch from clock_timestamp()) * 1000)::bigint"),
+        _ => Expr::cust("cast(unixepoch('subsec') * 1000 as integer)"),
+    }
+}
+
+/// Whether rows read in a transaction can be locked: PostgreSQL. On SQLite the whole store already is.
+#[must_use]
+pub fn locks_rows(backend: DbBackend) -> bool {
+    backend == DbBackend::Postgres
+}
+
+/// The folder of a SQLite URL's file and the file's name, for messages.
+#[must_use]
+pub fn sqlite_file(url: &str) -> Option<&Path> {
+    let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    Some(Path::new(rest.split('?').next().unwrap_or(rest)))
+}

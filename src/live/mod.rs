@@ -1,0 +1,37 @@
+//! Wakes subscribers. A wake is a hint, never the news itself: whoever is woken reads the store after its cursor, so a
+//! lost wake costs a moment (the slow poll finds what it missed), never an event.
+
+mod cursor;
+mod hub;
+mod stream;
+
+pub use cursor::Cursor;
+pub use hub::{Hub, Listener};
+pub use stream::{Told, changes, events};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::store::{Scope, event_log};
+
+/// How often the slow poll looks for events that no wake told of: another process wrote them.
+const POLL: Duration = Duration::from_millis(1_000);
+
+/// Looks for news of every account that somebody listens to, with one query a round, until the future is dropped. A
+/// failed round is logged and the next one tries again: the store may be away for a while.
+pub async fn poll(app: Arc<App>) {
+    let mut every = tokio::time::interval(POLL);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let accounts = app.hub.accounts();
+        if accounts.is_empty() {
+            continue;
+        }
+        match event_log::newest_sequences(app.db.read(), &Scope::engine(), &accounts).await {
+            Ok(newest) => newest.into_iter().for_each(|(account, sequence)| app.hub.wake(account, sequence)),
+            Err(error) => tracing::warn!(%error, "the slow poll for events failed; it goes on"),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a subscriber gets: the events after its cursor, in order, then each new one. Rows are read in bounded batches
+//! when the subscriber is ready for more; nothing is buffered for a slow one.
+
+use std::sync::Arc;
+
+use entity::account_event;
+use futures_util::Stream;
+use uuid::Uuid;
+
+use super::{Cursor, Listener};
+use crate::app::App;
+use crate::error::Error;
+use crate::store::{Scope, event_log};
+
+/// How many events are read at once.
+const BATCH: u64 = 100;
+
+/// An event with whether it was there before the subscriber came.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The event.
+    pub event: account_event::Model,
+    /// Whether it was written before the subscription began.
+    pub replayed: bool,
+    /// Its place: what the client resumes after.
+    pub cursor: Cursor,
+}
+
+struct Reading {
+    app: Arc<App>,
+    scope: Scope,
+    account: Uuid,
+    listener: Listener,
+    seen: i64,
+    began_at: i64,
+    batch: std::vec::IntoIter<account_event::Model>,
+    failed: bool,
+}
+
+/// The events of an account after a cursor, without end. Without a cursor: those that are written from now on.
+///
+/// # Errors
+/// [`Error::CursorExpired`] for a cursor of another store or of events that are not kept any more;
+/// [`Error::NotFound`] for an account that the caller may not see.
+pub async fn events(
+    app: Arc<App>,
+    scope: Scope,
+    account: Uuid,
+    after: Option<Cursor>,
+) -> Result<impl Stream<Item = Result<Told, Error>> + Send + 'static, Error> {
+    let listener = app.hub.listen(account);
+    let kept = event_log::kept(app.db.read(), &scope, account).await?.ok_or(Error::NotFound("account"))?;
+    let seen = match after {
+        None => kept.newest,
+        Some(cursor) if cursor.epoch == app.epoch && cursor.sequence <= kept.newest && cursor.sequence >= kept.before_oldest => {
+            cursor.sequence
+        }
+        Some(_) => return Err(Error::CursorExpired),
+    };
+    let reading = Reading {
+        app,
+        scope,
+        account,
+        listener,
+        seen,
+        began_at: kept.newest,
+        batch: Vec::new().into_iter(),
+        failed: false,
+    };
+    Ok(futures_util::stream::unfold(reading, next))
+}
+
+async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
+    if reading.failed {
+        return None;
+    }
+    loop {
+        if let Some(event) = reading.batch.next() {
+            reading.seen = event.sequence;
+            let cursor = Cursor { epoch: reading.app.epoch, sequence: event.sequence };
+            let replayed = event.sequence <= reading.began_at;
+            return Some((Ok(Told { event, replayed, cursor }), reading));
+        }
+        let read =
+            event_log::after(reading.app.db.read(), &reading.scope, reading.account, reading.seen, BATCH).await;
+        match read {
+            Ok(rows) if rows.is_empty() => reading.listener.news_after(reading.seen).await,
+            Ok(rows) => reading.batch = rows.into_iter(),
+            Err(error) => {
+                // The client resumes from its cursor on a new subscription.
+                reading.failed = true;
+                return Some((Err(error), reading));
+            }
+        }
+    }
+}
+
+/// Yields once at once, and again whenever the account was told something: for subscriptions that show a present state.
+///
+/// # Errors
+/// [`Error::NotFound`] for an account that the caller may not see.
+pub async fn changes(
+    app: Arc<App>,
+    scope: Scope,
+    account: Uuid,
+) -> Result<impl Stream<Item = ()> + Send + 'static, Error> {
+    let listener = app.hub.listen(account);
+    let kept = event_log::kept(app.db.read(), &scope, account).await?.ok_or(Error::NotFound("account"))?;
+    let state = (app, scope, account, listener, kept.newest, true);
+    Ok(futures_util::stream::unfold(state, |(app, scope, account, mut listener, mut seen, first)| async move {
+        if !first {
+            listener.news_after(seen).await;
+            if let Ok(Some(kept)) = event_log::kept(app.db.read(), &scope, account).await {
+                seen = seen.max(kept.newest);
+            }
+        }
+        Some(((), (app, scope, account, listener, seen, false)))
+    }))
+}

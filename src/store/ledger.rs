@@ -1,0 +1,207 @@
+//! The books and the wallets that must agree with them. The only writes of money there are.
+
+use chrono::{DateTime, Utc};
+use entity::enums::{LedgerCause, WalletAction, WalletKind};
+use entity::{ledger_posting, ledger_transaction, wallet, wallet_entry};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QuerySelect};
+use uuid::Uuid;
+
+use super::Scope;
+use crate::db::{self, Tx};
+use crate::domain::ledger::Posting;
+use crate::error::Error;
+use crate::ids;
+
+/// A balanced movement to post, and what it belongs to.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its key, so that a wallet's history can name it in the same transaction.
+    pub id: Uuid,
+    /// Why.
+    pub cause: LedgerCause,
+    /// The legs; they sum to zero.
+    pub postings: Vec<Posting>,
+    /// The order it belongs to.
+    pub order: Option<Uuid>,
+    /// The order item it belongs to.
+    pub order_item: Option<Uuid>,
+    /// The payment it belongs to.
+    pub payment: Option<Uuid>,
+    /// The invoice it belongs to.
+    pub invoice: Option<Uuid>,
+    /// The resource it belongs to.
+    pub resource: Option<Uuid>,
+    /// What an operator gave as the reason.
+    pub reason: Option<String>,
+}
+
+impl Entry {
+    /// A movement that belongs to nothing yet.
+    #[must_use]
+    pub fn new(cause: LedgerCause, postings: Vec<Posting>) -> Self {
+        Self {
+            id: ids::new_id(),
+            cause,
+            postings,
+            order: None,
+            order_item: None,
+            payment: None,
+            invoice: None,
+            resource: None,
+            reason: None,
+        }
+    }
+}
+
+/// Posts movements: two statements, however many there are. Movements without a leg (nothing was charged) are left out.
+///
+/// # Errors
+/// [`Error::Internal`] when a movement does not sum to zero: nothing is posted.
+pub async fn post(
+    tx: &Tx,
+    scope: &Scope,
+    account: Uuid,
+    currency: &str,
+    entries: Vec<Entry>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut transactions = Vec::with_capacity(entries.len());
+    let mut postings = Vec::with_capacity(entries.len() * 4);
+    for entry in entries {
+        let sum: i128 = entry.postings.iter().map(|posting| i128::from(posting.amount_minor)).sum();
+        if sum != 0 {
+            return Err(Error::internal(format_args!("a {} of {sum} does not balance", entry.cause)));
+        }
+        let legs = entry.postings.iter().filter(|posting| posting.amount_minor != 0);
+        let before = postings.len();
+        for (position, posting) in (0_i32..).zip(legs) {
+            postings.push(ledger_posting::Model {
+                transaction_id: entry.id,
+                position,
+                account_id: account,
+                ledger_account: posting.account,
+                amount_minor: posting.amount_minor,
+            });
+        }
+        if postings.len() > before {
+            transactions.push(ledger_transaction::Model {
+                id: entry.id,
+                account_id: account,
+                cause: entry.cause,
+                currency: currency.to_owned(),
+                order_id: entry.order,
+                order_item_id: entry.order_item,
+                payment_id: entry.payment,
+                invoice_id: entry.invoice,
+                resource_id: entry.resource,
+                principal: scope.principal().to_owned(),
+                reason: entry.reason,
+                occurred_at: now,
+            });
+        }
+    }
+    if transactions.is_empty() {
+        return Ok(());
+    }
+    ledger_transaction::Entity::insert_many(transactions.into_iter().map(IntoActiveModel::into_active_model))
+        .exec_without_returning(&**tx)
+        .await?;
+    ledger_posting::Entity::insert_many(postings.into_iter().map(IntoActiveModel::into_active_model))
+        .exec_without_returning(&**tx)
+        .await?;
+    Ok(())
+}
+
+/// A wallet, locked until the transaction ends.
+///
+/// # Errors
+/// [`Error::NotFound`] when the account has none of this kind, or is not the caller's.
+pub async fn lock_wallet(tx: &Tx, scope: &Scope, account: Uuid, kind: WalletKind) -> Result<wallet::Model, Error> {
+    let mut query = wallet::Entity::find()
+        .filter(scope.accounts((wallet::Entity, wallet::Column::AccountId)))
+        .filter(wallet::Column::AccountId.eq(account))
+        .filter(wallet::Column::Kind.eq(kind));
+    if db::locks_rows(sea_orm::ConnectionTrait::get_database_backend(&**tx)) {
+        query = query.lock_exclusive();
+    }
+    query.one(&**tx).await?.ok_or(Error::NotFound("wallet"))
+}
+
+/// One line of a wallet's history to be written.
+#[derive(Clone, Debug)]
+pub struct Movement {
+    /// The ledger transaction that it shows.
+    pub transaction: Uuid,
+    /// What happened.
+    pub action: WalletAction,
+    /// What it was for, in words.
+    pub details: String,
+    /// What it does to the cash part; negative is spent.
+    pub cash_minor: i64,
+    /// What it does to the promotional part.
+    pub promotional_minor: i64,
+    /// The order it belongs to.
+    pub order: Option<Uuid>,
+}
+
+/// Moves money of a wallet and writes its history line, and answers the line. The condition is checked by the database
+/// in the same statement that moves the money: neither part falls below zero, and what is held stays.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the wallet is not as it was read: the transaction runs again.
+pub async fn move_wallet(
+    tx: &Tx,
+    _scope: &Scope,
+    wallet: &wallet::Model,
+    movement: Movement,
+    now: DateTime<Utc>,
+) -> Result<wallet_entry::Model, Error> {
+    let (cash, promotional) = (movement.cash_minor, movement.promotional_minor);
+    let column = |column: wallet::Column| Expr::col(column);
+    let total = cash.checked_add(promotional).ok_or_else(|| Error::internal("a movement of a wallet overflows"))?;
+    let mut enough = Condition::all()
+        .add(column(wallet::Column::CashMinor).add(cash).gte(0))
+        .add(column(wallet::Column::PromotionalMinor).add(promotional).gte(0));
+    if total < 0 {
+        enough = enough.add(
+            column(wallet::Column::CashMinor)
+                .add(column(wallet::Column::PromotionalMinor))
+                .sub(column(wallet::Column::HeldMinor))
+                .gte(-total),
+        );
+    }
+    let done = wallet::Entity::update_many()
+        .col_expr(wallet::Column::CashMinor, column(wallet::Column::CashMinor).add(cash))
+        .col_expr(wallet::Column::PromotionalMinor, column(wallet::Column::PromotionalMinor).add(promotional))
+        .col_expr(wallet::Column::EntrySequence, column(wallet::Column::EntrySequence).add(1))
+        .col_expr(wallet::Column::Version, column(wallet::Column::Version).add(1))
+        .filter(wallet::Column::Id.eq(wallet.id))
+        .filter(wallet::Column::Version.eq(wallet.version))
+        .filter(enough)
+        .exec(&**tx)
+        .await?;
+    if done.rows_affected != 1 {
+        return Err(Error::Unavailable("the wallet changed while it was being paid from".into()));
+    }
+    let after = |before: i64, change: i64| {
+        before.checked_add(change).ok_or_else(|| Error::internal("a wallet's balance overflows"))
+    };
+    let entry = wallet_entry::Model {
+        id: ids::new_id(),
+        wallet_id: wallet.id,
+        account_id: wallet.account_id,
+        sequence: after(wallet.entry_sequence, 1)?,
+        transaction_id: movement.transaction,
+        action: movement.action,
+        details: movement.details,
+        cash_minor: cash,
+        promotional_minor: promotional,
+        cash_after_minor: after(wallet.cash_minor, cash)?,
+        promotional_after_minor: after(wallet.promotional_minor, promotional)?,
+        order_id: movement.order,
+        created_at: now,
+    };
+    wallet_entry::Entity::insert(entry.clone().into_active_model()).exec_without_returning(&**tx).await?;
+    Ok(entry)
+}
