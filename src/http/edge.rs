@@ -15,9 +15,9 @@ use super::auth::{AuthError, Authenticator, Principal};
 use super::config::{EdgeConfig, Introspection};
 use super::mend::Shape;
 
-/// Machine time: tokens, latencies.
+/// Machine time, for tokens: `clock::machine_now`.
 pub type MachineClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
-/// New ids, for requests.
+/// New ids, for requests: `ids::new_id`.
 pub type IdSource = Arc<dyn Fn() -> Uuid + Send + Sync>;
 /// Says that the process can serve, or why not.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
