@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_graphql::{Executor, Request, Response, ServerError};
+use async_graphql::{Executor, ObjectType, Request, Response, Schema, ServerError, SubscriptionType};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::auth::{AuthError, Authenticator, Principal};
 use super::config::{EdgeConfig, Introspection};
+use super::mend::Shape;
 
-/// Machine time: tokens, latencies.
+/// Machine time, for tokens: `clock::machine_now`.
 pub type MachineClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
-/// New ids, for requests.
+/// New ids, for requests: `ids::new_id`.
 pub type IdSource = Arc<dyn Fn() -> Uuid + Send + Sync>;
 /// Says that the process can serve, or why not.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -55,12 +56,16 @@ pub trait Engine: Send + Sync + 'static {
     fn describe(&self, error: &ServerError) -> String {
         format!("{error:?}")
     }
+
+    /// Which fields may be null, so that failed ones stand where the specification wants them.
+    fn shape(&self) -> &Shape;
 }
 
 /// An async-graphql schema as an [`Engine`]; `prepare` puts what a request may use (scope, loaders) into it.
 pub struct SchemaEngine<E, P> {
     schema: E,
     prepare: P,
+    shape: Shape,
 }
 
 impl<E, P> fmt::Debug for SchemaEngine<E, P> {
@@ -69,14 +74,17 @@ impl<E, P> fmt::Debug for SchemaEngine<E, P> {
     }
 }
 
-impl<E, P> SchemaEngine<E, P>
+impl<Q, M, S, P> SchemaEngine<Schema<Q, M, S>, P>
 where
-    E: Executor,
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
     P: Fn(&Caller, Request) -> Request + Send + Sync + 'static,
 {
     /// The schema, and the hook that is called once for each operation.
-    pub fn new(schema: E, prepare: P) -> Self {
-        Self { schema, prepare }
+    pub fn new(schema: Schema<Q, M, S>, prepare: P) -> Self {
+        let shape = Shape::of_sdl(&schema.sdl());
+        Self { schema, prepare, shape }
     }
 }
 
@@ -93,6 +101,10 @@ where
 
     fn subscribe(&self, caller: &Caller, request: Request) -> BoxStream<'static, Response> {
         self.schema.execute_stream((self.prepare)(caller, request), None)
+    }
+
+    fn shape(&self) -> &Shape {
+        &self.shape
     }
 }
 

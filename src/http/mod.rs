@@ -12,6 +12,7 @@ mod edge;
 mod graphql;
 mod guard;
 mod health;
+mod mend;
 mod observe;
 mod params;
 mod reply;
@@ -30,6 +31,7 @@ pub use auth::{AuthError, Authenticator, Permission, Principal, WeakSecret};
 pub use config::{Console, EdgeConfig, GuardLimits, Introspection, SocketLimits};
 pub use edge::{Caller, Edge, Engine, IdSource, MachineClock, MetricsText, ReadyCheck, SchemaEngine, Transport};
 pub use guard::{Measured, Refused};
+pub use mend::Shape;
 pub use observe::{RequestId, describe_metrics};
 
 /// The gateway's routes: `/graphql` (HTTP and WebSocket), `/healthz`, `/readyz`, `/metrics` and `/graphiql` as configured.

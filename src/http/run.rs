@@ -10,6 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use super::edge::{Caller, Edge};
 use super::guard::{self, Measured};
+use super::mend;
 use super::params::Params;
 use super::reply::{self, Answer, Outcome, code, coded};
 
@@ -18,6 +19,13 @@ pub(super) struct Operation {
     pub(super) kind: OperationType,
     request: Request,
     measured: Measured,
+    source: Source,
+}
+
+/// What an operation was asked with, for what has to be looked up after it ran.
+struct Source {
+    query: String,
+    operation: Option<String>,
 }
 
 /// Measures a request's document and turns it into an operation.
@@ -39,6 +47,10 @@ pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Oper
             "Introspection is not enabled for this caller.",
         )]);
     }
+    let source = Source {
+        query: params.query.clone(),
+        operation: params.operation_name.clone(),
+    };
     let mut request = Request::new(params.query).variables(params.variables);
     request.operation_name = params.operation_name;
     for (name, value) in params.extensions {
@@ -54,6 +66,7 @@ pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Oper
         kind: checked.kind,
         request,
         measured: checked.measured,
+        source,
     })
 }
 
@@ -63,7 +76,7 @@ pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation) 
     let measured = operation.measured;
     let run = AssertUnwindSafe(async { edge.engine.execute(caller, operation.request).await }).catch_unwind();
     let mut answer = match tokio::time::timeout(edge.config.request_timeout, run).await {
-        Ok(Ok(response)) => finish(edge, caller, response),
+        Ok(Ok(response)) => finish(edge, caller, &operation.source, response),
         Ok(Err(panic)) => panicked(caller, &*panic),
         Err(_) => timed_out(edge, kind),
     };
@@ -75,8 +88,13 @@ pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation) 
 /// Runs a subscription: an answer for each event. It ends after an answer that could not run, and after a panic.
 pub(super) fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStream<'static, Answer> {
     let edge = Arc::clone(edge);
-    let measured = operation.measured;
-    let start = std::panic::catch_unwind(AssertUnwindSafe(|| edge.engine.subscribe(&caller, operation.request)));
+    let Operation {
+        measured,
+        source,
+        request,
+        ..
+    } = operation;
+    let start = std::panic::catch_unwind(AssertUnwindSafe(|| edge.engine.subscribe(&caller, request)));
     let events = match start {
         Ok(events) => events,
         Err(panic) => {
@@ -88,11 +106,18 @@ pub(super) fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) 
     AssertUnwindSafe(events)
         .catch_unwind()
         .map(move |event| {
+            let nothing = event
+                .as_ref()
+                .is_ok_and(|event| event.data == Value::Null && event.is_err());
             let mut answer = match event {
-                Ok(response) => finish(&edge, &caller, response),
+                Ok(response) => finish(&edge, &caller, &source, response),
                 Err(panic) => panicked(&caller, &*panic),
             };
             if std::mem::take(&mut first) {
+                // Nothing but errors at once: the source of events could not be opened, so nothing ran.
+                if nothing {
+                    answer.outcome = Outcome::Refused;
+                }
                 add_cost(&edge, &mut answer, measured);
                 count(OperationType::Subscription, &answer);
             }
@@ -101,7 +126,17 @@ pub(super) fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) 
         .boxed()
 }
 
-fn finish(edge: &Edge, caller: &Caller, response: async_graphql::Response) -> Answer {
+fn finish(edge: &Edge, caller: &Caller, source: &Source, mut response: async_graphql::Response) -> Answer {
+    if response.errors.iter().any(|error| !error.path.is_empty()) {
+        let shape = edge.engine.shape();
+        mend::mend(
+            shape,
+            &source.query,
+            source.operation.as_deref(),
+            &mut response.data,
+            &response.errors,
+        );
+    }
     reply::answer(
         &*edge.engine,
         caller,

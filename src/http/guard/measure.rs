@@ -26,6 +26,8 @@ pub(super) struct Measure {
     pub(super) directives: u64,
     pub(super) root_fields: u64,
     pub(super) introspects: bool,
+    /// Fragments that spread one another below this place, at most.
+    chain: u32,
     type_lists: u32,
 }
 
@@ -34,6 +36,7 @@ impl Measure {
     fn add(&mut self, other: &Self) {
         self.depth = self.depth.max(other.depth);
         self.type_lists = self.type_lists.max(other.type_lists);
+        self.chain = self.chain.max(other.chain);
         self.introspects |= other.introspects;
         for (sum, more) in [
             (&mut self.cost, other.cost),
@@ -116,6 +119,11 @@ impl<'d> Walk<'d> {
         self.known.insert(name, Known::Open);
         let mut measure = self.selection_set(&fragment.node.selection_set.node, chain.saturating_add(1))?;
         measure.directives = measure.directives.saturating_add(wide(fragment.node.directives.len()));
+        // Said of the fragment, not of the way to it: which one is measured first must not matter.
+        measure.chain = measure.chain.saturating_add(1);
+        if measure.chain > self.limits.fragment_chain {
+            return Err(Breach::Chain);
+        }
         self.known.insert(name, Known::Done(measure));
         Ok(measure)
     }

@@ -129,11 +129,13 @@ pub(super) fn check(
     let operation = &chosen(&document, operation_name)?.node;
 
     let mut walk = Walk::new(limits, &document, operation, variables);
+    let mut spread_at_most = 0;
     for fragment in document.fragments.keys() {
         let spread = walk.fragment(fragment, 0).map_err(|breach| refused(breach, limits))?;
-        // Also where no operation spreads it: the validator would look.
-        measure::hold_selections(spread.selections, limits)?;
+        spread_at_most = spread.selections.max(spread_at_most);
     }
+    // Also of fragments that no operation spreads: the validator would look.
+    measure::hold_selections(spread_at_most, limits)?;
     let mut measured = Measured::default();
     for (_, definition) in document.operations.iter() {
         let whole = walk

@@ -96,29 +96,22 @@ fn events(id: Arc<str>, generation: u64, answers: BoxStream<'static, Answer>) ->
     enum State {
         Running {
             answers: BoxStream<'static, Answer>,
-            first: bool,
             open: Open,
         },
         Ended,
     }
     let state = State::Running {
         answers,
-        first: true,
         open: Open::new(),
     };
     stream::unfold(state, move |state| {
         let id = Arc::clone(&id);
         async move {
-            let State::Running {
-                mut answers,
-                first,
-                open,
-            } = state
-            else {
+            let State::Running { mut answers, open } = state else {
                 return None;
             };
             let (message, state) = match answers.next().await {
-                Some(answer) if ends(&answer, first) => (
+                Some(answer) if answer.outcome != Outcome::Executed => (
                     Outgoing::Error {
                         id: &id,
                         payload: &answer.errors,
@@ -132,14 +125,7 @@ fn events(id: Arc<str>, generation: u64, answers: BoxStream<'static, Answer>) ->
                         payload: answer.wire(),
                     }
                     .frame();
-                    (
-                        message,
-                        State::Running {
-                            answers,
-                            first: false,
-                            open,
-                        },
-                    )
+                    (message, State::Running { answers, open })
                 }
                 None => (Outgoing::Complete { id: &id }.frame(), State::Ended),
             };
@@ -156,13 +142,6 @@ fn events(id: Arc<str>, generation: u64, answers: BoxStream<'static, Answer>) ->
         }
     })
     .boxed()
-}
-
-/// Whether an answer is an `error`: nothing ran, or the very first answer is nothing but errors (a subscription whose
-/// source could not be opened says so with a path).
-fn ends(answer: &Answer, first: bool) -> bool {
-    let nothing = answer.data == async_graphql::Value::Null && !answer.errors.is_empty();
-    answer.outcome != Outcome::Executed || (first && nothing)
 }
 
 /// One running operation in the gauge.
