@@ -1,2 +1,60 @@
-//! The one binary.
-fn main() {}
+//! The one binary. It reads its options, does what the subcommand says, and tells what went wrong in one line.
+
+use std::process::ExitCode;
+
+use billing_gateway::config::{Cli, Command, LogFormat};
+use billing_gateway::error::Error;
+use billing_gateway::run::{demo, serve, tools};
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = match &cli.command {
+        Command::Serve(serve) => serve.log_format,
+        _ => LogFormat::Text,
+    };
+    // The demo's own words are what is read; the others log what they do.
+    let quiet = matches!(&cli.command, Command::Demo(_) | Command::Schema | Command::Token(_));
+    log_to_stderr(format, if quiet { "warn" } else { "info,sea_orm_migration=warn" });
+    match run(cli.command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("billing-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Serve(options) => serve::serve(options).await?,
+        Command::Migrate(store) => println!("{}", tools::migrate(&store).await?),
+        Command::Seed(store) => println!("{}", tools::seed(&store).await?),
+        Command::Schema => print!("{}", billing_gateway::graphql::sdl()),
+        Command::Token(options) => println!("{}", tools::token(&options).await?),
+        Command::Tick(options) => println!("{}", tools::tick(&options).await?),
+        Command::CheckLedger(store) => {
+            let differences = tools::check_ledger(&store).await?;
+            if !differences.is_empty() {
+                for difference in &differences {
+                    println!("{difference}");
+                }
+                return Ok(ExitCode::FAILURE);
+            }
+            println!("The books agree.");
+        }
+        Command::Demo(options) => demo::demo(options).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn log_to_stderr(format: LogFormat, default: &str) {
+    let filter = EnvFilter::try_from_env("BILLING_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}

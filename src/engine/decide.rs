@@ -6,11 +6,11 @@ use entity::enums::{EventType, LifecyclePolicy, Life, StepKind, StepStatus};
 use entity::{engine_downtime, expiry_alert, product, resource, schedule_step};
 use uuid::Uuid;
 
-use crate::domain::policy::PolicyTerms;
 use crate::domain::schedule::{self, Disposition, Step};
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::News;
+use crate::store::fulfilment;
 
 /// How long a release waits before it is looked at again while releases are halted.
 const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
@@ -34,20 +34,6 @@ pub(super) struct Decided {
     pub(super) alerts: Vec<(expiry_alert::Model, News)>,
 }
 
-/// The schedule terms of a product.
-///
-/// # Errors
-/// [`Error::Internal`] for a product whose days are out of range: the table's CHECKs keep them in it.
-pub(crate) fn policy_terms(product: &product::Model) -> Result<PolicyTerms, Error> {
-    Ok(PolicyTerms {
-        policy: product.lifecycle,
-        grace_service: product.grace_service,
-        release_days: u32::try_from(product.release_days).map_err(Error::internal)?,
-        trash_days: u32::try_from(product.trash_days).map_err(Error::internal)?,
-        auto_renew_locked: product.auto_renew_locked,
-    })
-}
-
 /// Handles every step that is due, in order, as far as the brakes allow.
 pub(super) fn decide(
     mut resource: resource::Model,
@@ -59,7 +45,7 @@ pub(super) fn decide(
     let (Some(paid_until), Some(period)) = (resource.paid_until, resource.period_id) else {
         return Err(Error::internal("a resource is due that has no paid period"));
     };
-    let terms = policy_terms(product)?;
+    let terms = fulfilment::policy_terms(product)?;
     let plan = schedule::steps(&terms, paid_until, present.zone, false);
     let mut notice_sent_at = notice_sent_at;
     let mut steps = Vec::new();

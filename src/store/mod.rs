@@ -7,9 +7,11 @@ pub mod accounts;
 pub mod codes;
 pub mod due;
 pub mod event_log;
+pub mod fulfilment;
 pub mod idempotency;
 pub mod ledger;
 pub mod pricing;
+pub mod purchases;
 pub mod state;
 
 mod scope;

@@ -129,3 +129,26 @@ pub async fn redemptions(db: &impl ConnectionTrait, coupon: Uuid, account: Uuid)
         .await?;
     i64::try_from(used).map_err(Error::internal)
 }
+
+/// Products by their codes. One statement.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn products<'a>(
+    db: &impl ConnectionTrait,
+    _scope: &Scope,
+    codes: impl Iterator<Item = &'a str> + Send,
+) -> Result<std::collections::HashMap<String, product::Model>, Error> {
+    let codes: HashSet<&str> = codes.collect();
+    let rows = product::Entity::find().filter(product::Column::Code.is_in(codes)).all(db).await?;
+    Ok(rows.into_iter().map(|product| (product.code.clone(), product)).collect())
+}
+
+/// The code of a coupon.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn coupon_code(db: &impl ConnectionTrait, _scope: &Scope, id: Option<Uuid>) -> Result<Option<String>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    Ok(coupon::Entity::find_by_id(id).one(db).await?.map(|coupon| coupon.code))
+}

@@ -1,0 +1,368 @@
+//! Placing an order: a quote becomes items, a payment, resources; products that are instant are provisioned at once.
+
+use chrono::{DateTime, Utc};
+use entity::enums::{
+    CodeKind, EventType, Life, OrderItemStatus, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power,
+    ProvisioningMode, QuoteStatus, TagKind, WalletAction, WalletKind,
+};
+use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::db::Tx;
+use crate::domain::funding::Funding;
+use crate::domain::money::{Currency, Money};
+use crate::domain::quote::PricedQuote;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::{ledger, order as rules, time};
+use crate::error::Error;
+use crate::ids;
+use crate::store::event_log::{self, News};
+use crate::store::fulfilment::{self, Provisioned};
+use crate::store::idempotency::{self, Claim, Key};
+use crate::store::ledger::{self as books, Entry, Movement};
+use crate::store::purchases::{self, Rows};
+use crate::store::{Scope, accounts, codes, pricing};
+
+/// A way to pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum PayBy {
+    /// All of it from the credit wallet.
+    Credit,
+}
+
+/// A quote to be ordered.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlaceOrder {
+    /// Whose order.
+    pub account: Uuid,
+    /// The quote.
+    pub quote: Uuid,
+    /// How it is paid; nothing when nothing is due.
+    pub payment: Option<PayBy>,
+    /// Where the customer is sent back to.
+    pub return_url: Option<String>,
+    /// The caller's key.
+    #[serde(skip)]
+    pub idempotency_key: String,
+}
+
+/// What placing an order did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The order.
+    pub order: Uuid,
+    /// Whether this is the outcome of an earlier call with the same key.
+    pub replayed: bool,
+}
+
+/// Orders a quote and pays it. Money, order, resources and what they are told by are written together or not at all.
+///
+/// # Errors
+/// Refused with QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_ALREADY_ORDERED, QUOTE_STALE, PAYMENT_REQUIRED,
+/// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
+pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<Placed, Error> {
+    check_return_url(app, input.return_url.as_deref())?;
+    let now = app.clock.now();
+    let order_id = ids::new_id();
+
+    let (placed, newest) = app
+        .db
+        .write("place_order", async |tx| {
+            let key = Key { account: input.account, operation: "place_order", key: &input.idempotency_key };
+            if let Claim::Done(order) = idempotency::claim(tx, scope, key, &input, order_id, now).await? {
+                return Ok((Placed { order, replayed: true }, None));
+            }
+            let quote = purchases::lock_quote(tx, scope, input.account, input.quote).await?;
+            let quote = check_quote(quote, now)?;
+            let priced: PricedQuote = serde_json::from_value(quote.document.clone())?;
+            rules::check_payment_given(priced.totals.charged, input.payment.is_some())
+                .map_err(|refusal| refusal.under("payment"))?;
+            if let Some(coupon) = quote.coupon_id
+                && !purchases::redeem(tx, scope, coupon, input.account, order_id, quote.coupon_minor, now).await?
+            {
+                return Err(stale("The coupon was used up since this quote was made. Make a new quote.").into());
+            }
+            let newest = write(tx, scope, &input, order_id, &quote, &priced, now).await?;
+            Ok((Placed { order: order_id, replayed: false }, Some(newest)))
+        })
+        .await?;
+    if let Some(newest) = newest {
+        app.hub.wake(input.account, newest);
+    }
+    Ok(placed)
+}
+
+fn check_return_url(app: &App, url: Option<&str>) -> Result<(), Error> {
+    let Some(url) = url else { return Ok(()) };
+    let allowed = url.len() <= 2_000
+        && !url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\')
+        && app.settings.return_urls.iter().any(|begins| url.starts_with(begins.as_str()));
+    if allowed {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::ReturnUrlNotAllowed,
+        "This return address is not on the allow-list. Use one of your console's pages, or leave it out.",
+    )
+    .under("returnUrl")
+    .into())
+}
+
+fn stale(message: &str) -> Refusal {
+    Refusal::new(RefusalCode::QuoteStale, message).under("quoteId")
+}
+
+fn check_quote(quote: Option<quote::Model>, now: DateTime<Utc>) -> Result<quote::Model, Refusal> {
+    let refuse = |code, message: &str| Err(Refusal::new(code, message).under("quoteId"));
+    match quote {
+        None => refuse(RefusalCode::QuoteNotFound, "There is no such quote. Make a new one."),
+        Some(quote) if quote.status == QuoteStatus::Ordered => {
+            refuse(RefusalCode::QuoteAlreadyOrdered, "This quote was ordered already. Look among the orders, or make a new quote.")
+        }
+        Some(quote) if now >= quote.expires_at => {
+            refuse(RefusalCode::QuoteExpired, "This quote has expired; its prices are no longer promised. Make a new one.")
+        }
+        Some(quote) => Ok(quote),
+    }
+}
+
+/// Writes the order and all that comes with it, and answers the newest event's number.
+async fn write(
+    tx: &Tx,
+    scope: &Scope,
+    input: &PlaceOrder,
+    order_id: Uuid,
+    quote: &quote::Model,
+    priced: &PricedQuote,
+    now: DateTime<Utc>,
+) -> Result<i64, Error> {
+    let account =
+        accounts::by_ids(&**tx, scope, &[input.account]).await?.into_iter().next().ok_or(Error::NotFound("account"))?;
+    let zone = time::zone(&account.zone)?;
+    let currency: Currency = account.currency.parse()?;
+    let due = priced.totals.charged;
+
+    // Decide: who pays what, and what is provisioned at once.
+    let wallet = books::lock_wallet(tx, scope, account.id, WalletKind::Credit).await?;
+    let money = |minor| Money::of(minor, currency);
+    let funding =
+        rules::split_funding(due, money(wallet.cash_minor), money(wallet.promotional_minor), money(wallet.held_minor))?;
+    let charged: Vec<Money> = priced.items.iter().map(|item| item.totals.charged).collect();
+    let shares = funding.over_items(&charged)?;
+    let products = pricing::products(&**tx, scope, priced.items.iter().map(|item| item.product_code.as_str())).await?;
+    let product_of = |code: &str| {
+        products.get(code).ok_or_else(|| stale("A product of this quote is no longer sold. Make a new quote."))
+    };
+    let mut instant = 0;
+    for item in &priced.items {
+        instant += usize::from(product_of(&item.product_code)?.provisioning == ProvisioningMode::Instant);
+    }
+
+    let wanted = [(CodeKind::Order, 1), (CodeKind::Payment, usize::from(due.is_positive())), (CodeKind::Invoice, instant)];
+    let mut codes = codes::take(tx, scope, &account, zone, now, &wanted).await?;
+    let payment_id = due.is_positive().then(ids::new_id);
+    let mut rows = Rows::default();
+    let mut entries = Vec::new();
+    let mut moved = None;
+    let mut news = vec![News::of(EventType::OrderPaid).order(order_id)];
+    let order_code = codes.next(CodeKind::Order)?;
+    if let Some(id) = payment_id {
+        rows.payments.push(payment(id, order_id, codes.next(CodeKind::Payment)?, &order_code, &account, scope, &funding, now)?);
+        let mut paid = Entry::new(ledger::order_payment(&funding)?);
+        paid.order = Some(order_id);
+        paid.payment = payment_id;
+        let movement = Movement {
+            id: ids::new_id(),
+            transaction: paid.id,
+            action: WalletAction::OrderPayment,
+            details: format!("Order {order_code}"),
+            cash_minor: -funding.cash.minor(),
+            promotional_minor: -funding.promotional.minor(),
+            order: Some(order_id),
+        };
+        entries.push(paid);
+        news.push(News::of(EventType::PaymentSucceeded).order(order_id).payment(id).wallet(wallet.id));
+        moved = Some(movement);
+    }
+
+    let mut states = Vec::with_capacity(priced.items.len());
+    for ((position, item), share) in (0_i32..).zip(&priced.items).zip(&shares) {
+        let product = product_of(&item.product_code)?;
+        let mut resource = new_resource(&account, product, item, scope, now)?;
+        let mut row = new_item(order_id, &account, position, product, &resource, item, share, now)?;
+        if product.provisioning == ProvisioningMode::Instant {
+            row.status = OrderItemStatus::Fulfilled;
+            row.completed_at = Some(now);
+            let done = Provisioned {
+                item: &row,
+                priced: item,
+                product,
+                zone,
+                coupon_code: priced.coupon_code.as_deref(),
+                payment: payment_id,
+                tags: &serde_json::json!({ "created-by": scope.principal() }),
+                now,
+            };
+            let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
+            entries.push(entry);
+            news.push(News::of(EventType::ResourceProvisioned).order(order_id).resource(resource.id));
+            news.push(News::of(EventType::InvoiceIssued).order(order_id).resource(resource.id).invoice(invoice));
+        }
+        states.push(row.status);
+        rows.tags.push(resource_tag::Model {
+            resource_id: resource.id,
+            key: "created-by".to_owned(),
+            account_id: account.id,
+            kind: TagKind::System,
+            value: scope.principal().chars().take(256).collect(),
+        });
+        rows.items.push(row);
+        rows.resources.push(resource);
+    }
+    let status = rules::status(&states);
+    if rules::is_over(status) {
+        news.push(News::of(EventType::OrderCompleted).order(order_id));
+    }
+    rows.orders.push(new_order(order_id, order_code, quote, input, scope, status, now));
+
+    // Write and tell.
+    rows.write(tx, scope).await?;
+    books::post(tx, scope, account.id, entries, now).await?;
+    if let Some(movement) = moved {
+        books::move_wallet(tx, scope, &wallet, movement, now).await?;
+    }
+    purchases::close_quote(tx, scope, quote.id, order_id).await?;
+    event_log::append(tx, scope, account.id, &news, now).await
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is a column of the row")]
+fn payment(
+    id: Uuid,
+    order_id: Uuid,
+    code: String,
+    order_code: &str,
+    account: &account::Model,
+    scope: &Scope,
+    funding: &Funding,
+    now: DateTime<Utc>,
+) -> Result<payment::Model, Error> {
+    Ok(payment::Model {
+        id,
+        account_id: account.id,
+        code,
+        order_id: Some(order_id),
+        invoice_id: None,
+        purpose: PaymentPurpose::Order,
+        method: PaymentMethod::Credit,
+        status: PaymentStatus::Succeeded,
+        currency: account.currency.clone(),
+        amount_minor: funding.total()?.minor(),
+        cash_minor: funding.cash.minor(),
+        promotional_minor: funding.promotional.minor(),
+        gateway_minor: 0,
+        gateway: None,
+        details: format!("Order {order_code}"),
+        principal: scope.principal().to_owned(),
+        created_at: now,
+        completed_at: Some(now),
+        version: 1,
+    })
+}
+
+fn new_order(
+    id: Uuid,
+    code: String,
+    quote: &quote::Model,
+    input: &PlaceOrder,
+    scope: &Scope,
+    status: OrderStatus,
+    now: DateTime<Utc>,
+) -> order::Model {
+    order::Model {
+        id,
+        account_id: quote.account_id,
+        quote_id: quote.id,
+        code,
+        status,
+        currency: quote.currency.clone(),
+        gross_minor: quote.gross_minor,
+        coupon_minor: quote.coupon_minor,
+        tax_minor: quote.tax_minor,
+        charged_minor: quote.charged_minor,
+        coupon_id: quote.coupon_id,
+        principal: scope.principal().to_owned(),
+        return_url: input.return_url.clone(),
+        created_at: now,
+        paid_at: Some(now),
+        completed_at: rules::is_over(status).then_some(now),
+        version: 1,
+    }
+}
+
+fn new_resource(
+    account: &account::Model,
+    product: &product::Model,
+    item: &crate::domain::quote::PricedItem,
+    scope: &Scope,
+    now: DateTime<Utc>,
+) -> Result<resource::Model, Error> {
+    Ok(resource::Model {
+        id: ids::new_id(),
+        account_id: account.id,
+        product_id: product.id,
+        resource_type_id: item.resource_type_id,
+        name: item.name.clone(),
+        life: Life::Provisioning,
+        power: Power::Running,
+        configuration: serde_json::to_value(item.configuration())?,
+        external_id: None,
+        period_id: None,
+        paid_until: None,
+        anchor_day: None,
+        auto_renew: false,
+        auto_renew_months: 1,
+        next_step: None,
+        next_due_at: None,
+        attempts: 0,
+        created_by: scope.principal().to_owned(),
+        created_at: now,
+        provisioned_at: None,
+        ended_at: None,
+        version: 1,
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is a column of the row")]
+fn new_item(
+    order_id: Uuid,
+    account: &account::Model,
+    position: i32,
+    product: &product::Model,
+    resource: &resource::Model,
+    item: &crate::domain::quote::PricedItem,
+    share: &Funding,
+    now: DateTime<Utc>,
+) -> Result<order_item::Model, Error> {
+    Ok(order_item::Model {
+        id: ids::new_id(),
+        order_id,
+        account_id: account.id,
+        position,
+        action: item.action,
+        status: OrderItemStatus::Provisioning,
+        product_id: product.id,
+        resource_id: resource.id,
+        gross_minor: item.totals.gross.minor(),
+        coupon_minor: item.totals.coupon.minor(),
+        tax_minor: item.totals.tax.minor(),
+        charged_minor: item.totals.charged.minor(),
+        charged_promotional_minor: share.promotional.minor(),
+        document: serde_json::to_value(item)?,
+        failure_reason: None,
+        created_at: now,
+        completed_at: None,
+        version: 1,
+    })
+}

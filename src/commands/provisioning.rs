@@ -1,0 +1,198 @@
+//! What a product's service reports of its tasks: an item was provisioned, or could not be.
+
+use chrono::{DateTime, Utc};
+use entity::enums::{CodeKind, EventType, Life, OrderItemStatus, WalletAction, WalletKind};
+use entity::product;
+use sea_orm::EntityTrait;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::db::Tx;
+use crate::domain::funding::Funding;
+use crate::domain::money::{Currency, Money};
+use crate::domain::quote::PricedItem;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::{ledger, order as rules, text, time};
+use crate::error::Error;
+use crate::ids;
+use crate::store::event_log::{self, News};
+use crate::store::fulfilment::{self, Provisioned};
+use crate::store::ledger::{self as books, Entry, Movement};
+use crate::store::purchases::{self, Rows, Task};
+use crate::store::{Scope, accounts, codes};
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The resource is there.
+    Succeeded {
+        /// The product's own name for it.
+        external_id: Option<String>,
+    },
+    /// It could not be made.
+    Failed {
+        /// Why, for the customer.
+        reason: String,
+    },
+}
+
+/// A report on a task.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The task: an order item.
+    pub task: Uuid,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Takes a product's report. Success brings the resource to life, with its paid period and its paid invoice; failure
+/// gives what was charged for the item back to the wallet, to the parts it came from. The same report again changes
+/// nothing. Answers the order item.
+///
+/// # Errors
+/// Refused with TASK_NOT_FOUND, TASK_ALREADY_REPORTED, INVALID_TEXT, END_NOT_AFTER_START.
+pub async fn report(app: &App, scope: &Scope, input: Report) -> Result<Uuid, Error> {
+    let outcome = checked(input.outcome)?;
+    let now = app.clock.now();
+    let told = app
+        .db
+        .write("report_provisioning", async |tx| {
+            let task = purchases::lock_task(tx, scope, input.task).await?;
+            let task = task.ok_or_else(|| {
+                Refusal::new(RefusalCode::TaskNotFound, "There is no such task of this product.").under("taskId")
+            })?;
+            if is_repeated(&task, &outcome)? {
+                return Ok(None);
+            }
+            let account = task.item.account_id;
+            let newest = match &outcome {
+                Outcome::Succeeded { external_id } => succeed(tx, scope, task, external_id.clone(), now).await?,
+                Outcome::Failed { reason } => fail(tx, scope, task, reason, now).await?,
+            };
+            Ok(Some((account, newest)))
+        })
+        .await?;
+    if let Some((account, newest)) = told {
+        app.hub.wake(account, newest);
+    }
+    Ok(input.task)
+}
+
+fn checked(outcome: Outcome) -> Result<Outcome, Refusal> {
+    Ok(match outcome {
+        Outcome::Succeeded { external_id } => Outcome::Succeeded {
+            external_id: external_id
+                .map(|id| text::line(&id, 200).map_err(|refusal| refusal.under("externalId")))
+                .transpose()?,
+        },
+        Outcome::Failed { reason } => Outcome::Failed {
+            reason: text::line(&reason, text::MAX_REASON).map_err(|refusal| refusal.under("reason"))?,
+        },
+    })
+}
+
+fn is_repeated(task: &Task, outcome: &Outcome) -> Result<bool, Refusal> {
+    match (task.item.status, outcome) {
+        (OrderItemStatus::Provisioning, _) => Ok(false),
+        (OrderItemStatus::Fulfilled, Outcome::Succeeded { .. }) | (OrderItemStatus::Refunded, Outcome::Failed { .. }) => Ok(true),
+        (status, _) => Err(Refusal::new(
+            RefusalCode::TaskAlreadyReported,
+            format!("This task is {status} already. Its outcome can't be changed by another report."),
+        )
+        .under("taskId")),
+    }
+}
+
+async fn succeed(
+    tx: &Tx,
+    scope: &Scope,
+    mut task: Task,
+    external_id: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<i64, Error> {
+    let engine = Scope::engine();
+    let priced: PricedItem = serde_json::from_value(task.item.document.clone())?;
+    let account = accounts::by_ids(&**tx, &engine, &[task.item.account_id]).await?.into_iter().next();
+    let account = account.ok_or(Error::NotFound("account"))?;
+    let zone = time::zone(&account.zone)?;
+    let product = product::Entity::find_by_id(task.item.product_id).one(&**tx).await?.ok_or(Error::NotFound("product"))?;
+    let mut resource = purchases::lock_resource(tx, &engine, task.item.resource_id).await?;
+    let mut codes = codes::take(tx, &engine, &account, zone, now, &[(CodeKind::Invoice, 1)]).await?;
+    let coupon = crate::store::pricing::coupon_code(&**tx, &engine, task.order.coupon_id).await?;
+    let mut rows = Rows::default();
+    resource.external_id = external_id;
+    let done = Provisioned {
+        item: &task.item,
+        priced: &priced,
+        product: &product,
+        zone,
+        coupon_code: coupon.as_deref(),
+        payment: None,
+        tags: &serde_json::json!({ "created-by": resource.created_by.clone() }),
+        now,
+    };
+    let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
+    let (resource_id, order_id) = (resource.id, task.order.id);
+    task.item.status = OrderItemStatus::Fulfilled;
+    let mut news = vec![
+        News::of(EventType::ResourceProvisioned).order(order_id).resource(resource_id),
+        News::of(EventType::InvoiceIssued).order(order_id).resource(resource_id).invoice(invoice),
+    ];
+    finish(tx, &engine, &task, &mut news, now).await?;
+    purchases::update_resource(tx, &engine, resource).await?;
+    rows.write(tx, &engine).await?;
+    books::post(tx, scope, account.id, vec![entry], now).await?;
+    event_log::append(tx, &engine, account.id, &news, now).await
+}
+
+async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTime<Utc>) -> Result<i64, Error> {
+    let engine = Scope::engine();
+    let account = task.item.account_id;
+    let currency: Currency = task.order.currency.parse()?;
+    let charged = Funding::of(
+        Money::of(task.item.charged_minor, currency),
+        Money::of(task.item.charged_promotional_minor, currency),
+    )?;
+    let mut resource = purchases::lock_resource(tx, &engine, task.item.resource_id).await?;
+    resource.life = Life::Failed;
+    resource.ended_at = Some(now);
+    let (resource_id, order_id) = (resource.id, task.order.id);
+    task.item.status = OrderItemStatus::Refunded;
+    task.item.failure_reason = Some(reason.to_owned());
+    let mut news = vec![News::of(EventType::ProvisioningFailed).order(order_id).resource(resource_id)];
+    if task.item.charged_minor > 0 {
+        let wallet = books::lock_wallet(tx, &engine, account, WalletKind::Credit).await?;
+        let mut entry = Entry::new(ledger::provisioning_refund(&charged)?);
+        entry.order = Some(order_id);
+        entry.order_item = Some(task.item.id);
+        entry.resource = Some(resource_id);
+        entry.reason = Some(reason.to_owned());
+        let movement = Movement {
+            id: ids::new_id(),
+            transaction: entry.id,
+            action: WalletAction::Refund,
+            details: format!("Order {}: {} could not be provisioned", task.order.code, resource.name),
+            cash_minor: charged.cash.minor(),
+            promotional_minor: charged.promotional.minor(),
+            order: Some(order_id),
+        };
+        books::post(tx, scope, account, vec![entry], now).await?;
+        books::move_wallet(tx, &engine, &wallet, movement, now).await?;
+        news.push(News::of(EventType::Refunded).order(order_id).resource(resource_id).wallet(wallet.id));
+    }
+    finish(tx, &engine, &task, &mut news, now).await?;
+    purchases::update_resource(tx, &engine, resource).await?;
+    event_log::append(tx, &engine, account, &news, now).await
+}
+
+/// Writes the item's end and the order's state after it; the last item completes the order.
+async fn finish(tx: &Tx, scope: &Scope, task: &Task, news: &mut Vec<News>, now: DateTime<Utc>) -> Result<(), Error> {
+    let states: Vec<OrderItemStatus> =
+        task.states.iter().map(|(id, status)| if *id == task.item.id { task.item.status } else { *status }).collect();
+    let status = rules::status(&states);
+    let completed_at = rules::is_over(status).then_some(now);
+    if completed_at.is_some() {
+        news.push(News::of(EventType::OrderCompleted).order(task.order.id));
+    }
+    purchases::finish_task(tx, scope, &task.item, &task.order, status, completed_at, now).await
+}

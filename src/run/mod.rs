@@ -1,0 +1,5 @@
+//! What each subcommand does: the only room, with `main`, that puts all the others together.
+
+pub mod demo;
+pub mod serve;
+pub mod tools;

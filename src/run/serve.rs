@@ -1,0 +1,246 @@
+//! `serve`: the API over a store, with the engine inside; and the start and end of a serving process, which the demo
+//! and the tests use as well.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Settings};
+use crate::config::{Edge as EdgeOptions, Mode, Serve};
+use crate::error::Error;
+use crate::http::{
+    Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, SchemaEngine, SocketLimits, describe_metrics,
+    router,
+};
+use crate::{clock, db, engine, graphql, ids, live};
+
+/// How long requests and sockets get to end after a signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A process that serves. Dropping it ends it at once; [`Running::stop`] lets it drain.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Closes the sockets with 1001, lets requests end, stops the engine between two batches.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("some requests had not ended and were cut off");
+        }
+    }
+
+    /// Waits until the process is told to stop.
+    pub async fn stopped(&self) {
+        self.shutdown.cancelled().await;
+    }
+}
+
+/// What a serving process needs besides its [`App`].
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What the edge allows.
+    pub edge: EdgeOptions,
+    /// The secret that signs tokens.
+    pub secret: SecretString,
+    /// The time between engine passes; nothing leaves the engine to other processes.
+    pub engine_every: Option<Duration>,
+    /// Renders the metrics.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// Begins to serve.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the address is taken, [`Error::Internal`] for a secret that is too short.
+pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
+    let authenticator = Authenticator::hs256(&serving.secret).map_err(Error::internal)?;
+    let schema = graphql::schema(Arc::clone(&app));
+    let prepare = {
+        let app = Arc::clone(&app);
+        move |caller: &crate::http::Caller, request| graphql::prepare(request, &app, caller_of(caller))
+    };
+    let shutdown = CancellationToken::new();
+    let ready = Arc::clone(&app);
+    let mut edge = Edge::new(edge_config(&app, &serving.edge), SchemaEngine::new(schema, prepare), authenticator, clock::machine_now, ids::new_id)
+        .ready_when(move || {
+            let app = Arc::clone(&ready);
+            Box::pin(async move { app.db.ping().await.map_err(|error| error.to_string()) })
+        })
+        .shutdown(shutdown.clone());
+    if let Some(metrics) = serving.metrics {
+        edge = edge.metrics(move || metrics.render());
+    }
+    let edge = Arc::new(edge);
+    let listener = TcpListener::bind(serving.listen)
+        .await
+        .map_err(|error| Error::Unavailable(format!("listening on {}: {error}", serving.listen).into()))?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+
+    let mut tasks = JoinSet::new();
+    let (routes, signal) = (router(Arc::clone(&edge)), shutdown.clone());
+    tasks.spawn(async move {
+        let served = axum::serve(listener, routes).with_graceful_shutdown(signal.clone().cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the listener failed");
+            signal.cancel();
+        }
+        edge.sockets_closed().await;
+    });
+    let (poll, signal) = (live::poll(Arc::clone(&app)), shutdown.clone());
+    tasks.spawn(async move { signal.run_until_cancelled(poll).await.unwrap_or(()) });
+    if let Some(every) = serving.engine_every {
+        let (engine, signal) = (engine::drive(app, every), shutdown.clone());
+        tasks.spawn(async move { signal.run_until_cancelled(engine).await.unwrap_or(()) });
+    }
+    Ok(Running { address, shutdown, tasks })
+}
+
+fn caller_of(caller: &crate::http::Caller) -> Option<graphql::Caller> {
+    let principal = caller.principal.as_deref()?;
+    Some(graphql::Caller::new(
+        principal.subject.clone(),
+        principal.role,
+        principal.account,
+        principal.product.clone(),
+        principal.permissions.iter().filter_map(|permission| permission.as_str().parse().ok()).collect(),
+    ))
+}
+
+fn edge_config(app: &App, options: &EdgeOptions) -> EdgeConfig {
+    let open = app.settings.development || options.introspection;
+    EdgeConfig {
+        body_limit_bytes: usize::try_from(options.body_bytes).unwrap_or(usize::MAX),
+        request_timeout: options.request_timeout(),
+        introspection: if open { Introspection::Everyone } else { Introspection::Nobody },
+        cors_origins: options.allowed_origins.clone(),
+        guard: GuardLimits {
+            depth: u32::try_from(options.depth).unwrap_or(u32::MAX),
+            cost: options.cost,
+            ..GuardLimits::default()
+        },
+        sockets: SocketLimits {
+            subscriptions: usize::try_from(options.subscriptions).unwrap_or(usize::MAX),
+            message_limit_bytes: usize::try_from(options.body_bytes).unwrap_or(usize::MAX),
+            origins: options.allowed_origins.clone(),
+            ..SocketLimits::default()
+        },
+        console: Console { enabled: open },
+        ..EdgeConfig::default()
+    }
+}
+
+/// Installs the metrics recorder of this process.
+///
+/// # Errors
+/// [`Error::Internal`] when there is one already.
+pub fn metrics() -> Result<PrometheusHandle, Error> {
+    let handle = PrometheusBuilder::new().install_recorder().map_err(Error::internal)?;
+    describe_metrics();
+    Ok(handle)
+}
+
+/// The secret that signs tokens: the configured one, else, in development, one that is made once and kept in a file
+/// that only its owner can read.
+///
+/// # Errors
+/// [`Error::Internal`] naming the key when production has none, or the file can't be kept.
+pub fn signing_secret(given: Option<&SecretString>, mode: Mode, file: &PathBuf) -> Result<SecretString, Error> {
+    if let Some(secret) = given {
+        return Ok(SecretString::from(secret.expose_secret().to_owned()));
+    }
+    if mode == Mode::Production {
+        return Err(Error::internal(
+            "BILLING_JWT_SECRET is not set: production needs --jwt-secret, at least 32 bytes",
+        ));
+    }
+    if let Ok(kept) = std::fs::read_to_string(file) {
+        return Ok(SecretString::from(kept.trim().to_owned()));
+    }
+    let made: String = ids::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+    write_private(file, &made)
+        .map_err(|error| Error::internal(format_args!("keeping the development secret in {}: {error}", file.display())))?;
+    Ok(SecretString::from(made))
+}
+
+fn write_private(file: &PathBuf, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)?.write_all(text.as_bytes())
+}
+
+/// Serves until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// What stops the start, with the key or address named.
+pub async fn serve(options: Serve) -> Result<(), Error> {
+    let settings = Settings {
+        development: options.mode == Mode::Development,
+        return_urls: options.edge.return_urls.clone(),
+        most_releases: options.most_releases,
+    };
+    let secret = signing_secret(
+        options.edge.jwt_secret.as_ref(),
+        options.mode,
+        &crate::config::secret_file(&options.store.database_url),
+    )?;
+    let store = db::Options { url: options.store.database_url.clone(), connections: options.store.database_connections };
+    let app = Arc::new(App::open(&store, settings).await?);
+    let serving = Serving {
+        listen: options.listen,
+        edge: options.edge,
+        secret,
+        engine_every: (options.engine_seconds > 0).then(|| Duration::from_secs(options.engine_seconds)),
+        metrics: Some(metrics()?),
+    };
+    let running = start(Arc::clone(&app), serving).await?;
+    tracing::info!(address = %running.address, mode = ?options.mode, "serving");
+    tokio::select! {
+        () = told_to_stop() => tracing::info!("told to stop: draining"),
+        () = running.stopped() => {}
+    }
+    running.stop().await;
+    Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub async fn told_to_stop() {
+    let ctrl_c = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = ctrl_c => {}
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,148 @@
+//! The subcommands that do one thing and stop.
+
+use std::collections::BTreeSet;
+
+use chrono::{SecondsFormat, TimeDelta};
+use entity::enums::Role;
+use entity::{account, product};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use crate::app::{self, App, Settings};
+use crate::commands::seed;
+use crate::config::{self, Mode, Store, Tick, Token};
+use crate::db::{self, Db, proof};
+use crate::error::Error;
+use crate::http::{Authenticator, Permission, Principal};
+use crate::{clock, engine};
+
+use super::serve::signing_secret;
+
+fn options(store: &Store) -> db::Options {
+    db::Options { url: store.database_url.clone(), connections: store.database_connections }
+}
+
+fn settings(mode: Mode, most_releases: u64) -> Settings {
+    Settings { development: mode == Mode::Development, return_urls: Vec::new(), most_releases }
+}
+
+/// `migrate`.
+///
+/// # Errors
+/// What the store said.
+pub async fn migrate(store: &Store) -> Result<String, Error> {
+    let db = Db::connect(&options(store)).await?;
+    app::migrate(&db).await?;
+    Ok("The store is up to date.".to_owned())
+}
+
+/// `seed`.
+///
+/// # Errors
+/// What the store said.
+pub async fn seed(store: &Store) -> Result<String, Error> {
+    let app = App::open(&options(store), settings(Mode::Development, 100)).await?;
+    Ok(match seed::seed(&app).await? {
+        Some(seeded) => {
+            let accounts: Vec<String> = seeded.accounts.iter().map(|(code, id)| format!("{code} {id}")).collect();
+            format!("A catalogue and two accounts:\n{}", accounts.join("\n"))
+        }
+        None => "The store has accounts already; nothing was changed.".to_owned(),
+    })
+}
+
+/// `token`: a token for development, on one line.
+///
+/// # Errors
+/// [`Error::NotFound`] for an account or product that is not there; [`Error::Internal`] naming a missing option.
+pub async fn token(options_given: &Token) -> Result<String, Error> {
+    let store = &options_given.store;
+    let secret = signing_secret(
+        options_given.jwt_secret.as_ref(),
+        Mode::Development,
+        &config::secret_file(&store.database_url),
+    )?;
+    let role = options_given.role;
+    let needs_account = matches!(role, Role::Owner | Role::BillingAdmin | Role::Viewer);
+    let mut principal = Principal {
+        subject: options_given.subject.clone(),
+        account: None,
+        role,
+        permissions: Permission::of_role(role),
+        product: None,
+        expires_at: clock::machine_now() + TimeDelta::hours(i64::from(options_given.hours)),
+    };
+    if needs_account && options_given.account.is_none() {
+        return Err(Error::internal(format_args!("--account is needed for the role {role}")));
+    }
+    if role == Role::Product && options_given.product.is_none() {
+        return Err(Error::internal("--product is needed for the role PRODUCT"));
+    }
+    if options_given.account.is_some() || options_given.product.is_some() {
+        let db = Db::connect(&options(store)).await?;
+        if let Some(wanted) = &options_given.account {
+            let mut query = account::Entity::find();
+            query = match config::as_uuid(wanted) {
+                Some(id) => query.filter(account::Column::Id.eq(id)),
+                None => query.filter(account::Column::Code.eq(wanted.as_str())),
+            };
+            principal.account = Some(query.one(db.read()).await?.ok_or(Error::NotFound("account"))?.id);
+        }
+        if let Some(code) = &options_given.product {
+            let found = product::Entity::find().filter(product::Column::Code.eq(code.as_str())).one(db.read()).await?;
+            principal.product = Some(found.ok_or(Error::NotFound("product"))?.code);
+        }
+    }
+    mint(&secret, &principal)
+}
+
+/// Signs a token.
+///
+/// # Errors
+/// [`Error::Internal`] for a secret that is too short.
+pub fn mint(secret: &secrecy::SecretString, principal: &Principal) -> Result<String, Error> {
+    Authenticator::hs256(secret).map_err(Error::internal)?.mint(principal).map_err(Error::internal)
+}
+
+/// The principal of a role in an account, with the role's own permissions, for some hours.
+#[must_use]
+pub fn principal(subject: &str, role: Role, account: Option<uuid::Uuid>, product: Option<&str>, hours: i64) -> Principal {
+    let permissions: BTreeSet<Permission> = Permission::of_role(role);
+    Principal {
+        subject: subject.to_owned(),
+        account,
+        role,
+        permissions,
+        product: product.map(str::to_owned),
+        expires_at: clock::machine_now() + TimeDelta::hours(hours),
+    }
+}
+
+/// `tick`.
+///
+/// # Errors
+/// [`Error::Forbidden`] for `--until` in production; what the store said.
+pub async fn tick(given: &Tick) -> Result<String, Error> {
+    let app = App::open(&options(&given.store), settings(given.mode, given.most_releases)).await?;
+    let passed = match given.until {
+        Some(until) => engine::advance(&app, until).await?,
+        None => engine::tick(&app).await?,
+    };
+    Ok(format!(
+        "now {}: {} resources, {} steps, {} alerts, {} failed{}",
+        app.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        passed.resources,
+        passed.steps,
+        passed.alerts,
+        passed.failed,
+        if passed.more { "; more is due" } else { "" }
+    ))
+}
+
+/// `check-ledger`: the differences, none when the books agree.
+///
+/// # Errors
+/// What the store said.
+pub async fn check_ledger(store: &Store) -> Result<Vec<proof::Difference>, Error> {
+    let db = Db::connect(&options(store)).await?;
+    proof::differences(&db).await
+}
