@@ -1,0 +1,36 @@
+//! What a product says about the life of its resources.
+
+use entity::enums::{GraceService, LifecyclePolicy};
+
+/// Days after the end of what is paid at which a resource of the standard policy is suspended.
+pub const STANDARD_SUSPEND_DAYS: u32 = 15;
+/// Days after the end of what is paid at which a resource of the standard policy is released.
+pub const STANDARD_RELEASE_DAYS: u32 = 30;
+
+/// What a product says about the life of its resources. A row of the catalogue fills it; nothing here is a default.
+///
+/// Source: rule "Policies" in ARCHITECTURE, section Life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyTerms {
+    /// What happens around the end of what is paid.
+    pub policy: LifecyclePolicy,
+    /// How a resource is served in grace.
+    pub grace_service: GraceService,
+    /// Days from the end of what is paid to the release, for `TRASH`; `STANDARD` has its own 30.
+    pub release_days: u32,
+    /// Days a resource deleted by the customer stays recoverable; 0 deletes at once.
+    pub trash_days: u32,
+    /// Whether customers may not switch auto-renewal off.
+    pub auto_renew_locked: bool,
+}
+
+impl PolicyTerms {
+    /// Days from the end of what is paid to the release.
+    #[must_use]
+    pub const fn release_offset_days(&self) -> u32 {
+        match self.policy {
+            LifecyclePolicy::Standard => STANDARD_RELEASE_DAYS,
+            LifecyclePolicy::Trash => self.release_days,
+        }
+    }
+}
