@@ -5,4 +5,7 @@
 
 pub mod coupon;
 pub mod credit;
+pub mod order;
+pub mod provisioning;
+pub mod quote;
 pub mod seed;

@@ -88,13 +88,22 @@ impl CouponTerms {
         if self.valid_until.is_some_and(|until| until <= self.valid_from) {
             return wrong("validUntil", "Let the validity end after it begins.");
         }
-        let amounts = [("minimumOrder", self.minimum_order), ("maximumDiscount", self.maximum_discount)];
+        let amounts = [
+            ("minimumOrder", self.minimum_order),
+            ("maximumDiscount", self.maximum_discount),
+        ];
         for (field, amount) in amounts {
             if amount.is_some_and(|amount| !amount.is_positive() || amount.currency() != self.currency) {
-                return wrong(field, "Write an amount above zero, in the coupon's currency, or leave it out.");
+                return wrong(
+                    field,
+                    "Write an amount above zero, in the coupon's currency, or leave it out.",
+                );
             }
         }
-        for (field, limit) in [("totalLimit", self.total_limit), ("perAccountLimit", self.per_account_limit)] {
+        for (field, limit) in [
+            ("totalLimit", self.total_limit),
+            ("perAccountLimit", self.per_account_limit),
+        ] {
             if limit.is_some_and(|limit| limit < 1) {
                 return wrong(field, "Write a limit of at least 1, or leave it out.");
             }
@@ -109,7 +118,10 @@ impl CouponTerms {
         if now < self.valid_from {
             return Err(Refusal::new(
                 RefusalCode::CouponNotYetValid,
-                format!("{code} counts from {} on. Use it then, or order without it.", self.valid_from.to_rfc3339()),
+                format!(
+                    "{code} counts from {} on. Use it then, or order without it.",
+                    self.valid_from.to_rfc3339()
+                ),
             ));
         }
         if self.valid_until.is_some_and(|until| now >= until) {
@@ -124,7 +136,10 @@ impl CouponTerms {
                 format!("{code} was used as often as it could be. Order without it, or use another."),
             ));
         }
-        if self.per_account_limit.is_some_and(|limit| self.redeemed_by_account >= limit) {
+        if self
+            .per_account_limit
+            .is_some_and(|limit| self.redeemed_by_account >= limit)
+        {
             return Err(Refusal::new(
                 RefusalCode::CouponExhausted,
                 format!("Your account used {code} as often as it may. Order without it, or use another."),
@@ -156,14 +171,24 @@ impl CouponTerms {
 pub fn apply(terms: &CouponTerms, items: &[CouponItem<'_>], now: Instant) -> Result<Vec<Money>, Refusal> {
     terms.check_available(now)?;
     let code = &terms.code;
-    let not_applicable =
-        |why: &str| Refusal::new(RefusalCode::CouponNotApplicable, format!("{code} {why} Order without it, or use another."));
+    let not_applicable = |why: &str| {
+        Refusal::new(
+            RefusalCode::CouponNotApplicable,
+            format!("{code} {why} Order without it, or use another."),
+        )
+    };
     if items.iter().any(|item| item.gross.currency() != terms.currency) {
         return Err(not_applicable("is for another currency."));
     }
     let weights: Vec<Money> = items
         .iter()
-        .map(|item| if terms.is_eligible(item) { item.gross } else { Money::zero(terms.currency) })
+        .map(|item| {
+            if terms.is_eligible(item) {
+                item.gross
+            } else {
+                Money::zero(terms.currency)
+            }
+        })
         .collect();
     let eligible = Money::sum(terms.currency, weights.iter().copied())?;
     if !eligible.is_positive() {
@@ -174,7 +199,9 @@ pub fn apply(terms: &CouponTerms, items: &[CouponItem<'_>], now: Instant) -> Res
     {
         return Err(Refusal::new(
             RefusalCode::CouponMinimumNotMet,
-            format!("{code} counts from {minimum} on, and the items it counts for cost {eligible}. Add more, or order without it."),
+            format!(
+                "{code} counts from {minimum} on, and the items it counts for cost {eligible}. Add more, or order without it."
+            ),
         ));
     }
     let mut discount = match terms.value {
@@ -222,11 +249,18 @@ pub(crate) mod tests {
     }
 
     fn item(product_code: &str, action: OrderAction, gross: i64) -> CouponItem<'_> {
-        CouponItem { product_code, action, gross: vnd(gross) }
+        CouponItem {
+            product_code,
+            action,
+            gross: vnd(gross),
+        }
     }
 
     fn shares(terms: &CouponTerms, items: &[CouponItem<'_>]) -> Result<Vec<i64>, Refusal> {
-        Ok(apply(terms, items, at("2023-06-01T00:00:00Z"))?.into_iter().map(Money::minor).collect())
+        Ok(apply(terms, items, at("2023-06-01T00:00:00Z"))?
+            .into_iter()
+            .map(Money::minor)
+            .collect())
     }
 
     #[test]
@@ -243,24 +277,45 @@ pub(crate) mod tests {
 
     #[test]
     fn only_its_products_count() {
-        let only = CouponTerms { product_codes: vec!["vstorage".into()], ..terms(CouponValue::Fixed(vnd(150_000))) };
-        let items = [item("vserver", OrderAction::Create, 1_000_000), item("vstorage", OrderAction::Create, 100_000)];
+        let only = CouponTerms {
+            product_codes: vec!["vstorage".into()],
+            ..terms(CouponValue::Fixed(vnd(150_000)))
+        };
+        let items = [
+            item("vserver", OrderAction::Create, 1_000_000),
+            item("vstorage", OrderAction::Create, 100_000),
+        ];
         assert_eq!(shares(&only, &items).unwrap(), [0, 100_000]);
-        assert_eq!(shares(&only, &items[..1]).unwrap_err().code, RefusalCode::CouponNotApplicable);
+        assert_eq!(
+            shares(&only, &items[..1]).unwrap_err().code,
+            RefusalCode::CouponNotApplicable
+        );
     }
 
     #[test]
     fn the_maximum_caps() {
-        let capped = CouponTerms { maximum_discount: Some(vnd(5_000)), ..ten_percent() };
-        assert_eq!(shares(&capped, &[item("vserver", OrderAction::Create, 181_000)]).unwrap(), [5_000]);
+        let capped = CouponTerms {
+            maximum_discount: Some(vnd(5_000)),
+            ..ten_percent()
+        };
+        assert_eq!(
+            shares(&capped, &[item("vserver", OrderAction::Create, 181_000)]).unwrap(),
+            [5_000]
+        );
     }
 
     #[rstest]
     #[case(181_000, true)]
     #[case(180_999, false)]
     fn the_minimum_is_of_what_counts(#[case] gross: i64, #[case] met: bool) {
-        let demanding = CouponTerms { minimum_order: Some(vnd(181_000)), ..ten_percent() };
-        let items = [item("vserver", OrderAction::Create, gross), item("vserver", OrderAction::Resize, 900_000)];
+        let demanding = CouponTerms {
+            minimum_order: Some(vnd(181_000)),
+            ..ten_percent()
+        };
+        let items = [
+            item("vserver", OrderAction::Create, gross),
+            item("vserver", OrderAction::Resize, 900_000),
+        ];
         match shares(&demanding, &items) {
             Ok(_) => assert!(met),
             Err(refusal) => assert!(!met && refusal.code == RefusalCode::CouponMinimumNotMet),
@@ -297,28 +352,82 @@ pub(crate) mod tests {
             ..ten_percent()
         };
         let applied = shares(&limited, &[item("vserver", OrderAction::Create, 100)]);
-        assert_eq!(applied.err().map(|refusal| refusal.code), exhausted.then_some(RefusalCode::CouponExhausted));
+        assert_eq!(
+            applied.err().map(|refusal| refusal.code),
+            exhausted.then_some(RefusalCode::CouponExhausted)
+        );
     }
 
     #[test]
     fn another_currency_does_not_count() {
-        let items = [CouponItem { gross: Money::of(100, Currency::Usd), ..item("vserver", OrderAction::Create, 0) }];
-        assert_eq!(shares(&ten_percent(), &items).unwrap_err().code, RefusalCode::CouponNotApplicable);
+        let items = [CouponItem {
+            gross: Money::of(100, Currency::Usd),
+            ..item("vserver", OrderAction::Create, 0)
+        }];
+        assert_eq!(
+            shares(&ten_percent(), &items).unwrap_err().code,
+            RefusalCode::CouponNotApplicable
+        );
     }
 
     #[test]
     fn new_coupons_must_make_sense() {
         let field = |terms: CouponTerms| terms.checked().unwrap_err().path.join(".");
-        assert_eq!(CouponTerms { code: "launch10".into(), ..ten_percent() }.checked().unwrap().code, "LAUNCH10");
-        assert_eq!(field(CouponTerms { code: "?".into(), ..ten_percent() }), "code");
+        assert_eq!(
+            CouponTerms {
+                code: "launch10".into(),
+                ..ten_percent()
+            }
+            .checked()
+            .unwrap()
+            .code,
+            "LAUNCH10"
+        );
+        assert_eq!(
+            field(CouponTerms {
+                code: "?".into(),
+                ..ten_percent()
+            }),
+            "code"
+        );
         assert_eq!(field(terms(CouponValue::Percent(Share::ZERO))), "percent");
         assert_eq!(field(terms(CouponValue::Fixed(vnd(0)))), "amount");
         assert_eq!(field(terms(CouponValue::Fixed(Money::of(5, Currency::Usd)))), "amount");
-        assert_eq!(field(CouponTerms { valid_until: Some(ten_percent().valid_from), ..ten_percent() }), "validUntil");
-        assert_eq!(field(CouponTerms { minimum_order: Some(vnd(-1)), ..ten_percent() }), "minimumOrder");
-        assert_eq!(field(CouponTerms { maximum_discount: Some(vnd(0)), ..ten_percent() }), "maximumDiscount");
-        assert_eq!(field(CouponTerms { total_limit: Some(0), ..ten_percent() }), "totalLimit");
-        assert_eq!(field(CouponTerms { per_account_limit: Some(-1), ..ten_percent() }), "perAccountLimit");
+        assert_eq!(
+            field(CouponTerms {
+                valid_until: Some(ten_percent().valid_from),
+                ..ten_percent()
+            }),
+            "validUntil"
+        );
+        assert_eq!(
+            field(CouponTerms {
+                minimum_order: Some(vnd(-1)),
+                ..ten_percent()
+            }),
+            "minimumOrder"
+        );
+        assert_eq!(
+            field(CouponTerms {
+                maximum_discount: Some(vnd(0)),
+                ..ten_percent()
+            }),
+            "maximumDiscount"
+        );
+        assert_eq!(
+            field(CouponTerms {
+                total_limit: Some(0),
+                ..ten_percent()
+            }),
+            "totalLimit"
+        );
+        assert_eq!(
+            field(CouponTerms {
+                per_account_limit: Some(-1),
+                ..ten_percent()
+            }),
+            "perAccountLimit"
+        );
     }
 
     proptest! {

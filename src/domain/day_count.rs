@@ -65,7 +65,10 @@ mod tests {
     // Backwards is negative.
     #[case("2023-04-06T00:00:00+07:00", "2023-03-06T00:00:00+07:00", -30 * DAY)]
     fn months_have_thirty_days(#[case] from: &str, #[case] to: &str, #[case] expected: i64) {
-        assert_eq!(length(DayCount::Thirty360, Asia::Ho_Chi_Minh, at(from), at(to)).get(), expected);
+        assert_eq!(
+            length(DayCount::Thirty360, Asia::Ho_Chi_Minh, at(from), at(to)).get(),
+            expected
+        );
     }
 
     #[rstest]
@@ -77,7 +80,12 @@ mod tests {
     #[case(America::Sao_Paulo, "2018-11-03T00:00:00-03:00", "2018-11-04T01:00:00-02:00", DAY)]
     #[case(America::Sao_Paulo, "2018-11-04T01:00:00-02:00", "2018-11-04T02:00:00-02:00", 60)]
     #[case(America::Sao_Paulo, "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00", DAY)]
-    fn days_of_23_and_25_hours_are_a_day(#[case] zone: Tz, #[case] from: &str, #[case] to: &str, #[case] expected: i64) {
+    fn days_of_23_and_25_hours_are_a_day(
+        #[case] zone: Tz,
+        #[case] from: &str,
+        #[case] to: &str,
+        #[case] expected: i64,
+    ) {
         assert_eq!(length(DayCount::Thirty360, zone, at(from), at(to)).get(), expected);
     }
 

@@ -22,7 +22,10 @@ impl Fraction {
     /// A whole number.
     #[must_use]
     pub const fn whole(value: i64) -> Self {
-        Self { numerator: value as i128, denominator: 1 }
+        Self {
+            numerator: value as i128,
+            denominator: 1,
+        }
     }
 
     /// This fraction times a whole number. Errors: AMOUNT_OUT_OF_RANGE beyond 38 digits.
@@ -30,19 +33,27 @@ impl Fraction {
         let factor = i128::from(factor);
         let common = gcd(factor, self.denominator).max(1);
         let numerator = self.numerator.checked_mul(factor / common).ok_or_else(too_large)?;
-        Ok(Self { numerator, denominator: self.denominator / common })
+        Ok(Self {
+            numerator,
+            denominator: self.denominator / common,
+        })
     }
 
     /// This fraction divided by a whole number above zero. Errors: INCONSISTENT for a divisor of zero or less,
     /// AMOUNT_OUT_OF_RANGE beyond 38 digits.
     pub fn over(self, divisor: i64) -> Result<Self, Refusal> {
         if divisor <= 0 {
-            return Err(Refusal::inconsistent("a share of something without length was asked for"));
+            return Err(Refusal::inconsistent(
+                "a share of something without length was asked for",
+            ));
         }
         let divisor = i128::from(divisor);
         let common = gcd(self.numerator, divisor).max(1);
         let denominator = self.denominator.checked_mul(divisor / common).ok_or_else(too_large)?;
-        Ok(Self { numerator: self.numerator / common, denominator })
+        Ok(Self {
+            numerator: self.numerator / common,
+            denominator,
+        })
     }
 
     /// The nearest whole number; halves go away from zero. Errors: AMOUNT_OUT_OF_RANGE beyond 64 bits.
@@ -52,7 +63,11 @@ impl Fraction {
         let (quotient, rest) = (self.numerator / self.denominator, self.numerator % self.denominator);
         let rest = rest.abs();
         // rest >= denominator - rest is rest * 2 >= denominator without the product.
-        let away = if rest >= self.denominator - rest { self.numerator.signum() } else { 0 };
+        let away = if rest >= self.denominator - rest {
+            self.numerator.signum()
+        } else {
+            0
+        };
         i64::try_from(quotient + away).map_err(|_| too_large())
     }
 
@@ -94,7 +109,10 @@ impl Fraction {
 }
 
 fn too_large() -> Refusal {
-    Refusal::new(RefusalCode::AmountOutOfRange, "The amount is too large. Ask for less, or for a shorter time.")
+    Refusal::new(
+        RefusalCode::AmountOutOfRange,
+        "The amount is too large. Ask for less, or for a shorter time.",
+    )
 }
 
 #[cfg(test)]
@@ -116,7 +134,10 @@ mod tests {
     #[case(0, 7, 0)]
     #[case(i64::MAX, 1, i64::MAX)]
     fn halves_go_away_from_zero(#[case] numerator: i64, #[case] denominator: i64, #[case] expected: i64) {
-        assert_eq!(Fraction::whole(numerator).over(denominator).unwrap().rounded().unwrap(), expected);
+        assert_eq!(
+            Fraction::whole(numerator).over(denominator).unwrap().rounded().unwrap(),
+            expected
+        );
     }
 
     #[test]
@@ -134,7 +155,10 @@ mod tests {
     #[case(-7, 2, "-3.5")]
     #[case(5, 1, "5")]
     fn text_says_where_it_was_cut(#[case] numerator: i64, #[case] denominator: i64, #[case] expected: &str) {
-        assert_eq!(Fraction::whole(numerator).over(denominator).unwrap().to_text(4), expected);
+        assert_eq!(
+            Fraction::whole(numerator).over(denominator).unwrap().to_text(4),
+            expected
+        );
     }
 
     proptest! {

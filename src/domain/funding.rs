@@ -18,14 +18,19 @@ impl Funding {
     /// Nothing.
     #[must_use]
     pub const fn zero(currency: Currency) -> Self {
-        Self { cash: Money::zero(currency), promotional: Money::zero(currency) }
+        Self {
+            cash: Money::zero(currency),
+            promotional: Money::zero(currency),
+        }
     }
 
     /// A total of which `promotional` was granted. Errors: INCONSISTENT when that is more than the total or below zero.
     pub fn of(total: Money, promotional: Money) -> Result<Self, Refusal> {
         let cash = total.minus(promotional)?;
         if cash.is_negative() || promotional.is_negative() {
-            return Err(Refusal::inconsistent("the promotional part of an amount is not a part of it"));
+            return Err(Refusal::inconsistent(
+                "the promotional part of an amount is not a part of it",
+            ));
         }
         Ok(Self { cash, promotional })
     }
@@ -37,12 +42,18 @@ impl Funding {
 
     /// Part by part. Errors: CURRENCY_MISMATCH, AMOUNT_OUT_OF_RANGE.
     pub fn plus(&self, other: &Self) -> Result<Self, Refusal> {
-        Ok(Self { cash: self.cash.plus(other.cash)?, promotional: self.promotional.plus(other.promotional)? })
+        Ok(Self {
+            cash: self.cash.plus(other.cash)?,
+            promotional: self.promotional.plus(other.promotional)?,
+        })
     }
 
     /// Part by part. Errors: INCONSISTENT when a part would fall below zero.
     pub fn minus(&self, other: &Self) -> Result<Self, Refusal> {
-        let left = Self { cash: self.cash.minus(other.cash)?, promotional: self.promotional.minus(other.promotional)? };
+        let left = Self {
+            cash: self.cash.minus(other.cash)?,
+            promotional: self.promotional.minus(other.promotional)?,
+        };
         if left.cash.is_negative() || left.promotional.is_negative() {
             return Err(Refusal::inconsistent("more was to go back than had come from there"));
         }
@@ -73,7 +84,9 @@ impl Funding {
     pub fn over_items(&self, charged: &[Money]) -> Result<Vec<Self>, Refusal> {
         let total = self.total()?;
         if Money::sum(total.currency(), charged.iter().copied())? != total {
-            return Err(Refusal::inconsistent("the items of an order do not add up to its payment"));
+            return Err(Refusal::inconsistent(
+                "the items of an order do not add up to its payment",
+            ));
         }
         allocate(self.promotional, charged)?
             .into_iter()
@@ -99,26 +112,44 @@ mod tests {
     fn a_refund_goes_back_where_it_came_from() {
         let paid = Funding::of(vnd(181_000), vnd(50_000)).unwrap();
         let back = paid.refund(vnd(120_667)).unwrap();
-        assert_eq!(back, Funding { cash: vnd(87_333), promotional: vnd(33_334) });
+        assert_eq!(
+            back,
+            Funding {
+                cash: vnd(87_333),
+                promotional: vnd(33_334)
+            }
+        );
         assert_eq!(paid.refund(vnd(181_000)).unwrap(), paid);
         assert_eq!(paid.refund(vnd(181_001)).unwrap_err().code, RefusalCode::Inconsistent);
         assert_eq!(paid.refund(vnd(-1)).unwrap_err().code, RefusalCode::Inconsistent);
-        assert_eq!(Funding::zero(Currency::Vnd).refund(vnd(0)).unwrap(), Funding::zero(Currency::Vnd));
+        assert_eq!(
+            Funding::zero(Currency::Vnd).refund(vnd(0)).unwrap(),
+            Funding::zero(Currency::Vnd)
+        );
     }
 
     #[test]
     fn the_promotional_part_is_a_part() {
         assert_eq!(Funding::of(vnd(1), vnd(2)).unwrap_err().code, RefusalCode::Inconsistent);
-        assert_eq!(Funding::of(vnd(1), vnd(-1)).unwrap_err().code, RefusalCode::Inconsistent);
+        assert_eq!(
+            Funding::of(vnd(1), vnd(-1)).unwrap_err().code,
+            RefusalCode::Inconsistent
+        );
     }
 
     #[test]
     fn items_share_the_promotional_part_by_what_they_were_charged() {
         let funding = Funding::of(vnd(100), vnd(50)).unwrap();
         let parts = funding.over_items(&[vnd(33), vnd(33), vnd(34)]).unwrap();
-        assert_eq!(parts.iter().map(|part| part.promotional.minor()).collect::<Vec<_>>(), [17, 16, 17]);
+        assert_eq!(
+            parts.iter().map(|part| part.promotional.minor()).collect::<Vec<_>>(),
+            [17, 16, 17]
+        );
         assert_eq!(parts[0].cash, vnd(16));
-        assert_eq!(funding.over_items(&[vnd(99)]).unwrap_err().code, RefusalCode::Inconsistent);
+        assert_eq!(
+            funding.over_items(&[vnd(99)]).unwrap_err().code,
+            RefusalCode::Inconsistent
+        );
     }
 
     proptest! {

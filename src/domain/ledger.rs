@@ -39,10 +39,19 @@ impl Transaction {
     pub fn new(cause: LedgerCause, currency: Currency, postings: Vec<Posting>) -> Result<Self, Refusal> {
         let sum: i128 = postings.iter().map(|posting| i128::from(posting.amount_minor)).sum();
         if sum != 0 {
-            return Err(Refusal::inconsistent(format!("a transaction of {cause} is out of balance by {sum}")));
+            return Err(Refusal::inconsistent(format!(
+                "a transaction of {cause} is out of balance by {sum}"
+            )));
         }
-        let postings = postings.into_iter().filter(|posting| posting.amount_minor != 0).collect();
-        Ok(Self { cause, currency, postings })
+        let postings = postings
+            .into_iter()
+            .filter(|posting| posting.amount_minor != 0)
+            .collect();
+        Ok(Self {
+            cause,
+            currency,
+            postings,
+        })
     }
 
     /// Why it is made.
@@ -102,7 +111,10 @@ pub fn grant(kind: FundsKind, amount: Money) -> Result<Transaction, Refusal> {
     Transaction::of_sides(
         LedgerCause::Grant,
         amount.currency(),
-        vec![Side::Debit(LedgerAccount::Adjustments, amount), Side::Credit(customer, amount)],
+        vec![
+            Side::Debit(LedgerAccount::Adjustments, amount),
+            Side::Credit(customer, amount),
+        ],
     )
 }
 
@@ -178,17 +190,30 @@ mod tests {
     }
 
     fn posted(transaction: &Transaction, account: LedgerAccount) -> i64 {
-        transaction.postings().iter().filter(|posting| posting.account == account).map(|posting| posting.amount_minor).sum()
+        transaction
+            .postings()
+            .iter()
+            .filter(|posting| posting.account == account)
+            .map(|posting| posting.amount_minor)
+            .sum()
     }
 
     #[test]
     fn what_does_not_balance_can_not_be_made() {
-        let one_sided = vec![Posting { account: LedgerAccount::CustomerCash, amount_minor: 1 }];
+        let one_sided = vec![Posting {
+            account: LedgerAccount::CustomerCash,
+            amount_minor: 1,
+        }];
         let refusal = Transaction::new(LedgerCause::Adjustment, Currency::Vnd, one_sided).unwrap_err();
         assert_eq!(refusal.code, RefusalCode::Inconsistent);
         assert!(provisioned(vnd(100), vnd(90), vnd(9), vnd(0)).is_err());
         let extremes = [i64::MAX, i64::MAX, i64::MIN, i64::MIN, 2];
-        let extremes = extremes.map(|amount_minor| Posting { account: LedgerAccount::Suspense, amount_minor }).to_vec();
+        let extremes = extremes
+            .map(|amount_minor| Posting {
+                account: LedgerAccount::Suspense,
+                amount_minor,
+            })
+            .to_vec();
         assert!(Transaction::new(LedgerCause::Adjustment, Currency::Vnd, extremes).is_ok());
     }
 

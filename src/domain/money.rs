@@ -69,10 +69,17 @@ impl FromStr for Currency {
 
     /// Reads an ISO 4217 code in capitals. Errors: UNKNOWN_CURRENCY.
     fn from_str(code: &str) -> Result<Self, Refusal> {
-        Self::ALL.iter().copied().find(|currency| currency.code() == code).ok_or_else(|| {
-            let known: Vec<&str> = Self::ALL.iter().map(|currency| currency.code()).collect();
-            Refusal::new(RefusalCode::UnknownCurrency, format!("Use one of these currencies: {}.", known.join(", ")))
-        })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|currency| currency.code() == code)
+            .ok_or_else(|| {
+                let known: Vec<&str> = Self::ALL.iter().map(|currency| currency.code()).collect();
+                Refusal::new(
+                    RefusalCode::UnknownCurrency,
+                    format!("Use one of these currencies: {}.", known.join(", ")),
+                )
+            })
     }
 }
 
@@ -115,7 +122,11 @@ impl Money {
 
     /// An amount that may be out of range. Errors: AMOUNT_OUT_OF_RANGE beyond [`MAX_MINOR`].
     pub fn checked(minor: i64, currency: Currency) -> Result<Self, Refusal> {
-        if (-MAX_MINOR..=MAX_MINOR).contains(&minor) { Ok(Self::of(minor, currency)) } else { Err(out_of_range(currency)) }
+        if (-MAX_MINOR..=MAX_MINOR).contains(&minor) {
+            Ok(Self::of(minor, currency))
+        } else {
+            Err(out_of_range(currency))
+        }
     }
 
     /// The amount in minor units.
@@ -151,14 +162,20 @@ impl Money {
     /// The sum. Errors: CURRENCY_MISMATCH, AMOUNT_OUT_OF_RANGE.
     pub fn plus(self, other: Self) -> Result<Self, Refusal> {
         self.same_currency(other)?;
-        let minor = self.minor.checked_add(other.minor).ok_or_else(|| out_of_range(self.currency))?;
+        let minor = self
+            .minor
+            .checked_add(other.minor)
+            .ok_or_else(|| out_of_range(self.currency))?;
         Self::checked(minor, self.currency)
     }
 
     /// The difference. Errors: CURRENCY_MISMATCH, AMOUNT_OUT_OF_RANGE.
     pub fn minus(self, other: Self) -> Result<Self, Refusal> {
         self.same_currency(other)?;
-        let minor = self.minor.checked_sub(other.minor).ok_or_else(|| out_of_range(self.currency))?;
+        let minor = self
+            .minor
+            .checked_sub(other.minor)
+            .ok_or_else(|| out_of_range(self.currency))?;
         Self::checked(minor, self.currency)
     }
 
@@ -181,15 +198,22 @@ impl Money {
     /// `round(self x part / whole)`, half away from zero, rounded once.
     /// Errors: INCONSISTENT when `whole` is not above zero, AMOUNT_OUT_OF_RANGE.
     pub fn share(self, part: i64, whole: i64) -> Result<Self, Refusal> {
-        Self::checked(Fraction::whole(self.minor).times(part)?.over(whole)?.rounded()?, self.currency)
+        Self::checked(
+            Fraction::whole(self.minor).times(part)?.over(whole)?.rounded()?,
+            self.currency,
+        )
     }
 
     /// Reads a decimal text exactly: digits, at most one point with as many decimals as the currency has, and a
     /// leading minus where `sign` takes it. No exponent, no separators, no spaces, no plus.
     /// Errors: INVALID_AMOUNT, TOO_MANY_DECIMALS, AMOUNT_OUT_OF_RANGE.
     pub fn from_decimal_text(text: &str, currency: Currency, sign: Sign) -> Result<Self, Refusal> {
-        let not_an_amount =
-            || Refusal::new(RefusalCode::InvalidAmount, "Write the amount in digits, for example \"181000\" or \"7.50\".");
+        let not_an_amount = || {
+            Refusal::new(
+                RefusalCode::InvalidAmount,
+                "Write the amount in digits, for example \"181000\" or \"7.50\".",
+            )
+        };
         if text.len() > MAX_AMOUNT_TEXT {
             return Err(not_an_amount());
         }
@@ -226,9 +250,10 @@ impl Money {
             Sign::Positive if minor <= 0 => {
                 Err(Refusal::new(RefusalCode::InvalidAmount, "Write an amount above zero."))
             }
-            Sign::NotNegative if minor < 0 => {
-                Err(Refusal::new(RefusalCode::InvalidAmount, "Write an amount of zero or more."))
-            }
+            Sign::NotNegative if minor < 0 => Err(Refusal::new(
+                RefusalCode::InvalidAmount,
+                "Write an amount of zero or more.",
+            )),
             _ => Ok(Self::of(minor, currency)),
         }
     }
@@ -242,7 +267,12 @@ impl Money {
             0 => format!("{sign}{magnitude}"),
             exponent => {
                 let one = 10_u64.pow(exponent);
-                format!("{sign}{}.{:0width$}", magnitude / one, magnitude % one, width = exponent as usize)
+                format!(
+                    "{sign}{}.{:0width$}",
+                    magnitude / one,
+                    magnitude % one,
+                    width = exponent as usize
+                )
             }
         }
     }
@@ -253,7 +283,10 @@ impl Money {
         }
         Err(Refusal::new(
             RefusalCode::CurrencyMismatch,
-            format!("{} and {} can't be counted together. Use one currency.", self.currency, other.currency),
+            format!(
+                "{} and {} can't be counted together. Use one currency.",
+                self.currency, other.currency
+            ),
         ))
     }
 }
@@ -267,7 +300,10 @@ impl fmt::Display for Money {
 fn out_of_range(currency: Currency) -> Refusal {
     Refusal::new(
         RefusalCode::AmountOutOfRange,
-        format!("The amount is too large. The most that is counted is {}.", Money::of(MAX_MINOR, currency)),
+        format!(
+            "The amount is too large. The most that is counted is {}.",
+            Money::of(MAX_MINOR, currency)
+        ),
     )
 }
 
@@ -284,12 +320,17 @@ pub fn allocate(total: Money, weights: &[Money]) -> Result<Vec<Money>, Refusal> 
         plain.push(weight.minor);
     }
     let parts = allocate_minor(total.minor, &plain)?;
-    Ok(parts.into_iter().map(|minor| Money::of(minor, total.currency)).collect())
+    Ok(parts
+        .into_iter()
+        .map(|minor| Money::of(minor, total.currency))
+        .collect())
 }
 
 fn allocate_minor(total: i64, weights: &[i64]) -> Result<Vec<i64>, Refusal> {
     if weights.iter().any(|weight| *weight < 0) {
-        return Err(Refusal::inconsistent("an amount was to be split by a weight below zero"));
+        return Err(Refusal::inconsistent(
+            "an amount was to be split by a weight below zero",
+        ));
     }
     if weights.is_empty() {
         return if total == 0 {
@@ -302,7 +343,11 @@ fn allocate_minor(total: i64, weights: &[i64]) -> Result<Vec<i64>, Refusal> {
     // in memory, and the magnitude keeps the split of a negative total the mirror of the positive one.
     let equal = weights.iter().all(|weight| *weight == 0);
     let weight_at = |index: usize| -> u128 {
-        if equal { 1 } else { u128::from(weights.get(index).copied().unwrap_or_default().unsigned_abs()) }
+        if equal {
+            1
+        } else {
+            u128::from(weights.get(index).copied().unwrap_or_default().unsigned_abs())
+        }
     };
     let sum: u128 = (0..weights.len()).map(weight_at).sum();
     let magnitude = u128::from(total.unsigned_abs());
@@ -316,7 +361,8 @@ fn allocate_minor(total: i64, weights: &[i64]) -> Result<Vec<i64>, Refusal> {
     }
     let given: u128 = parts.iter().sum();
     by_remainder.sort_by(|left, right| right.0.cmp(&left.0).then(left.1.cmp(&right.1)));
-    let left_over = usize::try_from(magnitude - given).map_err(|_| Refusal::inconsistent("a split left too much over"))?;
+    let left_over =
+        usize::try_from(magnitude - given).map_err(|_| Refusal::inconsistent("a split left too much over"))?;
     for (_, index) in by_remainder.iter().take(left_over) {
         if let Some(part) = parts.get_mut(*index) {
             *part += 1;
@@ -349,7 +395,10 @@ mod tests {
     #[case("-0.01", Currency::Usd, -1)]
     #[case("1000000000000000", Currency::Vnd, MAX_MINOR)]
     fn amounts_are_read_exactly(#[case] text: &str, #[case] currency: Currency, #[case] minor: i64) {
-        assert_eq!(Money::from_decimal_text(text, currency, Sign::Any).unwrap(), Money::of(minor, currency));
+        assert_eq!(
+            Money::from_decimal_text(text, currency, Sign::Any).unwrap(),
+            Money::of(minor, currency)
+        );
     }
 
     #[rstest]
@@ -373,7 +422,12 @@ mod tests {
     #[case("99999999999999999999999999999999", RefusalCode::AmountOutOfRange)]
     #[case("999999999999999999999999999999999", RefusalCode::InvalidAmount)]
     fn what_is_no_amount_is_refused(#[case] text: &str, #[case] code: RefusalCode) {
-        assert_eq!(Money::from_decimal_text(text, Currency::Usd, Sign::Any).unwrap_err().code, code);
+        assert_eq!(
+            Money::from_decimal_text(text, Currency::Usd, Sign::Any)
+                .unwrap_err()
+                .code,
+            code
+        );
     }
 
     #[test]
@@ -403,26 +457,41 @@ mod tests {
     #[test]
     fn sums_leave_neither_range_nor_currency() {
         let most = Money::of(MAX_MINOR, Currency::Vnd);
-        assert_eq!(most.plus(Money::of(1, Currency::Vnd)).unwrap_err().code, RefusalCode::AmountOutOfRange);
         assert_eq!(
-            Money::of(i64::MAX, Currency::Vnd).plus(Money::of(i64::MAX, Currency::Vnd)).unwrap_err().code,
+            most.plus(Money::of(1, Currency::Vnd)).unwrap_err().code,
             RefusalCode::AmountOutOfRange
         );
-        assert_eq!(most.minus(Money::zero(Currency::Usd)).unwrap_err().code, RefusalCode::CurrencyMismatch);
+        assert_eq!(
+            Money::of(i64::MAX, Currency::Vnd)
+                .plus(Money::of(i64::MAX, Currency::Vnd))
+                .unwrap_err()
+                .code,
+            RefusalCode::AmountOutOfRange
+        );
+        assert_eq!(
+            most.minus(Money::zero(Currency::Usd)).unwrap_err().code,
+            RefusalCode::CurrencyMismatch
+        );
         assert_eq!(most.negated().unwrap().minor(), -MAX_MINOR);
     }
 
     #[test]
     fn currencies_are_read_by_their_code() {
         assert_eq!("VND".parse::<Currency>().unwrap(), Currency::Vnd);
-        assert_eq!("vnd".parse::<Currency>().unwrap_err().code, RefusalCode::UnknownCurrency);
+        assert_eq!(
+            "vnd".parse::<Currency>().unwrap_err().code,
+            RefusalCode::UnknownCurrency
+        );
     }
 
     #[test]
     fn money_is_integers_and_a_code_in_json() {
         let json = serde_json::to_string(&Money::of(-750, Currency::Usd)).unwrap();
         assert_eq!(json, r#"{"minor":-750,"currency":"USD"}"#);
-        assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), Money::of(-750, Currency::Usd));
+        assert_eq!(
+            serde_json::from_str::<Money>(&json).unwrap(),
+            Money::of(-750, Currency::Usd)
+        );
     }
 
     #[rstest]

@@ -19,7 +19,11 @@ pub fn split_funding(total: Money, cash: Money, promotional: Money, held: Money)
     if available.minus(total)?.is_negative() && total.is_positive() {
         return Err(Refusal::insufficient_credit(total, available));
     }
-    let granted = if promotional.is_negative() { Money::zero(total.currency()) } else { promotional };
+    let granted = if promotional.is_negative() {
+        Money::zero(total.currency())
+    } else {
+        promotional
+    };
     Funding::of(total, total.at_most(granted)?)
 }
 
@@ -27,12 +31,14 @@ pub fn split_funding(total: Money, cash: Money, promotional: Money, held: Money)
 /// Errors: PAYMENT_REQUIRED, PAYMENT_NOT_NEEDED.
 pub fn check_payment_given(due: Money, payment_given: bool) -> Result<(), Refusal> {
     match (due.is_positive(), payment_given) {
-        (true, false) => {
-            Err(Refusal::new(RefusalCode::PaymentRequired, format!("{due} is to be paid. Choose a way to pay.")))
-        }
-        (false, true) => {
-            Err(Refusal::new(RefusalCode::PaymentNotNeeded, "Nothing is to be paid. Confirm without a way to pay."))
-        }
+        (true, false) => Err(Refusal::new(
+            RefusalCode::PaymentRequired,
+            format!("{due} is to be paid. Choose a way to pay."),
+        )),
+        (false, true) => Err(Refusal::new(
+            RefusalCode::PaymentNotNeeded,
+            "Nothing is to be paid. Confirm without a way to pay.",
+        )),
         (true, true) | (false, false) => Ok(()),
     }
 }
@@ -50,7 +56,11 @@ pub fn status(items: &[OrderItemStatus]) -> OrderStatus {
     if any(OrderItemStatus::Provisioning) {
         return OrderStatus::InProgress;
     }
-    match (any(OrderItemStatus::Fulfilled), any(OrderItemStatus::Refunded), any(OrderItemStatus::Cancelled)) {
+    match (
+        any(OrderItemStatus::Fulfilled),
+        any(OrderItemStatus::Refunded),
+        any(OrderItemStatus::Cancelled),
+    ) {
         (true, false, false) => OrderStatus::Fulfilled,
         (true, _, _) => OrderStatus::PartiallyFulfilled,
         (false, true, _) => OrderStatus::Refunded,
@@ -63,7 +73,9 @@ pub fn status(items: &[OrderItemStatus]) -> OrderStatus {
 pub const fn is_over(status: OrderStatus) -> bool {
     match status {
         OrderStatus::AwaitingPayment | OrderStatus::InProgress => false,
-        OrderStatus::Fulfilled | OrderStatus::PartiallyFulfilled | OrderStatus::Refunded | OrderStatus::Cancelled => true,
+        OrderStatus::Fulfilled | OrderStatus::PartiallyFulfilled | OrderStatus::Refunded | OrderStatus::Cancelled => {
+            true
+        }
     }
 }
 
@@ -97,7 +109,12 @@ mod tests {
         #[case] expected: Option<(i64, i64)>,
     ) {
         let funding = split_funding(vnd(total), vnd(cash), vnd(promotional), vnd(held));
-        assert_eq!(funding.ok().map(|funding| (funding.cash.minor(), funding.promotional.minor())), expected);
+        assert_eq!(
+            funding
+                .ok()
+                .map(|funding| (funding.cash.minor(), funding.promotional.minor())),
+            expected
+        );
     }
 
     #[test]
@@ -106,7 +123,11 @@ mod tests {
         assert_eq!(refusal.code, RefusalCode::InsufficientCredit);
         assert_eq!(
             refusal.facts,
-            Facts::InsufficientCredit { required: vnd(181_000), available: vnd(110_000), shortfall: vnd(71_000) }
+            Facts::InsufficientCredit {
+                required: vnd(181_000),
+                available: vnd(110_000),
+                shortfall: vnd(71_000)
+            }
         );
     }
 
@@ -115,8 +136,15 @@ mod tests {
     #[case(100, false, Some(RefusalCode::PaymentRequired))]
     #[case(0, false, None)]
     #[case(-100, true, Some(RefusalCode::PaymentNotNeeded))]
-    fn a_way_to_pay_is_given_when_something_is_due(#[case] due: i64, #[case] given: bool, #[case] code: Option<RefusalCode>) {
-        assert_eq!(check_payment_given(vnd(due), given).err().map(|refusal| refusal.code), code);
+    fn a_way_to_pay_is_given_when_something_is_due(
+        #[case] due: i64,
+        #[case] given: bool,
+        #[case] code: Option<RefusalCode>,
+    ) {
+        assert_eq!(
+            check_payment_given(vnd(due), given).err().map(|refusal| refusal.code),
+            code
+        );
     }
 
     #[rstest]

@@ -140,7 +140,11 @@ pub fn credit_note_lines(unused: &Unused, lines: &[PricedLine]) -> Result<Vec<Cr
     let taxed: Vec<Money> = lines.iter().map(|line| line.tax).collect();
     let amounts = allocate(unused.amount()?, &charged)?;
     let taxes = allocate(unused.tax, &taxed)?;
-    Ok(amounts.into_iter().zip(taxes).map(|(amount, tax)| CreditNoteLine { amount, tax }).collect())
+    Ok(amounts
+        .into_iter()
+        .zip(taxes)
+        .map(|(amount, tax)| CreditNoteLine { amount, tax })
+        .collect())
 }
 
 #[cfg(test)]
@@ -163,7 +167,14 @@ pub(crate) mod tests {
 
     /// A period of VND in months of 30 days, paid in cash, without tax or coupon.
     pub(crate) fn period(from: &str, to: &str, charged: i64) -> PaidPeriod {
-        let span = span(Term::Until(at(to)), at(from), Asia::Ho_Chi_Minh, None, DayCount::Thirty360).unwrap();
+        let span = span(
+            Term::Until(at(to)),
+            at(from),
+            Asia::Ho_Chi_Minh,
+            None,
+            DayCount::Thirty360,
+        )
+        .unwrap();
         PaidPeriod {
             starts_at: span.start,
             ends_at: span.end,
@@ -181,8 +192,14 @@ pub(crate) mod tests {
     #[test]
     fn what_has_not_begun_counts_whole_and_what_has_ended_counts_nothing() {
         let period = period("2023-03-06T00:00:00+07:00", "2023-05-06T00:00:00+07:00", 362_000);
-        assert_eq!(period.unused_value(at("2023-01-01T00:00:00+07:00")).unwrap(), vnd(362_000));
-        assert_eq!(period.unused_value(at("2023-04-16T00:00:00+07:00")).unwrap(), vnd(120_667));
+        assert_eq!(
+            period.unused_value(at("2023-01-01T00:00:00+07:00")).unwrap(),
+            vnd(362_000)
+        );
+        assert_eq!(
+            period.unused_value(at("2023-04-16T00:00:00+07:00")).unwrap(),
+            vnd(120_667)
+        );
         assert_eq!(period.unused_value(at("2023-05-06T00:00:00+07:00")).unwrap(), vnd(0));
         assert_eq!(period.unused_value(at("2024-01-01T00:00:00+07:00")).unwrap(), vnd(0));
     }
@@ -198,8 +215,17 @@ pub(crate) mod tests {
         };
         let unused = period.unused(at("2023-03-16T00:00:00+07:00")).unwrap();
         assert_eq!(unused.amount().unwrap(), vnd(108_600));
-        assert_eq!(unused.refund, Funding { cash: vnd(66_667), promotional: vnd(41_933) });
-        assert_eq!((unused.tax, unused.coupon, unused.net), (vnd(10_970), vnd(12_067), vnd(109_697)));
+        assert_eq!(
+            unused.refund,
+            Funding {
+                cash: vnd(66_667),
+                promotional: vnd(41_933)
+            }
+        );
+        assert_eq!(
+            (unused.tax, unused.coupon, unused.net),
+            (vnd(10_970), vnd(12_067), vnd(109_697))
+        );
     }
 
     #[test]
@@ -217,7 +243,10 @@ pub(crate) mod tests {
             net: vnd(75_758),
         };
         let notes = credit_note_lines(&unused, &lines).unwrap();
-        assert_eq!(notes.iter().map(|note| note.amount.minor()).collect::<Vec<_>>(), [55_200, 21_467]);
+        assert_eq!(
+            notes.iter().map(|note| note.amount.minor()).collect::<Vec<_>>(),
+            [55_200, 21_467]
+        );
         assert_eq!(notes.iter().map(|note| note.tax.minor()).sum::<i64>(), 7_576);
     }
 

@@ -84,7 +84,9 @@ impl PricedLine {
     pub fn with_coupon(mut self, share: Money) -> Result<Self, Refusal> {
         let charged = self.gross.minus(share)?;
         if share.is_negative() || charged.is_negative() {
-            return Err(Refusal::inconsistent("a coupon's share is not a part of what a line costs"));
+            return Err(Refusal::inconsistent(
+                "a coupon's share is not a part of what a line costs",
+            ));
         }
         self.coupon = share;
         self.charged = charged;
@@ -141,7 +143,10 @@ pub fn price_line(
     minutes: PricedMinutes,
 ) -> Result<PricedLine, Refusal> {
     if !(1..=MAX_QUANTITY).contains(&quantity) {
-        return Err(Refusal::new(RefusalCode::InvalidQuantity, format!("Choose a quantity of 1 to {MAX_QUANTITY}.")));
+        return Err(Refusal::new(
+            RefusalCode::InvalidQuantity,
+            format!("Choose a quantity of 1 to {MAX_QUANTITY}."),
+        ));
     }
     if minutes < PricedMinutes::ZERO {
         return Err(Refusal::inconsistent("a time below zero was to be priced"));
@@ -178,7 +183,11 @@ pub fn price_line(
 pub fn share_coupon(lines: Vec<PricedLine>, share: Money) -> Result<Vec<PricedLine>, Refusal> {
     let gross: Vec<Money> = lines.iter().map(|line| line.gross).collect();
     let shares = allocate(share, &gross)?;
-    lines.into_iter().zip(shares).map(|(line, share)| line.with_coupon(share)).collect()
+    lines
+        .into_iter()
+        .zip(shares)
+        .map(|(line, share)| line.with_coupon(share))
+        .collect()
 }
 
 /// The sums over some lines.
@@ -201,13 +210,25 @@ impl Totals {
     #[must_use]
     pub const fn zero(currency: Currency) -> Self {
         let zero = Money::zero(currency);
-        Self { net: zero, tax: zero, gross: zero, coupon: zero, charged: zero }
+        Self {
+            net: zero,
+            tax: zero,
+            gross: zero,
+            coupon: zero,
+            charged: zero,
+        }
     }
 
     /// The sums over lines. Errors: CURRENCY_MISMATCH, AMOUNT_OUT_OF_RANGE.
     pub fn of_lines(currency: Currency, lines: &[PricedLine]) -> Result<Self, Refusal> {
         lines.iter().try_fold(Self::zero(currency), |sum, line| {
-            sum.plus(&Self { net: line.net, tax: line.tax, gross: line.gross, coupon: line.coupon, charged: line.charged })
+            sum.plus(&Self {
+                net: line.net,
+                tax: line.tax,
+                gross: line.gross,
+                coupon: line.coupon,
+                charged: line.charged,
+            })
         })
     }
 
@@ -232,7 +253,12 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn component(code: &str) -> ComponentRef {
-        ComponentRef { id: Uuid::nil(), code: code.into(), name: code.to_uppercase(), unit_label: "unit".into() }
+        ComponentRef {
+            id: Uuid::nil(),
+            code: code.into(),
+            name: code.to_uppercase(),
+            unit_label: "unit".into(),
+        }
     }
 
     pub(crate) fn vnd_price(unit_price: &str) -> PriceRow {
@@ -265,10 +291,16 @@ pub(crate) mod tests {
 
     #[test]
     fn a_rate_per_hour_and_one_without_time() {
-        let hourly = PriceRow { unit: PriceUnit::Hour, ..vnd_price("7.7") };
+        let hourly = PriceRow {
+            unit: PriceUnit::Hour,
+            ..vnd_price("7.7")
+        };
         assert_eq!(priced(&hourly, 10, 3 * 60).list.minor(), 231);
         assert_eq!(priced(&hourly, 20, 20 * 60).list.minor(), 3_080);
-        let once = PriceRow { unit: PriceUnit::Once, ..vnd_price("1000") };
+        let once = PriceRow {
+            unit: PriceUnit::Once,
+            ..vnd_price("1000")
+        };
         assert_eq!(priced(&once, 16, 999).list.minor(), 16_000);
     }
 
@@ -277,9 +309,25 @@ pub(crate) mod tests {
     #[case("181000", TaxMode::Exclusive, 181_000, 18_100, 199_100)]
     #[case("5", TaxMode::Exclusive, 5, 1, 6)]
     #[case("4", TaxMode::Exclusive, 4, 0, 4)]
-    fn tax_is_within_or_on_top(#[case] price: &str, #[case] mode: TaxMode, #[case] net: i64, #[case] tax: i64, #[case] gross: i64) {
-        let line = priced(&PriceRow { tax_mode: mode, ..vnd_price(price) }, 1, 43_200);
-        assert_eq!((line.net.minor(), line.tax.minor(), line.gross.minor()), (net, tax, gross));
+    fn tax_is_within_or_on_top(
+        #[case] price: &str,
+        #[case] mode: TaxMode,
+        #[case] net: i64,
+        #[case] tax: i64,
+        #[case] gross: i64,
+    ) {
+        let line = priced(
+            &PriceRow {
+                tax_mode: mode,
+                ..vnd_price(price)
+            },
+            1,
+            43_200,
+        );
+        assert_eq!(
+            (line.net.minor(), line.tax.minor(), line.gross.minor()),
+            (net, tax, gross)
+        );
     }
 
     #[test]
@@ -292,14 +340,22 @@ pub(crate) mod tests {
         };
         // 9.99 x 3 x 0.875 = 26.22375 dollars.
         assert_eq!(priced(&price, 3, 43_200).list.to_decimal_text(), "26.22");
-        let all_off = PriceRow { discount: Share::ONE, ..price };
+        let all_off = PriceRow {
+            discount: Share::ONE,
+            ..price
+        };
         assert!(priced(&all_off, 1_000_000, 5_000_000).list.is_zero());
     }
 
     #[test]
     fn a_coupon_share_leaves_the_tax_as_it_is() {
-        let line = priced(&vnd_price("181000"), 1, 43_200).with_coupon(Money::of(18_100, Currency::Vnd)).unwrap();
-        assert_eq!((line.charged.minor(), line.tax.minor(), line.gross.minor()), (162_900, 16_455, 181_000));
+        let line = priced(&vnd_price("181000"), 1, 43_200)
+            .with_coupon(Money::of(18_100, Currency::Vnd))
+            .unwrap();
+        assert_eq!(
+            (line.charged.minor(), line.tax.minor(), line.gross.minor()),
+            (162_900, 16_455, 181_000)
+        );
         assert!(line.with_coupon(Money::of(181_001, Currency::Vnd)).is_err());
     }
 
@@ -316,8 +372,13 @@ pub(crate) mod tests {
 
     #[test]
     fn what_costs_too_much_is_refused() {
-        let refusal =
-            price_line(&component("c"), &vnd_price("1000000000000"), MAX_QUANTITY, PricedMinutes::new(5_000_000)).unwrap_err();
+        let refusal = price_line(
+            &component("c"),
+            &vnd_price("1000000000000"),
+            MAX_QUANTITY,
+            PricedMinutes::new(5_000_000),
+        )
+        .unwrap_err();
         assert_eq!(refusal.code, RefusalCode::AmountOutOfRange);
     }
 

@@ -227,7 +227,10 @@ mod tests {
     #[case("1000000000001")]
     #[case("99999999999999999999")]
     fn what_is_no_price_is_refused(#[case] text: &str) {
-        assert_eq!(UnitPrice::from_decimal_text(text).unwrap_err().code, RefusalCode::InvalidRate);
+        assert_eq!(
+            UnitPrice::from_decimal_text(text).unwrap_err().code,
+            RefusalCode::InvalidRate
+        );
     }
 
     #[test]
@@ -236,14 +239,24 @@ mod tests {
         assert_eq!(Share::from_percent_text("8.5").unwrap().to_string(), "8.5 %");
         assert_eq!(Share::from_percent(100).unwrap(), Share::ONE);
         for text in ["100.0001", "101", "-1", "0.00001", "x"] {
-            assert_eq!(Share::from_percent_text(text).unwrap_err().code, RefusalCode::InvalidRate, "{text}");
+            assert_eq!(
+                Share::from_percent_text(text).unwrap_err().code,
+                RefusalCode::InvalidRate,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn rates_are_text_in_json_and_never_numbers() {
-        assert_eq!(serde_json::to_string(&UnitPrice::from_micros(7_700_000).unwrap()).unwrap(), r#""7.7""#);
-        assert_eq!(serde_json::to_string(&Share::from_percent(10).unwrap()).unwrap(), r#""0.1""#);
+        assert_eq!(
+            serde_json::to_string(&UnitPrice::from_micros(7_700_000).unwrap()).unwrap(),
+            r#""7.7""#
+        );
+        assert_eq!(
+            serde_json::to_string(&Share::from_percent(10).unwrap()).unwrap(),
+            r#""0.1""#
+        );
         assert!(serde_json::from_str::<UnitPrice>("7.7").is_err());
         assert!(serde_json::from_str::<Share>(r#""1.1""#).is_err());
     }

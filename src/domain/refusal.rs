@@ -179,7 +179,12 @@ impl Refusal {
     /// A refusal of the whole input.
     #[must_use]
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), path: Vec::new(), facts: Facts::None }
+        Self {
+            code,
+            message: message.into(),
+            path: Vec::new(),
+            facts: Facts::None,
+        }
     }
 
     /// The rules were given values that contradict each other.
@@ -192,15 +197,21 @@ impl Refusal {
     #[must_use]
     pub fn insufficient_credit(required: Money, available: Money) -> Self {
         let spendable = Money::of(available.minor().max(0), available.currency());
-        let shortfall =
-            Money::of(required.minor().saturating_sub(spendable.minor()).max(0), required.currency());
+        let shortfall = Money::of(
+            required.minor().saturating_sub(spendable.minor()).max(0),
+            required.currency(),
+        );
         Self {
             code: RefusalCode::InsufficientCredit,
             message: format!(
                 "{required} is to be paid and {spendable} is available. Top up at least {shortfall}, or pay another way."
             ),
             path: Vec::new(),
-            facts: Facts::InsufficientCredit { required, available: spendable, shortfall },
+            facts: Facts::InsufficientCredit {
+                required,
+                available: spendable,
+                shortfall,
+            },
         }
     }
 
@@ -264,7 +275,10 @@ mod tests {
             .under(1)
             .under("components");
         assert_eq!(refusal.path, ["components", "1", "quantity"]);
-        assert_eq!(refusal.to_string(), "INVALID_QUANTITY at components.1.quantity: Choose 1 to 10.");
+        assert_eq!(
+            refusal.to_string(),
+            "INVALID_QUANTITY at components.1.quantity: Choose 1 to 10."
+        );
     }
 
     #[test]
@@ -273,13 +287,20 @@ mod tests {
         let refusal = Refusal::insufficient_credit(vnd(181_000), vnd(-5));
         assert_eq!(
             refusal.facts,
-            Facts::InsufficientCredit { required: vnd(181_000), available: vnd(0), shortfall: vnd(181_000) }
+            Facts::InsufficientCredit {
+                required: vnd(181_000),
+                available: vnd(0),
+                shortfall: vnd(181_000)
+            }
         );
     }
 
     #[test]
     fn a_state_conflict_names_state_and_what_is_allowed() {
         let refusal = Refusal::state_conflict("STOP", "SUSPENDED", vec!["RENEW".into(), "DELETE".into()]);
-        assert_eq!(refusal.message, "STOP is not allowed while the state is SUSPENDED. Allowed now: RENEW, DELETE.");
+        assert_eq!(
+            refusal.message,
+            "STOP is not allowed while the state is SUSPENDED. Allowed now: RENEW, DELETE."
+        );
     }
 }

@@ -60,7 +60,10 @@ pub fn resize(
     zone: Tz,
     at: Instant,
 ) -> Result<Resize, Refusal> {
-    let left: Vec<&PaidPeriod> = periods.iter().filter(|period| period.remaining(at) > Minutes::ZERO).collect();
+    let left: Vec<&PaidPeriod> = periods
+        .iter()
+        .filter(|period| period.remaining(at) > Minutes::ZERO)
+        .collect();
     let Some(furthest) = left.iter().max_by_key(|period| period.ends_at) else {
         return Err(Refusal::new(
             RefusalCode::PeriodEnded,
@@ -79,8 +82,14 @@ pub fn resize(
         credit = credit.plus(&part.refund)?;
         unused.push(part);
     }
-    let same = left.iter().all(|period| period.day_count == furthest.day_count && period.zone == furthest.zone);
-    let (day_count, zone) = if same { (furthest.day_count, furthest.zone) } else { (product_day_count, zone) };
+    let same = left
+        .iter()
+        .all(|period| period.day_count == furthest.day_count && period.zone == furthest.zone);
+    let (day_count, zone) = if same {
+        (furthest.day_count, furthest.zone)
+    } else {
+        (product_day_count, zone)
+    };
 
     let lines = configuration
         .iter()
@@ -113,12 +122,18 @@ impl Resize {
                 return Err(Refusal::inconsistent("something was paid for a resize that gives back"));
             }
             let refund = self.credit.refund(self.due.negated()?)?;
-            return Ok(Settled { charged: self.credit.minus(&refund)?, refund });
+            return Ok(Settled {
+                charged: self.credit.minus(&refund)?,
+                refund,
+            });
         }
         if payment.total()? != self.due {
             return Err(Refusal::inconsistent("the payment of a resize is not what it costs"));
         }
-        Ok(Settled { charged: self.credit.plus(payment)?, refund: Funding::zero(currency) })
+        Ok(Settled {
+            charged: self.credit.plus(payment)?,
+            refund: Funding::zero(currency),
+        })
     }
 }
 
@@ -141,7 +156,13 @@ mod tests {
 
     fn to(price: &str, periods: &[PaidPeriod], when: &str) -> Result<Resize, Refusal> {
         let configuration = [(component("server"), vnd_price(price), 1)];
-        resize(periods, &configuration, DayCount::Thirty360, Asia::Ho_Chi_Minh, at(when))
+        resize(
+            periods,
+            &configuration,
+            DayCount::Thirty360,
+            Asia::Ho_Chi_Minh,
+            at(when),
+        )
     }
 
     const MARCH: &str = "2023-03-06T00:00:00+07:00";
@@ -153,7 +174,12 @@ mod tests {
     #[case("2023-04-16T00:00:00+07:00")]
     #[case("2023-05-16T13:37:00+07:00")]
     fn the_same_configuration_at_the_same_price_costs_nothing(#[case] when: &str) {
-        assert!(to("181000", &[period(MARCH, JUNE, 543_000)], when).unwrap().due.is_zero());
+        assert!(
+            to("181000", &[period(MARCH, JUNE, 543_000)], when)
+                .unwrap()
+                .due
+                .is_zero()
+        );
     }
 
     #[test]
@@ -176,11 +202,26 @@ mod tests {
 
     #[test]
     fn the_new_period_inherits_where_the_money_came_from() {
-        let paid = PaidPeriod { charged_promotional: vnd(90_000), ..period(MARCH, JUNE, 543_000) };
+        let paid = PaidPeriod {
+            charged_promotional: vnd(90_000),
+            ..period(MARCH, JUNE, 543_000)
+        };
         let up = to("520000", &[paid], "2023-04-16T00:00:00+07:00").unwrap();
-        assert_eq!(up.credit, Funding { cash: vnd(251_667), promotional: vnd(50_000) });
+        assert_eq!(
+            up.credit,
+            Funding {
+                cash: vnd(251_667),
+                promotional: vnd(50_000)
+            }
+        );
         let settled = up.settle(&Funding::of(vnd(565_000), vnd(5_000)).unwrap()).unwrap();
-        assert_eq!(settled.charged, Funding { cash: vnd(811_667), promotional: vnd(55_000) });
+        assert_eq!(
+            settled.charged,
+            Funding {
+                cash: vnd(811_667),
+                promotional: vnd(55_000)
+            }
+        );
         assert_eq!(settled.refund.total().unwrap(), vnd(0));
         assert!(up.settle(&Funding::zero(Currency::Vnd)).is_err());
 

@@ -35,9 +35,11 @@ pub enum Term {
 impl Term {
     /// A number of months. Errors: INVALID_TERM outside 1 to [`MAX_MONTHS`].
     pub fn months(months: i64) -> Result<Self, Refusal> {
-        u32::try_from(months).ok().filter(|months| (1..=MAX_MONTHS).contains(months)).map(Self::Months).ok_or_else(|| {
-            Refusal::new(RefusalCode::InvalidTerm, format!("Choose 1 to {MAX_MONTHS} months."))
-        })
+        u32::try_from(months)
+            .ok()
+            .filter(|months| (1..=MAX_MONTHS).contains(months))
+            .map(Self::Months)
+            .ok_or_else(|| Refusal::new(RefusalCode::InvalidTerm, format!("Choose 1 to {MAX_MONTHS} months.")))
     }
 
     /// A number of days. Errors: INVALID_TERM outside 1 to [`MAX_DAYS`].
@@ -111,11 +113,19 @@ pub fn span(
         Term::Months(months) => {
             let anchor = anchor_day.unwrap_or_else(|| local(start, zone).day());
             let end = months_later(start, months, anchor, zone)?;
-            (end, Some(i64::from(months) * MINUTES_PER_THIRTY_DAYS), product_day_count)
+            (
+                end,
+                Some(i64::from(months) * MINUTES_PER_THIRTY_DAYS),
+                product_day_count,
+            )
         }
         Term::Days(days) => {
             let minutes = i64::from(days) * MINUTES_PER_DAY;
-            (start + TimeDelta::minutes(minutes), Some(minutes), DayCount::ActualMinutes)
+            (
+                start + TimeDelta::minutes(minutes),
+                Some(minutes),
+                DayCount::ActualMinutes,
+            )
         }
         Term::Until(end) => {
             if end <= start {
@@ -123,7 +133,10 @@ pub fn span(
             }
             let limit = start.checked_add_months(Months::new(MAX_MONTHS));
             if limit.is_some_and(|limit| end > limit) {
-                return Err(Refusal::new(RefusalCode::InvalidTerm, "Choose an end within ten years of the start."));
+                return Err(Refusal::new(
+                    RefusalCode::InvalidTerm,
+                    "Choose an end within ten years of the start.",
+                ));
             }
             (end, None, product_day_count)
         }
@@ -140,7 +153,14 @@ pub fn span(
         Term::Months(_) => anchor_day.unwrap_or_else(|| local(start, zone).day()),
         Term::Days(_) | Term::Until(_) => local(end, zone).day(),
     };
-    Ok(Span { start, end, length, priced: PricedMinutes::new(priced.unwrap_or(length.get())), day_count, anchor_day })
+    Ok(Span {
+        start,
+        end,
+        length,
+        priced: PricedMinutes::new(priced.unwrap_or(length.get())),
+        day_count,
+        anchor_day,
+    })
 }
 
 /// The span as it is once provisioning succeeded at `at`: a new resource's months or days count again from there, a
@@ -159,7 +179,10 @@ pub fn respan_at_provisioning(
     product_day_count: DayCount,
 ) -> Result<Span, Refusal> {
     let laid_down = span(term, at, zone, None, product_day_count)?;
-    Ok(Span { priced: planned.priced, ..laid_down })
+    Ok(Span {
+        priced: planned.priced,
+        ..laid_down
+    })
 }
 
 fn months_later(start: Instant, months: u32, anchor: u32, zone: Tz) -> Result<Instant, Refusal> {
@@ -173,13 +196,19 @@ fn months_later(start: Instant, months: u32, anchor: u32, zone: Tz) -> Result<In
 }
 
 fn too_late() -> Refusal {
-    Refusal::new(RefusalCode::InvalidInstant, "That end is too far away. Choose a shorter term.")
+    Refusal::new(
+        RefusalCode::InvalidInstant,
+        "That end is too far away. Choose a shorter term.",
+    )
 }
 
 fn end_not_after(start: Instant, zone: Tz) -> Refusal {
     Refusal::new(
         RefusalCode::EndNotAfterStart,
-        format!("Choose an end after {} ({zone}).", super::time::to_local_text(start, zone)),
+        format!(
+            "Choose an end after {} ({zone}).",
+            super::time::to_local_text(start, zone)
+        ),
     )
 }
 
@@ -224,7 +253,14 @@ mod tests {
 
     #[test]
     fn days_are_24_hours_each_and_measured_by_them() {
-        let span = span(Term::Days(2), at("2024-03-30T12:00:00+01:00"), Europe::Paris, Some(9), DayCount::Thirty360).unwrap();
+        let span = span(
+            Term::Days(2),
+            at("2024-03-30T12:00:00+01:00"),
+            Europe::Paris,
+            Some(9),
+            DayCount::Thirty360,
+        )
+        .unwrap();
         assert_eq!(span.end, at("2024-04-01T13:00:00+02:00"));
         assert_eq!(span.length.get(), 2_880);
         assert_eq!(span.priced.get(), 2_880);
@@ -234,7 +270,12 @@ mod tests {
 
     #[test]
     fn a_chosen_end_costs_its_length() {
-        let span = saigon(Term::Until(at("2023-06-06T00:00:00+07:00")), "2023-03-06T00:00:00+07:00", None).unwrap();
+        let span = saigon(
+            Term::Until(at("2023-06-06T00:00:00+07:00")),
+            "2023-03-06T00:00:00+07:00",
+            None,
+        )
+        .unwrap();
         assert_eq!(span.length.get(), 90 * MINUTES_PER_DAY);
         assert_eq!(span.priced.get(), 90 * MINUTES_PER_DAY);
         assert_eq!(span.anchor_day, 6);
@@ -276,7 +317,14 @@ mod tests {
     fn a_term_counts_again_from_provisioning_and_costs_the_same() {
         let term = Term::Months(1);
         let planned = saigon(term, "2023-01-30T23:59:00+07:00", None).unwrap();
-        let real = respan_at_provisioning(term, &planned, at("2023-01-31T00:10:00+07:00"), SAIGON, DayCount::Thirty360).unwrap();
+        let real = respan_at_provisioning(
+            term,
+            &planned,
+            at("2023-01-31T00:10:00+07:00"),
+            SAIGON,
+            DayCount::Thirty360,
+        )
+        .unwrap();
         assert_eq!(real.start, at("2023-01-31T00:10:00+07:00"));
         assert_eq!(real.end, at("2023-02-28T00:10:00+07:00"));
         assert_eq!(real.priced, planned.priced);
@@ -287,17 +335,33 @@ mod tests {
     fn a_chosen_end_stays_at_provisioning_and_costs_the_same() {
         let term = Term::Until(at("2023-03-16T00:00:00+07:00"));
         let planned = saigon(term, "2023-03-06T00:00:00+07:00", None).unwrap();
-        let real = respan_at_provisioning(term, &planned, at("2023-03-07T00:00:00+07:00"), SAIGON, DayCount::Thirty360).unwrap();
+        let real = respan_at_provisioning(
+            term,
+            &planned,
+            at("2023-03-07T00:00:00+07:00"),
+            SAIGON,
+            DayCount::Thirty360,
+        )
+        .unwrap();
         assert_eq!(real.end, planned.end);
         assert_eq!(real.length.get(), 9 * MINUTES_PER_DAY);
         assert_eq!(real.priced.get(), 10 * MINUTES_PER_DAY);
-        let late = respan_at_provisioning(term, &planned, at("2023-03-16T00:00:00+07:00"), SAIGON, DayCount::Thirty360);
+        let late = respan_at_provisioning(
+            term,
+            &planned,
+            at("2023-03-16T00:00:00+07:00"),
+            SAIGON,
+            DayCount::Thirty360,
+        );
         assert_eq!(late.unwrap_err().code, RefusalCode::EndNotAfterStart);
     }
 
     #[test]
     fn terms_are_words_and_numbers_in_json() {
-        assert_eq!(serde_json::to_string(&Term::Months(3)).unwrap(), r#"{"unit":"MONTH","value":3}"#);
+        assert_eq!(
+            serde_json::to_string(&Term::Months(3)).unwrap(),
+            r#"{"unit":"MONTH","value":3}"#
+        );
         let until = Term::Until(at("2023-03-16T00:00:00Z"));
         let json = serde_json::to_string(&until).unwrap();
         assert_eq!(json, r#"{"unit":"UNTIL","value":"2023-03-16T00:00:00Z"}"#);

@@ -15,7 +15,11 @@ pub const MAX_COUPON_CODE: usize = 32;
 /// Errors: INVALID_TEXT.
 pub fn line(text: &str, max: usize) -> Result<String, Refusal> {
     // Four bytes are the longest character: what is longer can't fit, and is not looked at.
-    let trimmed = if text.len() > max.saturating_mul(4).saturating_add(64) { None } else { Some(text.trim()) };
+    let trimmed = if text.len() > max.saturating_mul(4).saturating_add(64) {
+        None
+    } else {
+        Some(text.trim())
+    };
     trimmed
         .filter(|text| !text.is_empty() && text.chars().count() <= max && !text.chars().any(is_unwanted))
         .map(str::to_owned)
@@ -52,7 +56,9 @@ pub fn coupon_code(code: &str) -> Result<String, Refusal> {
     }
     let code = code.trim().to_ascii_uppercase();
     let well_formed = (3..=MAX_COUPON_CODE).contains(&code.len())
-        && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_');
+        && code
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_');
     if well_formed { Ok(code) } else { Err(wrong()) }
 }
 
@@ -78,14 +84,20 @@ mod tests {
     #[case("a\u{202E}b", None)]
     #[case("12345678901", None)]
     fn lines_are_bounded_and_visible(#[case] text: &str, #[case] expected: Option<&str>) {
-        assert_eq!(line(text, if text.len() == 11 { 10 } else { 20 }).ok().as_deref(), expected);
+        assert_eq!(
+            line(text, if text.len() == 11 { 10 } else { 20 }).ok().as_deref(),
+            expected
+        );
     }
 
     #[test]
     fn a_megabyte_is_refused_everywhere() {
         let text = "a".repeat(1_000_000);
         assert_eq!(line(&text, 64).unwrap_err().code, RefusalCode::InvalidText);
-        assert_eq!(idempotency_key(&text).unwrap_err().code, RefusalCode::IdempotencyKeyInvalid);
+        assert_eq!(
+            idempotency_key(&text).unwrap_err().code,
+            RefusalCode::IdempotencyKeyInvalid
+        );
         assert_eq!(coupon_code(&text).unwrap_err().code, RefusalCode::InvalidText);
     }
 
@@ -103,7 +115,11 @@ mod tests {
     fn coupon_codes_are_capitals() {
         assert_eq!(coupon_code(" launch10 ").unwrap(), "LAUNCH10");
         for wrong in ["", "AB", "A B C", "ĐÀ-NẴNG", "A%B"] {
-            assert_eq!(coupon_code(wrong).unwrap_err().code, RefusalCode::InvalidText, "{wrong}");
+            assert_eq!(
+                coupon_code(wrong).unwrap_err().code,
+                RefusalCode::InvalidText,
+                "{wrong}"
+            );
         }
     }
 }

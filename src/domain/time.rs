@@ -52,7 +52,10 @@ macro_rules! minutes {
             /// The sum. Errors: AMOUNT_OUT_OF_RANGE beyond 64 bits.
             pub fn plus(self, other: Self) -> Result<Self, Refusal> {
                 self.0.checked_add(other.0).map(Self).ok_or_else(|| {
-                    Refusal::new(RefusalCode::AmountOutOfRange, "The time is too long. Choose a shorter one.")
+                    Refusal::new(
+                        RefusalCode::AmountOutOfRange,
+                        "The time is too long. Choose a shorter one.",
+                    )
                 })
             }
         }
@@ -71,7 +74,8 @@ minutes!(PricedMinutes);
 /// The instant without the seconds of its minute.
 #[must_use]
 pub fn floor_to_minute(at: Instant) -> Instant {
-    at - TimeDelta::seconds(at.timestamp().rem_euclid(60)) - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()))
+    at - TimeDelta::seconds(at.timestamp().rem_euclid(60))
+        - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()))
 }
 
 /// The instant as it is stored: without what is finer than a microsecond.
@@ -101,7 +105,10 @@ pub fn checked_instant(at: Instant) -> Result<Instant, Refusal> {
 /// The time zone of an IANA name. Errors: INVALID_ZONE.
 pub fn zone(name: &str) -> Result<Tz, Refusal> {
     name.parse().map_err(|_| {
-        Refusal::new(RefusalCode::InvalidZone, "Write an IANA time zone, for example \"Asia/Ho_Chi_Minh\".")
+        Refusal::new(
+            RefusalCode::InvalidZone,
+            "Write an IANA time zone, for example \"Asia/Ho_Chi_Minh\".",
+        )
     })
 }
 
@@ -128,9 +135,7 @@ pub fn instant_of_local(reading: NaiveDateTime, zone: Tz) -> Instant {
 /// day, nor changes twice within the two days searched either side.
 fn first_instant_reading_at_least(reading: NaiveDateTime, zone: Tz) -> Instant {
     let middle = reading.and_utc().timestamp();
-    let reads_at_least = |second: i64| {
-        DateTime::from_timestamp(second, 0).is_some_and(|at| local(at, zone) >= reading)
-    };
+    let reads_at_least = |second: i64| DateTime::from_timestamp(second, 0).is_some_and(|at| local(at, zone) >= reading);
     let (mut before, mut reached) = (middle - 2 * 86_400, middle + 2 * 86_400);
     while reached - before > 1 {
         let half = before + (reached - before) / 2;
@@ -171,7 +176,11 @@ pub fn shift_days(at: Instant, days: i32, zone: Tz) -> Instant {
     }
     let reading = local(at, zone);
     let distance = Days::new(u64::from(days.unsigned_abs()));
-    let shifted = if days > 0 { reading.checked_add_days(distance) } else { reading.checked_sub_days(distance) };
+    let shifted = if days > 0 {
+        reading.checked_add_days(distance)
+    } else {
+        reading.checked_sub_days(distance)
+    };
     shifted.map_or(at, |shifted| instant_of_local(shifted, zone))
 }
 
@@ -196,7 +205,11 @@ pub fn latest_hour_not_after(at: Instant, hour: u32, zone: Tz) -> Instant {
 /// The number of days of a month.
 #[must_use]
 pub fn days_in_month(year: i32, month: u32) -> u32 {
-    let next = if month >= 12 { NaiveDate::from_ymd_opt(year + 1, 1, 1) } else { NaiveDate::from_ymd_opt(year, month + 1, 1) };
+    let next = if month >= 12 {
+        NaiveDate::from_ymd_opt(year + 1, 1, 1)
+    } else {
+        NaiveDate::from_ymd_opt(year, month + 1, 1)
+    };
     next.and_then(|first| first.pred_opt()).map_or(30, |last| last.day())
 }
 
@@ -220,7 +233,8 @@ pub mod zone_name {
     /// Reads the name; an unknown one is an error.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
         let name = String::deserialize(deserializer)?;
-        name.parse().map_err(|_| serde::de::Error::custom("not an IANA time zone"))
+        name.parse()
+            .map_err(|_| serde::de::Error::custom("not an IANA time zone"))
     }
 }
 
@@ -295,9 +309,18 @@ pub(crate) mod tests {
     #[test]
     fn eight_o_clock_is_the_last_one_before() {
         let zone = Asia::Ho_Chi_Minh;
-        assert_eq!(latest_hour_not_after(at("2023-04-06T00:00:00+07:00"), 8, zone), at("2023-04-05T08:00:00+07:00"));
-        assert_eq!(latest_hour_not_after(at("2023-04-06T08:00:00+07:00"), 8, zone), at("2023-04-06T08:00:00+07:00"));
-        assert_eq!(latest_hour_not_after(at("2023-04-06T09:30:00+07:00"), 8, zone), at("2023-04-06T08:00:00+07:00"));
+        assert_eq!(
+            latest_hour_not_after(at("2023-04-06T00:00:00+07:00"), 8, zone),
+            at("2023-04-05T08:00:00+07:00")
+        );
+        assert_eq!(
+            latest_hour_not_after(at("2023-04-06T08:00:00+07:00"), 8, zone),
+            at("2023-04-06T08:00:00+07:00")
+        );
+        assert_eq!(
+            latest_hour_not_after(at("2023-04-06T09:30:00+07:00"), 8, zone),
+            at("2023-04-06T08:00:00+07:00")
+        );
     }
 
     #[test]

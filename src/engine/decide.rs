@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use entity::enums::{EventType, LifecyclePolicy, Life, StepKind, StepStatus};
-use entity::{engine_downtime, expiry_alert, product, resource, schedule_step};
-use uuid::Uuid;
+use entity::enums::{EventType, StepKind, StepStatus};
+use entity::{expiry_alert, product, resource, schedule_step};
 
-use crate::domain::schedule::{self, Disposition, Step};
+use crate::domain::lifecycle::{self, Event, State};
+use crate::domain::schedule::{self, Plan};
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::News;
@@ -22,7 +22,8 @@ pub(super) struct Present<'a> {
     pub(super) zone: Tz,
     /// Releases wait for an operator.
     pub(super) releases_halted: bool,
-    pub(super) downtimes: &'a [engine_downtime::Model],
+    /// The spans in which no engine ran.
+    pub(super) downtimes: &'a [(DateTime<Utc>, DateTime<Utc>)],
 }
 
 /// What was decided for one resource.
@@ -46,33 +47,38 @@ pub(super) fn decide(
         return Err(Error::internal("a resource is due that has no paid period"));
     };
     let terms = fulfilment::policy_terms(product)?;
-    let plan = schedule::steps(&terms, paid_until, present.zone, false);
+    let planned = Plan { terms: &terms, paid_until, zone: present.zone, auto_renew: false, release_at: None };
+    let downtime = schedule::downtime_minutes(present.downtimes, paid_until, now);
     let mut notice_sent_at = notice_sent_at;
-    let mut steps = Vec::new();
-    let mut alerts = Vec::new();
-    let mut next = resource.next_step.as_deref().and_then(|key| plan.iter().find(|step| step.key() == key)).copied();
+    let mut next = match resource.next_step.as_deref() {
+        Some(key) => planned.step(key.parse()?),
+        None => None,
+    };
+    let (mut steps, mut alerts) = (Vec::new(), Vec::new());
     let mut waits_until = None;
 
-    while let Some(step) = next {
-        if step.due_at > now {
+    while let Some(step) = next.filter(|step| step.is_due(now)) {
+        let plan = Plan {
+            release_at: schedule::effective_release(planned.planned_release(), notice_sent_at, downtime),
+            ..planned
+        };
+        if step.kind == StepKind::Release && (present.releases_halted || plan.release_at.is_none_or(|at| at > now)) {
+            waits_until = Some(plan.release_at.filter(|at| *at > now).unwrap_or(now + HALTED_WAIT));
             break;
         }
-        if step.kind == StepKind::Release {
-            let downtime = downtime_between(present.downtimes, paid_until, now);
-            let release_at = schedule::release_at(step.due_at, notice_sent_at, downtime);
-            if present.releases_halted || release_at.is_none_or(|at| at > now) {
-                waits_until = Some(release_at.filter(|at| *at > now).unwrap_or(now + HALTED_WAIT));
-                break;
+        let after = plan.next_after(Some(step.key()));
+        let later_reminder_due = {
+            let mut later = after;
+            while let Some(candidate) = later.filter(|step| step.is_due(now) && step.kind != StepKind::Reminder) {
+                later = plan.next_after(Some(candidate.key()));
             }
-        }
-        let status = match schedule::disposition(&plan, &step, now) {
-            Disposition::Done => StepStatus::Sent,
-            Disposition::Missed => StepStatus::Missed,
+            later.is_some_and(|step| step.is_due(now))
         };
+        let status = schedule::disposition(&step, now, later_reminder_due);
         steps.push(schedule_step::Model {
             resource_id: resource.id,
             period_id: period,
-            step: step.key(),
+            step: step.key().to_string(),
             account_id: resource.account_id,
             kind: step.kind,
             status,
@@ -83,38 +89,55 @@ pub(super) fn decide(
             if step.kind == StepKind::FinalNotice {
                 notice_sent_at = Some(now);
             }
-            if let Some(life) = life_after(step.kind, product.lifecycle, resource.life) {
-                resource.life = life;
-                if life == Life::Deleted {
+            if let Some(event) = event_of(step.kind) {
+                let state = State { life: resource.life, power: resource.power };
+                resource.life = lifecycle::decide(&terms, state, event)?.to.life;
+                if lifecycle::is_over(resource.life) {
                     resource.ended_at = Some(now);
                 }
             }
             if let Some(kind) = news_of(step.kind) {
-                let alert = alert(&resource, period, &step, &plan, paid_until, notice_sent_at, present);
+                let releases_at = schedule::effective_release(
+                    planned.planned_release(),
+                    Some(notice_sent_at.unwrap_or(DateTime::<Utc>::UNIX_EPOCH)),
+                    downtime,
+                );
+                let alert = expiry_alert::Model {
+                    id: ids::new_id(),
+                    account_id: resource.account_id,
+                    resource_id: resource.id,
+                    period_id: period,
+                    step: step.key().to_string(),
+                    kind: step.kind,
+                    event_sequence: 0,
+                    days_left: schedule::days_left(paid_until, now),
+                    expires_at: paid_until,
+                    releases_at,
+                    created_at: now,
+                    acknowledged_at: None,
+                    acknowledged_by: None,
+                };
                 let news = News::of(kind).resource(resource.id).alert(alert.id);
                 alerts.push((alert, news));
             }
         }
-        next = schedule::first_after(&plan, Some(&step.key()), DateTime::<Utc>::MIN_UTC);
+        next = after;
     }
 
-    resource.next_step = next.map(|step| step.key());
+    resource.next_step = next.map(|step| step.key().to_string());
     resource.next_due_at = next.map(|step| waits_until.unwrap_or(step.due_at));
     resource.attempts = 0;
     resource.version += 1;
     Ok(Decided { resource, steps, alerts })
 }
 
-/// The life a step leads to; nothing when the resource is already there or past it.
-fn life_after(step: StepKind, policy: LifecyclePolicy, life: Life) -> Option<Life> {
-    match (step, life) {
-        (StepKind::Expire, Life::Active) => Some(match policy {
-            LifecyclePolicy::Standard => Life::Grace,
-            LifecyclePolicy::Trash => Life::Suspended,
-        }),
-        (StepKind::Suspend, Life::Grace) => Some(Life::Suspended),
-        (StepKind::Release, Life::Suspended | Life::Grace) => Some(Life::Deleted),
-        _ => None,
+/// The event that a step is in the life of its resource.
+const fn event_of(step: StepKind) -> Option<Event> {
+    match step {
+        StepKind::Expire => Some(Event::PeriodEnded),
+        StepKind::Suspend => Some(Event::SuspendDue),
+        StepKind::Release => Some(Event::ReleaseDue),
+        StepKind::Reminder | StepKind::AutoRenew | StepKind::FinalNotice => None,
     }
 }
 
@@ -127,44 +150,4 @@ const fn news_of(step: StepKind) -> Option<EventType> {
         StepKind::Release => Some(EventType::ResourceReleased),
         StepKind::AutoRenew => None,
     }
-}
-
-fn alert(
-    resource: &resource::Model,
-    period: Uuid,
-    step: &Step,
-    plan: &[Step],
-    paid_until: DateTime<Utc>,
-    notice_sent_at: Option<DateTime<Utc>>,
-    present: Present<'_>,
-) -> expiry_alert::Model {
-    let planned = plan.iter().find(|step| step.kind == StepKind::Release).map(|step| step.due_at);
-    let downtime = downtime_between(present.downtimes, paid_until, present.now);
-    let releases_at = planned.map(|planned| {
-        schedule::release_at(planned, notice_sent_at, downtime).unwrap_or(planned + downtime)
-    });
-    let days_left = schedule::days_left(present.now, paid_until);
-    expiry_alert::Model {
-        id: ids::new_id(),
-        account_id: resource.account_id,
-        resource_id: resource.id,
-        period_id: period,
-        step: step.key(),
-        kind: step.kind,
-        event_sequence: 0,
-        days_left: i32::try_from(days_left).unwrap_or(i32::MAX),
-        expires_at: paid_until,
-        releases_at,
-        created_at: present.now,
-        acknowledged_at: None,
-        acknowledged_by: None,
-    }
-}
-
-/// How long no engine ran between two instants.
-fn downtime_between(spans: &[engine_downtime::Model], from: DateTime<Utc>, until: DateTime<Utc>) -> TimeDelta {
-    spans
-        .iter()
-        .map(|span| (span.until_at.min(until) - span.from_at.max(from)).max(TimeDelta::zero()))
-        .fold(TimeDelta::zero(), |sum, part| sum + part)
 }

@@ -109,7 +109,11 @@ pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
 async fn pass(app: &App, now: DateTime<Utc>) -> Result<Passed, Error> {
     let scope = Scope::engine();
     let halted = halts(app, now).await?;
-    let downtimes = state::downtimes_since(app.db.read(), &scope, now - DOWNTIME_MEMORY).await?;
+    let downtimes: Vec<_> = state::downtimes_since(app.db.read(), &scope, now - DOWNTIME_MEMORY)
+        .await?
+        .into_iter()
+        .map(|span| (span.from_at, span.until_at))
+        .collect();
     let waiting = due::accounts(app.db.read(), &scope, now, ACCOUNTS).await?;
     let mut passed = Passed { more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == ACCOUNTS, ..Passed::default() };
     for account in waiting {

@@ -13,7 +13,7 @@ use super::purchases::Rows;
 use crate::domain::ledger;
 use crate::domain::policy::PolicyTerms;
 use crate::domain::quote::PricedItem;
-use crate::domain::schedule;
+use crate::domain::schedule::Plan;
 use crate::domain::term::{self, Span};
 use crate::error::Error;
 use crate::ids;
@@ -166,14 +166,16 @@ fn come_alive(
     zone: Tz,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let plan = schedule::steps(&policy_terms(product)?, span.end, zone, false);
-    let next = schedule::first_after(&plan, None, now);
+    let terms = policy_terms(product)?;
+    let plan = Plan { terms: &terms, paid_until: span.end, zone, auto_renew: false, release_at: None };
+    // A term shorter than a week begins after some of its reminders: those belong to no plan.
+    let next = plan.steps().into_iter().find(|step| step.due_at >= now);
     resource.life = Life::Active;
     resource.period_id = Some(period.id);
     resource.paid_until = Some(span.end);
     resource.anchor_day = Some(i32::try_from(span.anchor_day).map_err(Error::internal)?);
     resource.provisioned_at = Some(now);
-    resource.next_step = next.map(|step| step.key());
+    resource.next_step = next.map(|step| step.key().to_string());
     resource.next_due_at = next.map(|step| step.due_at);
     Ok(())
 }
