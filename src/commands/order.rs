@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use entity::enums::{
     CodeKind, EventType, Life, OrderItemStatus, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power,
-    ProvisioningMode, QuoteStatus, TagKind, WalletAction, WalletKind,
+    ProvisioningMode, TagKind, WalletAction, WalletKind,
 };
 use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::domain::funding::Funding;
 use crate::domain::money::{Currency, Money};
-use crate::domain::quote::PricedQuote;
+use crate::domain::quote::{self as quote_rules, PricedQuote};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::{ledger, order as rules, time};
 use crate::error::Error;
@@ -82,7 +82,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             if let Some(coupon) = quote.coupon_id
                 && !purchases::redeem(tx, scope, coupon, input.account, order_id, quote.coupon_minor, now).await?
             {
-                return Err(stale("The coupon was used up since this quote was made. Make a new quote.").into());
+                return Err(stale().into());
             }
             let newest = write(tx, scope, &input, order_id, &quote, &priced, now).await?;
             Ok((Placed { order: order_id, replayed: false }, Some(newest)))
@@ -110,22 +110,17 @@ fn check_return_url(app: &App, url: Option<&str>) -> Result<(), Error> {
     .into())
 }
 
-fn stale(message: &str) -> Refusal {
-    Refusal::new(RefusalCode::QuoteStale, message).under("quoteId")
+fn stale() -> Refusal {
+    quote_rules::stale_quote().under("quoteId")
 }
 
 fn check_quote(quote: Option<quote::Model>, now: DateTime<Utc>) -> Result<quote::Model, Refusal> {
-    let refuse = |code, message: &str| Err(Refusal::new(code, message).under("quoteId"));
-    match quote {
-        None => refuse(RefusalCode::QuoteNotFound, "There is no such quote. Make a new one."),
-        Some(quote) if quote.status == QuoteStatus::Ordered => {
-            refuse(RefusalCode::QuoteAlreadyOrdered, "This quote was ordered already. Look among the orders, or make a new quote.")
-        }
-        Some(quote) if now >= quote.expires_at => {
-            refuse(RefusalCode::QuoteExpired, "This quote has expired; its prices are no longer promised. Make a new one.")
-        }
-        Some(quote) => Ok(quote),
-    }
+    let quote = quote.ok_or_else(|| {
+        Refusal::new(RefusalCode::QuoteNotFound, "There is no such quote. Make a new one.").under("quoteId")
+    })?;
+    quote_rules::check_orderable(quote.status, quote.expires_at, now, false)
+        .map_err(|refusal| refusal.under("quoteId"))?;
+    Ok(quote)
 }
 
 /// Writes the order and all that comes with it, and answers the newest event's number.
@@ -153,7 +148,7 @@ async fn write(
     let shares = funding.over_items(&charged)?;
     let products = pricing::products(&**tx, scope, priced.items.iter().map(|item| item.product_code.as_str())).await?;
     let product_of = |code: &str| {
-        products.get(code).ok_or_else(|| stale("A product of this quote is no longer sold. Make a new quote."))
+        products.get(code).ok_or_else(stale)
     };
     let mut instant = 0;
     for item in &priced.items {

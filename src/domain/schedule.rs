@@ -121,7 +121,14 @@ impl Plan<'_> {
         let all = self.all_steps();
         let next = match handled {
             None => 0,
-            Some(key) => all.iter().position(|step| step.key() == key)? + 1,
+            Some(key) => match all.iter().position(|step| step.key() == key) {
+                Some(place) => place + 1,
+                // A reminder of a postponed release that is planned no longer: the plan goes on where it stood.
+                None => {
+                    let stood = (shift_days(self.paid_until, key.offset_days, self.zone), key.kind);
+                    all.iter().position(|step| (step.due_at, step.kind) > stood)?
+                }
+            },
         };
         all.into_iter().skip(next).find(|step| self.auto_renew || step.kind != StepKind::AutoRenew)
     }
@@ -411,6 +418,10 @@ mod tests {
         assert_eq!(keys(&steps[steps.len() - 3..]), ["REMINDER:31", "REMINDER:32", "RELEASE:30"]);
         let earlier = Plan { release_at: Some(at("2023-04-07T12:00:00+07:00")), ..moved };
         assert_eq!(due_of(&earlier, "RELEASE:30"), earlier.planned_release());
+        let after = plan(&STANDARD, false).next_after(Some("REMINDER:29".parse().unwrap())).unwrap();
+        assert_eq!(after.kind, StepKind::Release);
+        let gone = earlier.next_after(Some("SUSPEND:14".parse().unwrap())).unwrap();
+        assert_eq!(gone.key().to_string(), "REMINDER:15");
     }
 
     #[test]
