@@ -24,10 +24,10 @@ static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(1);
 
 /// The URL of a new, empty database; nothing when the machine has no PostgreSQL. CI must have one.
-pub fn new_database() -> Option<String> {
+pub(crate) fn new_database() -> Option<String> {
     let server = SERVER.get_or_init(start).as_ref()?;
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    run(Command::new(server.bin.join("createdb")).args(["-h", "127.0.0.1", "-U", "postgres", "-p"]).arg(server.port.to_string()).arg(&name));
+    run(Command::new(client(&server.bin, "createdb")).args(["-h", "127.0.0.1", "-U", "postgres", "-p"]).arg(server.port.to_string()).arg(&name));
     Some(format!("postgres://postgres@127.0.0.1:{}/{name}", server.port))
 }
 
@@ -81,7 +81,7 @@ fn start() -> Option<Server> {
         .unwrap();
     // pg_isready answers at once while nobody listens; it is asked again a bounded number of times.
     for _ in 0..2_000 {
-        let up = Command::new(bin.join("pg_isready"))
+        let up = Command::new(client(&bin, "pg_isready"))
             .args(["-h", "127.0.0.1", "-p"])
             .arg(port.to_string())
             .stdout(Stdio::null())
@@ -93,6 +93,12 @@ fn start() -> Option<Server> {
         }
     }
     panic!("PostgreSQL did not start: {}", fs::read_to_string(data.join("log")).unwrap_or_default());
+}
+
+/// A client program: beside the server's, or wherever PATH has it.
+fn client(bin: &Path, name: &str) -> PathBuf {
+    let beside = bin.join(name);
+    if beside.is_file() { beside } else { PathBuf::from(name) }
 }
 
 fn binaries() -> Option<PathBuf> {
