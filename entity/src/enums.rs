@@ -390,6 +390,50 @@ stored_enum! {
 }
 
 stored_enum! {
+    /// The one status that is shown of a resource: it derives from its life and its power, and is never stored.
+    ResourceStatus {
+        /// Paid for; the product's service is making it.
+        Provisioning = "PROVISIONING",
+        /// Within what is paid, and on.
+        Active = "ACTIVE",
+        /// Within what is paid, and switched off by the customer.
+        Stopped = "STOPPED",
+        /// Past what is paid, kept and renewable.
+        Grace = "GRACE",
+        /// Stopped because nobody renewed it; its data is kept.
+        Suspended = "SUSPENDED",
+        /// Deleted by the customer, recoverable for some days.
+        Trashed = "TRASHED",
+        /// Gone for good.
+        Deleted = "DELETED",
+        /// Was never made.
+        Failed = "FAILED",
+    }
+}
+
+stored_enum! {
+    /// What a customer may do to a resource.
+    ResourceAction {
+        /// Pay for a longer life.
+        Renew = "RENEW",
+        /// Bring it back with a new period.
+        Recover = "RECOVER",
+        /// Change its configuration for the rest of the paid time.
+        Resize = "RESIZE",
+        /// Give it up.
+        Delete = "DELETE",
+        /// Switch it off.
+        Stop = "STOP",
+        /// Switch it on.
+        Start = "START",
+        /// Switch it off and on.
+        Reboot = "REBOOT",
+        /// Choose whether the engine renews it from credit.
+        SetAutoRenew = "SET_AUTO_RENEW",
+    }
+}
+
+stored_enum! {
     /// Who wrote a tag.
     TagKind {
         /// The customer.
