@@ -20,6 +20,7 @@ pub mod quote;
 pub mod rate;
 pub mod refusal;
 pub mod resize;
+pub mod return_url;
 pub mod schedule;
 pub mod term;
 pub mod text;
