@@ -34,8 +34,8 @@ pub struct App {
 pub struct Settings {
     /// Whether development's conveniences (moving the clock) are allowed.
     pub development: bool,
-    /// Beginnings of URLs that customers may be sent back to.
-    pub return_urls: Vec<String>,
+    /// Origins that customers may be sent back to.
+    pub return_origins: Vec<String>,
     /// The most releases in one engine pass before all releases wait for an operator.
     pub most_releases: u64,
 }

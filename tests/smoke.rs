@@ -5,7 +5,7 @@ use chrono::*;
 #[path = "it/support/postgres.rs"]
 mod postgres;
 async fn flow(url: String) {
-    let app = App::open(&db::Options { url, connections: 10 }, Settings { development: true, return_urls: vec![], most_releases: 100 }).await.unwrap();
+    let app = App::open(&db::Options { url, connections: 10 }, Settings { development: true, return_origins: vec![], most_releases: 100 }).await.unwrap();
     let seeded = seed::seed(&app).await.unwrap().unwrap();
     app.set_clock(DateTime::parse_from_rfc3339("2023-03-06T00:00:00+07:00").unwrap().to_utc()).await.unwrap();
     let account = seeded.accounts[0].1;

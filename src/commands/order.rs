@@ -15,7 +15,7 @@ use crate::domain::funding::Funding;
 use crate::domain::money::{Currency, Money};
 use crate::domain::quote::{self as quote_rules, PricedQuote};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::{ledger, order as rules, time};
+use crate::domain::{ledger, order as rules, return_url, time};
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::{self, News};
@@ -95,19 +95,10 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
 }
 
 fn check_return_url(app: &App, url: Option<&str>) -> Result<(), Error> {
-    let Some(url) = url else { return Ok(()) };
-    let allowed = url.len() <= 2_000
-        && !url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-        && app.settings.return_urls.iter().any(|begins| url.starts_with(begins.as_str()));
-    if allowed {
-        return Ok(());
+    if let Some(url) = url {
+        return_url::check(url, &app.settings.return_origins).map_err(|refusal| refusal.under("returnUrl"))?;
     }
-    Err(Refusal::new(
-        RefusalCode::ReturnUrlNotAllowed,
-        "This return address is not on the allow-list. Use one of your console's pages, or leave it out.",
-    )
-    .under("returnUrl")
-    .into())
+    Ok(())
 }
 
 fn stale() -> Refusal {

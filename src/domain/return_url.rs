@@ -3,7 +3,7 @@
 use super::refusal::{Refusal, RefusalCode};
 
 /// The longest return address.
-pub const MAX_RETURN_URL: usize = 2_048;
+pub const MAX_RETURN_URL: usize = 2_000;
 
 /// The address as it is, when its origin is one of `allowed` (`https://console.example.com`, with a port where it is
 /// not the usual one). What a browser could read otherwise than we do is refused: credentials, backslashes, spaces,

@@ -40,7 +40,7 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
             format!("sqlite://{}", folder.join("demo.sqlite3").display())
         }
     };
-    let settings = Settings { development: true, return_urls: Vec::new(), most_releases: 100 };
+    let settings = Settings { development: true, return_origins: Vec::new(), most_releases: 100 };
     let app = Arc::new(App::open(&db::Options { url, connections: 10 }, settings).await?);
     let seeded = seed::seed(&app)
         .await?

@@ -260,7 +260,7 @@ fn secret() -> SecretString {
 
 async fn open(database: &str) -> Arc<App> {
     let settings =
-        Settings { development: true, return_urls: vec!["https://console.test/".to_owned()], most_releases: 100 };
+        Settings { development: true, return_origins: vec!["https://console.test".to_owned()], most_releases: 100 };
     let options = db::Options { url: database.to_owned(), connections: 10 };
     Arc::new(App::open(&options, settings).await.unwrap())
 }
