@@ -1,19 +1,32 @@
 //! Queries by noun, each scoped, bounded and named after what it answers; and the writes that commands share.
 //!
-//! Every function takes the caller's [`Scope`] first. Nothing here decides: rules live in `domain`, and what is done
+//! Every function takes the caller's [`Scope`]. Nothing here decides: rules live in `domain`, and what is done
 //! with their answer in `commands`.
 
 pub mod accounts;
+pub mod alerts;
+pub mod catalogue;
 pub mod codes;
+pub mod coupons;
 pub mod due;
 pub mod event_log;
 pub mod fulfilment;
 pub mod idempotency;
+pub mod invoices;
 pub mod ledger;
+pub mod orders;
+pub mod page;
+pub mod payments;
 pub mod pricing;
+pub mod provisioning;
 pub mod purchases;
-pub mod state;
-
+pub mod quotes;
+pub mod resources;
 mod scope;
+pub mod state;
+pub mod wallets;
+
+#[cfg(test)]
+mod tests;
 
 pub use scope::Scope;

@@ -1,0 +1,350 @@
+//! Lists in pages: by keyset only, in both directions, for one parent or for many in one statement.
+//!
+//! A page of many parents ('the newest 3 invoices of each of these resources') is one statement with a window
+//! function; of one parent it is a plain ordered range of the index. Nothing here knows what it lists.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use chrono::{DateTime, Utc};
+use sea_orm::sea_query::{
+    Alias, Asterisk, ColumnRef, Condition, Expr, ExprTrait, Func, IntoColumnRef, NullOrdering, Order, OrderedStatement,
+    Query, SelectStatement, WindowStatement,
+};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, Iterable, QueryResult, Value};
+use uuid::Uuid;
+
+use super::Scope;
+use crate::error::Error;
+
+/// The name under which a page of many parents carries each row's parent.
+const PARENT: &str = "page_parent";
+/// The name under which a page of many parents carries each row's place within its parent.
+const PLACE: &str = "page_place";
+
+/// From which end of a list a page is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The first rows, after a place.
+    First,
+    /// The last rows, before a place; still in the list's order.
+    Last,
+}
+
+/// Which part of a list is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Page {
+    /// From which end.
+    pub end: End,
+    /// At most how many rows.
+    pub size: u16,
+    /// After (or, from the end, before) which place.
+    pub from: Option<Place>,
+}
+
+impl Page {
+    /// The first rows of a list.
+    #[must_use]
+    pub const fn first(size: u16) -> Self {
+        Self { end: End::First, size, from: None }
+    }
+}
+
+/// A row's place in a list: its sort key, and its id where keys may be equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The sort key.
+    pub key: Key,
+    /// What tells equal keys apart; nil in lists whose key is unique.
+    pub id: Uuid,
+}
+
+impl Place {
+    /// The place of a row whose key alone is unique.
+    #[must_use]
+    pub const fn unique(key: Key) -> Self {
+        Self { key, id: Uuid::nil() }
+    }
+}
+
+/// A sort key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// None: such rows stand at the list's end.
+    Nothing,
+    /// An instant, to the microsecond.
+    Instant(DateTime<Utc>),
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(String),
+}
+
+impl Key {
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::Nothing => None,
+            Self::Instant(instant) => Some((*instant).into()),
+            Self::Number(number) => Some((*number).into()),
+            Self::Text(text) => Some(text.clone().into()),
+        }
+    }
+}
+
+/// How a list is ordered.
+#[derive(Clone, Debug)]
+pub struct Keyset {
+    key: ColumnRef,
+    id: Option<ColumnRef>,
+    descending: bool,
+    nullable: bool,
+}
+
+impl Keyset {
+    /// By a unique column, smallest first.
+    pub fn unique(key: impl IntoColumnRef) -> Self {
+        Self { key: key.into_column_ref(), id: None, descending: false, nullable: false }
+    }
+
+    /// By a column and then by an id, smallest first.
+    pub fn new(key: impl IntoColumnRef, id: impl IntoColumnRef) -> Self {
+        Self { key: key.into_column_ref(), id: Some(id.into_column_ref()), descending: false, nullable: false }
+    }
+
+    /// Largest first.
+    #[must_use]
+    pub fn descending(self) -> Self {
+        self.descending_if(true)
+    }
+
+    /// Largest first, or smallest.
+    #[must_use]
+    pub fn descending_if(mut self, descending: bool) -> Self {
+        self.descending = descending;
+        self
+    }
+
+    /// The key may be missing: such rows come last, in either order.
+    #[must_use]
+    pub fn nulls_last(mut self) -> Self {
+        self.nullable = true;
+        self
+    }
+
+    fn upward(&self, page: &Page) -> bool {
+        self.descending == (page.end == End::Last)
+    }
+
+    /// The rows beyond the page's place, in the direction of reading.
+    fn beyond(&self, page: &Page) -> Option<Condition> {
+        let place = page.from.as_ref()?;
+        let upward = self.upward(page);
+        let further = |left: Expr, right: Expr| if upward { left.gt(right) } else { left.lt(right) };
+        let key = || Expr::col(self.key.clone());
+        let id = self.id.as_ref().map(|id| (Expr::col(id.clone()), Expr::val(place.id)));
+        let nulls_ahead = self.nullable && page.end == End::First;
+        Some(match place.key.value() {
+            Some(value) => {
+                let further = match id {
+                    Some((id, own)) => further(Expr::tuple([key(), id]), Expr::tuple([Expr::val(value), own])),
+                    None => further(key(), Expr::val(value)),
+                };
+                let condition = Condition::any().add(further);
+                if nulls_ahead { condition.add(key().is_null()) } else { condition }
+            }
+            None => {
+                let within = Condition::all().add(key().is_null());
+                let within = match id {
+                    Some((id, own)) => within.add(further(id, own)),
+                    None => within,
+                };
+                let condition = Condition::any().add(within);
+                if nulls_ahead { condition } else { condition.add(key().is_not_null()) }
+            }
+        })
+    }
+
+    fn order<S: OrderedStatement>(&self, statement: &mut S, page: &Page) {
+        let order = || if self.upward(page) { Order::Asc } else { Order::Desc };
+        if self.nullable {
+            let nulls = if page.end == End::First { NullOrdering::Last } else { NullOrdering::First };
+            statement.order_by_with_nulls(self.key.clone(), order(), nulls);
+        } else {
+            statement.order_by(self.key.clone(), order());
+        }
+        if let Some(id) = &self.id {
+            statement.order_by(id.clone(), order());
+        }
+    }
+}
+
+/// A page that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice<R> {
+    /// Its rows, in the list's order.
+    pub rows: Vec<R>,
+    /// Whether there are rows behind it.
+    pub has_next: bool,
+    /// Whether there are rows before it.
+    pub has_previous: bool,
+}
+
+impl<R> Slice<R> {
+    /// A page of a list that has no rows.
+    #[must_use]
+    pub fn empty(page: &Page) -> Self {
+        Self::cut(Vec::new(), page)
+    }
+
+    /// What was read in the direction of the page, with one row more than it shows when there are more.
+    fn cut(mut rows: Vec<R>, page: &Page) -> Self {
+        let more = rows.len() > usize::from(page.size);
+        rows.truncate(usize::from(page.size));
+        let behind = page.from.is_some();
+        match page.end {
+            End::First => Self { rows, has_next: more, has_previous: behind },
+            End::Last => {
+                rows.reverse();
+                Self { rows, has_next: behind, has_previous: more }
+            }
+        }
+    }
+
+    /// The same page with other rows.
+    pub fn map<T>(self, with: impl FnMut(R) -> T) -> Slice<T> {
+        Slice {
+            rows: self.rows.into_iter().map(with).collect(),
+            has_next: self.has_next,
+            has_previous: self.has_previous,
+        }
+    }
+}
+
+/// The columns of a whole row.
+pub(crate) fn whole<E>(entity: E) -> SelectStatement
+where
+    E: EntityTrait,
+{
+    let mut select = Query::select();
+    select.columns(E::Column::iter().map(|column| (entity, column))).from(entity);
+    select
+}
+
+/// Adds the columns of a joined row, each with a prefix to its name.
+pub(crate) fn joined<E>(select: &mut SelectStatement, entity: E, prefix: &str)
+where
+    E: EntityTrait,
+{
+    for column in E::Column::iter() {
+        select.expr_as(Expr::col((entity, column)), Alias::new(format!("{prefix}{}", column.as_str())));
+    }
+}
+
+/// Reads whole rows.
+pub(crate) fn model<M: FromQueryResult>(row: &QueryResult) -> Result<M, DbErr> {
+    M::from_query_result(row, "")
+}
+
+/// Reads the same page of each parent's list, in one statement. Every parent is answered.
+pub(crate) async fn read<R>(
+    db: &impl ConnectionTrait,
+    mut select: SelectStatement,
+    parent: impl IntoColumnRef,
+    parents: &[Uuid],
+    keyset: &Keyset,
+    page: &Page,
+    row: impl Fn(&QueryResult) -> Result<R, DbErr>,
+) -> Result<HashMap<Uuid, Slice<R>>, Error> {
+    let parent = parent.into_column_ref();
+    let most = u64::from(page.size).saturating_add(1);
+    if let Some(beyond) = keyset.beyond(page) {
+        select.cond_where(beyond);
+    }
+    let mut lists: HashMap<Uuid, Vec<R>> = HashMap::with_capacity(parents.len());
+    match parents {
+        [] => {}
+        [only] => {
+            select.and_where(Expr::col(parent).eq(*only)).limit(most);
+            keyset.order(&mut select, page);
+            let rows = db.query_all(&select).await?;
+            lists.insert(*only, rows.iter().map(&row).collect::<Result<_, _>>()?);
+        }
+        many => {
+            let mut window = WindowStatement::partition_by(parent.clone());
+            keyset.order(&mut window, page);
+            select
+                .and_where(Expr::col(parent.clone()).is_in(many.iter().copied()))
+                .expr_as(Expr::col(parent), Alias::new(PARENT))
+                .expr_window_as(Func::cust(Alias::new("row_number")), window, Alias::new(PLACE));
+            let ranked = Alias::new("ranked");
+            let mut outer = Query::select();
+            outer
+                .column((ranked.clone(), Asterisk))
+                .from_subquery(select, ranked.clone())
+                .and_where(Expr::col((ranked.clone(), Alias::new(PLACE))).lte(i64::from(page.size).saturating_add(1)))
+                .order_by((ranked.clone(), Alias::new(PARENT)), Order::Asc)
+                .order_by((ranked, Alias::new(PLACE)), Order::Asc);
+            for read in db.query_all(&outer).await? {
+                let own: Uuid = read.try_get("", PARENT)?;
+                lists.entry(own).or_default().push(row(&read)?);
+            }
+        }
+    }
+    Ok(parents
+        .iter()
+        .map(|parent| (*parent, Slice::cut(lists.remove(parent).unwrap_or_default(), page)))
+        .collect())
+}
+
+/// Reads a page of a list that has no parent.
+pub(crate) async fn read_all<R>(
+    db: &impl ConnectionTrait,
+    mut select: SelectStatement,
+    keyset: &Keyset,
+    page: &Page,
+    row: impl Fn(&QueryResult) -> Result<R, DbErr>,
+) -> Result<Slice<R>, Error> {
+    if let Some(beyond) = keyset.beyond(page) {
+        select.cond_where(beyond);
+    }
+    select.limit(u64::from(page.size).saturating_add(1));
+    keyset.order(&mut select, page);
+    Ok(Slice::cut(rows(db, &select, row).await?, page))
+}
+
+/// Reads the rows of these ids that the caller may see, in any order.
+pub(crate) async fn by_ids<E>(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    entity: E,
+    id: E::Column,
+    account: E::Column,
+    ids: &[Uuid],
+) -> Result<Vec<E::Model>, Error>
+where
+    E: EntityTrait,
+{
+    let mut select = whole(entity);
+    select
+        .and_where(Expr::col((entity, id)).is_in(ids.iter().copied()))
+        .cond_where(scope.accounts((entity, account)));
+    rows(db, &select, model).await
+}
+
+/// Reads rows without paging.
+pub(crate) async fn rows<R>(
+    db: &impl ConnectionTrait,
+    select: &SelectStatement,
+    row: impl Fn(&QueryResult) -> Result<R, DbErr>,
+) -> Result<Vec<R>, Error> {
+    Ok(db.query_all(select).await?.iter().map(row).collect::<Result<_, _>>()?)
+}
+
+/// Rows under the key of each; what has no rows has no entry.
+pub(crate) fn grouped<K: Eq + Hash, R>(rows: Vec<R>, key: impl Fn(&R) -> K) -> HashMap<K, Vec<R>> {
+    let mut groups: HashMap<K, Vec<R>> = HashMap::new();
+    for row in rows {
+        groups.entry(key(&row)).or_default().push(row);
+    }
+    groups
+}

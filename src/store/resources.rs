@@ -1,0 +1,228 @@
+//! Resources, their tags and their paid periods, read.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use entity::enums::{Life, Power};
+use entity::{paid_period, product, resource, resource_tag, resource_type};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func, LikeExpr, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult};
+use uuid::Uuid;
+
+use super::Scope;
+use super::page::{self, Key, Keyset, Page, Place, Slice};
+use crate::error::Error;
+
+const PRODUCT: &str = "product_";
+const TYPE: &str = "type_";
+
+/// Which resources are listed. What is not given does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Of the product with this code.
+    pub product: Option<String>,
+    /// Of the resource type with this code.
+    pub resource_type: Option<String>,
+    /// In one of these states of life, and of power when it is given.
+    pub states: Vec<(Life, Option<Power>)>,
+    /// Whose paid time ends after the first instant and not after the second; either may be open.
+    pub paid_until: Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)>,
+    /// Renewed by the engine, or not.
+    pub auto_renew: Option<bool>,
+    /// With a tag: its key and, when given, its value.
+    pub tag: Option<(String, Option<String>)>,
+    /// With this text in the name or the external id, in any case.
+    pub text: Option<String>,
+}
+
+/// By what resources are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sort {
+    /// The end of what is paid; those without one last.
+    PaidUntil,
+    /// When they were ordered.
+    CreatedAt,
+}
+
+/// A list of resources: what stands in it, in which order, and which parents are read with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Listing {
+    /// Which resources.
+    pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// Latest first.
+    pub descending: bool,
+    /// Whether each one's product is joined.
+    pub with_product: bool,
+    /// Whether each one's resource type is joined.
+    pub with_type: bool,
+}
+
+/// A resource and the parents that were joined.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The resource.
+    pub resource: resource::Model,
+    /// Its product, when the listing asked for it.
+    pub product: Option<product::Model>,
+    /// Its resource type, when the listing asked for it.
+    pub resource_type: Option<resource_type::Model>,
+}
+
+/// The resources of each account.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn of_accounts(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    accounts: &[Uuid],
+    listing: &Listing,
+    page: &Page,
+) -> Result<HashMap<Uuid, Slice<Listed>>, Error> {
+    use resource::{Column, Entity};
+    let Listing { filter, sort, descending, with_product, with_type } = listing;
+    let mut select = page::whole(Entity);
+    select.cond_where(scope.accounts((Entity, Column::AccountId)));
+    if *with_product || filter.product.is_some() {
+        select.inner_join(
+            product::Entity,
+            Expr::col((product::Entity, product::Column::Id)).equals((Entity, Column::ProductId)),
+        );
+    }
+    if *with_type || filter.resource_type.is_some() {
+        select.inner_join(
+            resource_type::Entity,
+            Expr::col((resource_type::Entity, resource_type::Column::Id)).equals((Entity, Column::ResourceTypeId)),
+        );
+    }
+    if *with_product {
+        page::joined(&mut select, product::Entity, PRODUCT);
+    }
+    if *with_type {
+        page::joined(&mut select, resource_type::Entity, TYPE);
+    }
+    select.cond_where(matching(filter));
+    let keyset = match sort {
+        Sort::PaidUntil => Keyset::new((Entity, Column::PaidUntil), (Entity, Column::Id)).nulls_last(),
+        Sort::CreatedAt => Keyset::new((Entity, Column::CreatedAt), (Entity, Column::Id)),
+    };
+    let row = |row: &QueryResult| -> Result<Listed, DbErr> {
+        Ok(Listed {
+            resource: page::model(row)?,
+            product: if *with_product { Some(product::Model::from_query_result(row, PRODUCT)?) } else { None },
+            resource_type: if *with_type { Some(resource_type::Model::from_query_result(row, TYPE)?) } else { None },
+        })
+    };
+    page::read(db, select, (Entity, Column::AccountId), accounts, &keyset.descending_if(*descending), page, row).await
+}
+
+/// Where a resource stands in a list.
+#[must_use]
+pub fn place(resource: &resource::Model, sort: Sort) -> Place {
+    let key = match sort {
+        Sort::PaidUntil => resource.paid_until.map_or(Key::Nothing, Key::Instant),
+        Sort::CreatedAt => Key::Instant(resource.created_at),
+    };
+    Place { key, id: resource.id }
+}
+
+fn matching(filter: &Filter) -> Condition {
+    use resource::{Column, Entity};
+    let mut all = Condition::all();
+    if let Some(code) = &filter.product {
+        all = all.add(Expr::col((product::Entity, product::Column::Code)).eq(code.as_str()));
+    }
+    if let Some(code) = &filter.resource_type {
+        all = all.add(Expr::col((resource_type::Entity, resource_type::Column::Code)).eq(code.as_str()));
+    }
+    if !filter.states.is_empty() {
+        all = all.add(filter.states.iter().fold(Condition::any(), |any, (life, power)| {
+            let mut state = Condition::all().add(Expr::col((Entity, Column::Life)).eq(life.as_str()));
+            if let Some(power) = power {
+                state = state.add(Expr::col((Entity, Column::Power)).eq(power.as_str()));
+            }
+            any.add(state)
+        }));
+    }
+    if let Some((after, until)) = filter.paid_until {
+        if let Some(after) = after {
+            all = all.add(Expr::col((Entity, Column::PaidUntil)).gt(after));
+        }
+        if let Some(until) = until {
+            all = all.add(Expr::col((Entity, Column::PaidUntil)).lte(until));
+        }
+    }
+    if let Some(auto_renew) = filter.auto_renew {
+        all = all.add(Expr::col((Entity, Column::AutoRenew)).eq(auto_renew));
+    }
+    if let Some((key, value)) = &filter.tag {
+        let mut tagged = Query::select();
+        tagged
+            .expr(Expr::val(1))
+            .from(resource_tag::Entity)
+            .and_where(
+                Expr::col((resource_tag::Entity, resource_tag::Column::ResourceId)).equals((Entity, Column::Id)),
+            )
+            .and_where(Expr::col((resource_tag::Entity, resource_tag::Column::Key)).eq(key.as_str()));
+        if let Some(value) = value {
+            tagged.and_where(Expr::col((resource_tag::Entity, resource_tag::Column::Value)).eq(value.as_str()));
+        }
+        all = all.add(Expr::exists(tagged));
+    }
+    if let Some(text) = &filter.text {
+        let like = || LikeExpr::new(format!("%{}%", escaped(&text.to_lowercase()))).escape('\\');
+        all = all.add(
+            Condition::any()
+                .add(Expr::expr(Func::lower(Expr::col((Entity, Column::Name)))).like(like()))
+                .add(Expr::expr(Func::lower(Expr::col((Entity, Column::ExternalId)))).like(like())),
+        );
+    }
+    all
+}
+
+/// A text that LIKE takes as it stands.
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| matches!(c, '\\' | '%' | '_').then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// These resources.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]) -> Result<Vec<resource::Model>, Error> {
+    use resource::{Column, Entity};
+    page::by_ids(db, scope, Entity, Column::Id, Column::AccountId, ids).await
+}
+
+/// The tags of each resource, by key.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn tags(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    resources: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<resource_tag::Model>>, Error> {
+    let rows = resource_tag::Entity::find()
+        .filter(resource_tag::Column::ResourceId.is_in(resources.iter().copied()))
+        .filter(scope.accounts((resource_tag::Entity, resource_tag::Column::AccountId)))
+        .order_by_asc(resource_tag::Column::Key)
+        .all(db)
+        .await?;
+    Ok(page::grouped(rows, |row| row.resource_id))
+}
+
+/// These paid periods.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn periods_by_ids(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    ids: &[Uuid],
+) -> Result<Vec<paid_period::Model>, Error> {
+    use paid_period::{Column, Entity};
+    page::by_ids(db, scope, Entity, Column::Id, Column::AccountId, ids).await
+}
