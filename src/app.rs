@@ -109,7 +109,9 @@ impl App {
 /// [`Error::Internal`] with what the store said.
 pub async fn migrate(db: &Db) -> Result<(), Error> {
     db.alone("migrate", async |connection| {
-        Migrator::up(connection, None).await.map_err(|error| Error::internal(format_args!("migrating: {error}")))
+        Migrator::up(connection, None)
+            .await
+            .map_err(|error| Error::internal(format_args!("migrating: {error}")))
     })
     .await
 }

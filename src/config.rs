@@ -221,7 +221,9 @@ pub fn as_uuid(text: &str) -> Option<Uuid> {
 /// The folder in which development keeps its token secret: beside a SQLite store, else the working directory.
 #[must_use]
 pub fn secret_file(database_url: &str) -> PathBuf {
-    let folder = crate::db::sqlite_file(database_url).and_then(|file| file.parent().map(PathBuf::from)).unwrap_or_default();
+    let folder = crate::db::sqlite_file(database_url)
+        .and_then(|file| file.parent().map(PathBuf::from))
+        .unwrap_or_default();
     folder.join(".billing-gateway-development-secret")
 }
 

@@ -70,7 +70,11 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
     let (placed, newest) = app
         .db
         .write("place_order", async |tx| {
-            let key = Key { account: input.account, operation: "place_order", key: &input.idempotency_key };
+            let key = Key {
+                account: input.account,
+                operation: "place_order",
+                key: &input.idempotency_key,
+            };
             if let Claim::Done(order) = idempotency::claim(tx, scope, key, &input, order_id, now).await? {
                 return Ok((Placed { order, replayed: true }, None));
             }
@@ -85,7 +89,13 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
                 return Err(stale().into());
             }
             let newest = write(tx, scope, &input, order_id, &quote, &priced, now).await?;
-            Ok((Placed { order: order_id, replayed: false }, Some(newest)))
+            Ok((
+                Placed {
+                    order: order_id,
+                    replayed: false,
+                },
+                Some(newest),
+            ))
         })
         .await?;
     if let Some(newest) = newest {
@@ -124,8 +134,11 @@ async fn write(
     priced: &PricedQuote,
     now: DateTime<Utc>,
 ) -> Result<i64, Error> {
-    let account =
-        accounts::by_ids(&**tx, scope, &[input.account]).await?.into_iter().next().ok_or(Error::NotFound("account"))?;
+    let account = accounts::by_ids(&**tx, scope, &[input.account])
+        .await?
+        .into_iter()
+        .next()
+        .ok_or(Error::NotFound("account"))?;
     let zone = time::zone(&account.zone)?;
     let currency: Currency = account.currency.parse()?;
     let due = priced.totals.charged;
@@ -133,20 +146,26 @@ async fn write(
     // Decide: who pays what, and what is provisioned at once.
     let wallet = books::lock_wallet(tx, scope, account.id, WalletKind::Credit).await?;
     let money = |minor| Money::of(minor, currency);
-    let funding =
-        rules::split_funding(due, money(wallet.cash_minor), money(wallet.promotional_minor), money(wallet.held_minor))?;
+    let funding = rules::split_funding(
+        due,
+        money(wallet.cash_minor),
+        money(wallet.promotional_minor),
+        money(wallet.held_minor),
+    )?;
     let charged: Vec<Money> = priced.items.iter().map(|item| item.totals.charged).collect();
     let shares = funding.over_items(&charged)?;
     let products = pricing::products(&**tx, scope, priced.items.iter().map(|item| item.product_code.as_str())).await?;
-    let product_of = |code: &str| {
-        products.get(code).ok_or_else(stale)
-    };
+    let product_of = |code: &str| products.get(code).ok_or_else(stale);
     let mut instant = 0;
     for item in &priced.items {
         instant += usize::from(product_of(&item.product_code)?.provisioning == ProvisioningMode::Instant);
     }
 
-    let wanted = [(CodeKind::Order, 1), (CodeKind::Payment, usize::from(due.is_positive())), (CodeKind::Invoice, instant)];
+    let wanted = [
+        (CodeKind::Order, 1),
+        (CodeKind::Payment, usize::from(due.is_positive())),
+        (CodeKind::Invoice, instant),
+    ];
     let mut codes = codes::take(tx, scope, &account, zone, now, &wanted).await?;
     let payment_id = due.is_positive().then(ids::new_id);
     let mut rows = Rows::default();
@@ -155,7 +174,16 @@ async fn write(
     let mut news = vec![News::of(EventType::OrderPaid).order(order_id)];
     let order_code = codes.next(CodeKind::Order)?;
     if let Some(id) = payment_id {
-        rows.payments.push(payment(id, order_id, codes.next(CodeKind::Payment)?, &order_code, &account, scope, &funding, now)?);
+        rows.payments.push(payment(
+            id,
+            order_id,
+            codes.next(CodeKind::Payment)?,
+            &order_code,
+            &account,
+            scope,
+            &funding,
+            now,
+        )?);
         let mut paid = Entry::new(ledger::order_payment(&funding)?);
         paid.order = Some(order_id);
         paid.payment = payment_id;
@@ -169,7 +197,12 @@ async fn write(
             order: Some(order_id),
         };
         entries.push(paid);
-        news.push(News::of(EventType::PaymentSucceeded).order(order_id).payment(id).wallet(wallet.id));
+        news.push(
+            News::of(EventType::PaymentSucceeded)
+                .order(order_id)
+                .payment(id)
+                .wallet(wallet.id),
+        );
         moved = Some(movement);
     }
 
@@ -193,8 +226,17 @@ async fn write(
             };
             let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
             entries.push(entry);
-            news.push(News::of(EventType::ResourceProvisioned).order(order_id).resource(resource.id));
-            news.push(News::of(EventType::InvoiceIssued).order(order_id).resource(resource.id).invoice(invoice));
+            news.push(
+                News::of(EventType::ResourceProvisioned)
+                    .order(order_id)
+                    .resource(resource.id),
+            );
+            news.push(
+                News::of(EventType::InvoiceIssued)
+                    .order(order_id)
+                    .resource(resource.id)
+                    .invoice(invoice),
+            );
         }
         states.push(row.status);
         rows.tags.push(resource_tag::Model {
@@ -211,7 +253,8 @@ async fn write(
     if rules::is_over(status) {
         news.push(News::of(EventType::OrderCompleted).order(order_id));
     }
-    rows.orders.push(new_order(order_id, order_code, quote, input, scope, status, now));
+    rows.orders
+        .push(new_order(order_id, order_code, quote, input, scope, status, now));
 
     // Write and tell.
     rows.write(tx, scope).await?;

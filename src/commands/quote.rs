@@ -110,34 +110,56 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
         .transpose()?;
     let now = app.clock.now();
     let db = app.db.read();
-    let account = accounts::by_ids(db, scope, &[request.account]).await?.into_iter().next();
+    let account = accounts::by_ids(db, scope, &[request.account])
+        .await?
+        .into_iter()
+        .next();
     let account = account.ok_or(Error::NotFound("account"))?;
     let currency: Currency = account.currency.parse()?;
     let zone = time::zone(&account.zone)?;
 
-    let wanted: Vec<(String, String)> =
-        creates.iter().map(|create| (create.product.clone(), create.resource_type.clone())).collect();
+    let wanted: Vec<(String, String)> = creates
+        .iter()
+        .map(|create| (create.product.clone(), create.resource_type.clone()))
+        .collect();
     let sellable = pricing::sellable(db, scope, &wanted, &account.currency, now).await?;
     let mut items = Vec::with_capacity(creates.len());
     for (place, create) in creates.into_iter().enumerate() {
-        items.push(RequestedItem::Create(resolve(&sellable, create, currency).map_err(|error| under_item(error, place))?));
+        items.push(RequestedItem::Create(
+            resolve(&sellable, create, currency).map_err(|error| under_item(error, place))?,
+        ));
     }
     let found = match &code {
         None => None,
-        Some(code) => {
-            Some(pricing::coupon(db, scope, code, account.id).await?.ok_or_else(|| unknown_coupon(code))?)
-        }
+        Some(code) => Some(
+            pricing::coupon(db, scope, code, account.id)
+                .await?
+                .ok_or_else(|| unknown_coupon(code))?,
+        ),
     };
     let terms = found.as_ref().map(|(row, used)| coupon_terms(row, *used)).transpose()?;
-    let asked = QuoteRequest { items: &items, coupon: terms.as_ref(), zone, currency, now };
+    let asked = QuoteRequest {
+        items: &items,
+        coupon: terms.as_ref(),
+        zone,
+        currency,
+        now,
+    };
     let quote = rules::price(&asked)?;
-    Ok(Priced { account, quote, coupon: found.map(|(row, _)| row) })
+    Ok(Priced {
+        account,
+        quote,
+        coupon: found.map(|(row, _)| row),
+    })
 }
 
 fn unknown_coupon(code: &str) -> Refusal {
     let shown: String = code.chars().take(32).collect();
-    Refusal::new(RefusalCode::CouponUnknown, format!("There is no coupon {shown:?}. Check the code, or order without it."))
-        .under("couponCode")
+    Refusal::new(
+        RefusalCode::CouponUnknown,
+        format!("There is no coupon {shown:?}. Check the code, or order without it."),
+    )
+    .under("couponCode")
 }
 
 fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
@@ -155,10 +177,15 @@ fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
                 .map(|name| text::line(&name, text::MAX_NAME).map_err(|refusal| within(refusal, "name")))
                 .transpose()?;
             if create.product.len() > 64 || create.resource_type.len() > 64 {
-                let refusal = Refusal::new(RefusalCode::UnknownProduct, "There is no such product and resource type.");
+                let refusal = Refusal::new(
+                    RefusalCode::UnknownProduct,
+                    "There is no such product and resource type.",
+                );
                 return Err(within(refusal, "product"));
             }
-            if create.components.len() > rules::MAX_COMPONENTS || create.components.iter().any(|(code, _)| code.len() > 64) {
+            if create.components.len() > rules::MAX_COMPONENTS
+                || create.components.iter().any(|(code, _)| code.len() > 64)
+            {
                 let refusal = Refusal::new(RefusalCode::UnknownComponent, "There are no such components.");
                 return Err(within(refusal, "components"));
             }
@@ -188,7 +215,11 @@ fn resolve(sellable: &[Sellable], create: Create, currency: Currency) -> Result<
         let at = |refusal: Refusal| refusal.under("code").under(place).under("components");
         let Some((row, price)) = sold.components.iter().find(|(row, _)| row.code == code) else {
             let known: Vec<&str> = sold.components.iter().map(|(row, _)| row.code.as_str()).collect();
-            let message = format!("{} has no such component. It has: {}.", create.resource_type, known.join(", "));
+            let message = format!(
+                "{} has no such component. It has: {}.",
+                create.resource_type,
+                known.join(", ")
+            );
             return Err(at(Refusal::new(RefusalCode::UnknownComponent, message)).into());
         };
         let Some(price) = price else {

@@ -30,7 +30,9 @@ pub async fn poll(app: Arc<App>) {
             continue;
         }
         match event_log::newest_sequences(app.db.read(), &Scope::engine(), &accounts).await {
-            Ok(newest) => newest.into_iter().for_each(|(account, sequence)| app.hub.wake(account, sequence)),
+            Ok(newest) => newest
+                .into_iter()
+                .for_each(|(account, sequence)| app.hub.wake(account, sequence)),
             Err(error) => tracing::warn!(%error, "the slow poll for events failed; it goes on"),
         }
     }

@@ -10,15 +10,31 @@ const SUBSCRIBE: &str = "subscription($after: EventCursor) { expiryAlerts(after:
     cursor replayed alert { step daysLeft expiresAt } } }";
 
 async fn steps(world: &World) -> Vec<String> {
-    let data = world.data(&world.token(Role::Owner), "{ expiryAlerts(first: 100) { nodes { step } } }", json!({})).await;
-    let mut steps: Vec<String> =
-        data["expiryAlerts"]["nodes"].as_array().unwrap().iter().map(|alert| text(&alert["step"])).collect();
+    let data = world
+        .data(
+            &world.token(Role::Owner),
+            "{ expiryAlerts(first: 100) { nodes { step } } }",
+            json!({}),
+        )
+        .await;
+    let mut steps: Vec<String> = data["expiryAlerts"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|alert| text(&alert["step"]))
+        .collect();
     steps.reverse();
     steps
 }
 
 async fn status(world: &World) -> String {
-    let data = world.data(&world.token(Role::Owner), "{ resources(first: 1) { nodes { status } } }", json!({})).await;
+    let data = world
+        .data(
+            &world.token(Role::Owner),
+            "{ resources(first: 1) { nodes { status } } }",
+            json!({}),
+        )
+        .await;
     text(&data["resources"]["nodes"][0]["status"])
 }
 

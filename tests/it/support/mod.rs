@@ -87,7 +87,10 @@ impl World {
         let (database, folder) = match store {
             Store::Sqlite => {
                 let folder = tempfile::tempdir().unwrap();
-                (format!("sqlite://{}", folder.path().join("test.sqlite3").display()), Some(folder))
+                (
+                    format!("sqlite://{}", folder.path().join("test.sqlite3").display()),
+                    Some(folder),
+                )
             }
             Store::Postgres => (postgres::new_database()?, None),
         };
@@ -131,13 +134,24 @@ impl World {
     pub(crate) fn token_of(&self, role: Role, account: Uuid) -> String {
         let owns = matches!(role, Role::Owner | Role::BillingAdmin | Role::Viewer);
         let product = (role == Role::Product).then_some("vserver");
-        mint(&secret(), &principal("tester", role, owns.then_some(account), product, 24)).unwrap()
+        mint(
+            &secret(),
+            &principal("tester", role, owns.then_some(account), product, 24),
+        )
+        .unwrap()
     }
 
     /// Asks over HTTP and answers the whole body.
     pub(crate) async fn ask(&self, token: &str, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
-        let answer = self.http.post(&self.url).bearer_auth(token).json(&body).send().await.unwrap();
+        let answer = self
+            .http
+            .post(&self.url)
+            .bearer_auth(token)
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
         answer.json().await.unwrap()
     }
 
@@ -152,7 +166,9 @@ impl World {
     pub(crate) async fn act(&self, token: &str, name: &str, input: Value) -> Value {
         let kind = format!("{}{}Input", name[..1].to_uppercase(), &name[1..]);
         let fields = match name {
-            "createQuote" => "quote { id gross { amount } coupon { amount } tax { amount } charged { amount } items { lines { explanation charged { amount } } } }",
+            "createQuote" => {
+                "quote { id gross { amount } coupon { amount } tax { amount } charged { amount } items { lines { explanation charged { amount } } } }"
+            }
             "placeOrder" => "order { id code status items { id status } } payment { id amount { amount } }",
             "createCoupon" => "coupon { id code }",
             "reportProvisioning" => "item { id status }",
@@ -180,7 +196,10 @@ impl World {
     /// Runs a mutation that must be refused, and answers the first refusal's code.
     pub(crate) async fn refused(&self, token: &str, name: &str, input: Value) -> String {
         let payload = self.act(token, name, input).await;
-        payload["userErrors"][0]["code"].as_str().unwrap_or_else(|| panic!("not refused: {payload}")).to_owned()
+        payload["userErrors"][0]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("not refused: {payload}"))
+            .to_owned()
     }
 
     pub(crate) async fn grant(&self, kind: &str, amount: &str) {
@@ -190,7 +209,9 @@ impl World {
     }
 
     pub(crate) async fn account_id(&self) -> String {
-        let data = self.data(&self.token(Role::Owner), "{ account { id } }", json!({})).await;
+        let data = self
+            .data(&self.token(Role::Owner), "{ account { id } }", json!({}))
+            .await;
         data["account"]["id"].as_str().unwrap().to_owned()
     }
 
@@ -204,17 +225,25 @@ impl World {
     /// Buys and answers the order.
     pub(crate) async fn buy(&self, create: Value) -> Value {
         let (quote, _) = self.quote(create, None).await;
-        let input = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": Uuid::now_v7().to_string() });
+        let input =
+            json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": Uuid::now_v7().to_string() });
         self.done(&self.token(Role::Owner), "placeOrder", input).await["order"].take()
     }
 
     /// Reports the oldest waiting task of vServer as made.
     pub(crate) async fn provision(&self) {
         let token = self.token(Role::Product);
-        let data = self.data(&token, "{ provisioningTasks(first: 1) { nodes { id } } }", json!({})).await;
+        let data = self
+            .data(&token, "{ provisioningTasks(first: 1) { nodes { id } } }", json!({}))
+            .await;
         let task = &data["provisioningTasks"]["nodes"][0]["id"];
         let outcome = json!({ "succeeded": { "externalId": "srv-1" } });
-        self.done(&token, "reportProvisioning", json!({ "taskId": task, "outcome": outcome })).await;
+        self.done(
+            &token,
+            "reportProvisioning",
+            json!({ "taskId": task, "outcome": outcome }),
+        )
+        .await;
     }
 
     /// Lets time pass up to an instant, with the engine running.
@@ -251,7 +280,10 @@ pub(crate) fn at(text: &str) -> DateTime<Utc> {
 }
 
 pub(crate) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("not a text: {value}"))
+        .to_owned()
 }
 
 fn secret() -> SecretString {
@@ -259,16 +291,25 @@ fn secret() -> SecretString {
 }
 
 async fn open(database: &str) -> Arc<App> {
-    let settings =
-        Settings { development: true, return_origins: vec!["https://console.test".to_owned()], most_releases: 100 };
-    let options = db::Options { url: database.to_owned(), connections: 10 };
+    let settings = Settings {
+        development: true,
+        return_origins: vec!["https://console.test".to_owned()],
+        most_releases: 100,
+    };
+    let options = db::Options {
+        url: database.to_owned(),
+        connections: 10,
+    };
     Arc::new(App::open(&options, settings).await.unwrap())
 }
 
 async fn serve(app: &Arc<App>) -> Running {
     let serving = Serving {
         listen: "127.0.0.1:0".parse().unwrap(),
-        edge: Edge { introspection: false, ..Edge::development() },
+        edge: Edge {
+            introspection: false,
+            ..Edge::development()
+        },
         secret: secret(),
         // The tests move time themselves.
         engine_every: None,

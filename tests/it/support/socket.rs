@@ -19,10 +19,14 @@ impl Socket {
     /// An open socket whose token was accepted.
     pub(crate) async fn open(url: &str, token: &str) -> Self {
         let mut request = url.into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         let (inner, _) = connect_async(request).await.unwrap();
         let mut socket = Self { inner };
-        socket.send(json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } })).await;
+        socket
+            .send(json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } }))
+            .await;
         socket.expect("connection_ack").await;
         socket
     }
@@ -34,7 +38,8 @@ impl Socket {
     /// Subscribes, and waits until the subscription stands: a ping sent behind it is answered.
     pub(crate) async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         let payload = json!({ "query": query, "variables": variables });
-        self.send(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
+        self.send(json!({ "id": id, "type": "subscribe", "payload": payload }))
+            .await;
     }
 
     /// The next message that is no ping.
@@ -54,7 +59,9 @@ impl Socket {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("a message that must come")
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("a message that must come")
     }
 
     pub(crate) async fn expect(&mut self, kind: &str) -> Value {
