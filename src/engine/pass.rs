@@ -25,6 +25,8 @@ const LEASE_SECONDS: i64 = 60;
 const DOWN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// How far back spans without an engine still matter: past any release.
 const DOWNTIME_MEMORY: TimeDelta = TimeDelta::days(400);
+/// How long moving time waits for another process before it looks again.
+const ELSEWHERE_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 /// The wait before a step that failed is tried again; it doubles with each failure, up to a day.
 const FIRST_BACKOFF: TimeDelta = TimeDelta::minutes(1);
 
@@ -41,6 +43,8 @@ pub struct Passed {
     pub failed: u64,
     /// Whether something is still due.
     pub more: bool,
+    /// Whether an account with something due was left to another process, which holds its lease.
+    pub elsewhere: bool,
 }
 
 impl Passed {
@@ -50,6 +54,7 @@ impl Passed {
         self.alerts += other.alerts;
         self.failed += other.failed;
         self.more |= other.more;
+        self.elsewhere |= other.elsewhere;
     }
 }
 
@@ -96,7 +101,10 @@ pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
         loop {
             let done = pass(app, now).await?;
             passed.add(done);
-            if !done.more {
+            if done.elsewhere {
+                // Another process is at it: time does not move on before it is done, or has lost its lease.
+                tokio::time::sleep(ELSEWHERE_WAIT).await;
+            } else if !done.more {
                 break;
             }
         }
@@ -121,6 +129,7 @@ async fn pass(app: &App, now: DateTime<Utc>) -> Result<Passed, Error> {
     };
     for account in waiting {
         if !due::lease(&app.db, &scope, account, app.process, LEASE_SECONDS).await? {
+            passed.elsewhere = true;
             continue;
         }
         let Some(owner) = accounts::by_ids(app.db.read(), &scope, &[account])

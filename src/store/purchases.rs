@@ -7,7 +7,7 @@ use entity::{
     coupon, coupon_redemption, invoice, invoice_line, order, order_item, paid_period, payment, quote, resource,
     resource_tag,
 };
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect,
@@ -71,12 +71,13 @@ impl Rows {
     }
 }
 
-/// Writes a quote.
+/// Writes a quote. Written again, it stays as it is.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn insert_quote(tx: &Tx, _scope: &Scope, row: quote::Model) -> Result<(), Error> {
     quote::Entity::insert(row.into_active_model())
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
         .exec_without_returning(&**tx)
         .await?;
     Ok(())
