@@ -34,8 +34,8 @@ pub struct App {
 pub struct Settings {
     /// Whether development's conveniences (moving the clock) are allowed.
     pub development: bool,
-    /// Beginnings of URLs that customers may be sent back to.
-    pub return_urls: Vec<String>,
+    /// Origins that customers may be sent back to.
+    pub return_origins: Vec<String>,
     /// The most releases in one engine pass before all releases wait for an operator.
     pub most_releases: u64,
 }
@@ -109,7 +109,9 @@ impl App {
 /// [`Error::Internal`] with what the store said.
 pub async fn migrate(db: &Db) -> Result<(), Error> {
     db.alone("migrate", async |connection| {
-        Migrator::up(connection, None).await.map_err(|error| Error::internal(format_args!("migrating: {error}")))
+        Migrator::up(connection, None)
+            .await
+            .map_err(|error| Error::internal(format_args!("migrating: {error}")))
     })
     .await
 }

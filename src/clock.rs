@@ -20,14 +20,17 @@ impl Clock {
     /// A clock that is moved by an offset, in microseconds.
     #[must_use]
     pub fn with_offset(offset_micros: i64) -> Self {
-        Self { offset_micros: AtomicI64::new(offset_micros) }
+        Self {
+            offset_micros: AtomicI64::new(offset_micros),
+        }
     }
 
     /// The business instant, truncated to microseconds: what both databases keep.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let now = machine_now();
-        now.checked_add_signed(TimeDelta::microseconds(self.offset_micros())).unwrap_or(now)
+        now.checked_add_signed(TimeDelta::microseconds(self.offset_micros()))
+            .unwrap_or(now)
     }
 
     /// How far the clock is moved, in microseconds.
@@ -44,7 +47,10 @@ impl Clock {
     /// The offset that would make `instant` the present.
     #[must_use]
     pub fn offset_for(instant: DateTime<Utc>) -> i64 {
-        instant.signed_duration_since(machine_now()).num_microseconds().unwrap_or(0)
+        instant
+            .signed_duration_since(machine_now())
+            .num_microseconds()
+            .unwrap_or(0)
     }
 }
 

@@ -105,9 +105,9 @@ pub struct Edge {
     /// Origins that browsers may call and open sockets from; repeat, or separate with commas.
     #[arg(long, env = "BILLING_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub allowed_origins: Vec<String>,
-    /// Where customers may be sent back to: URLs that begin so, with scheme and host; repeat, or separate with commas.
-    #[arg(long, env = "BILLING_RETURN_URLS", value_delimiter = ',', value_parser = return_url)]
-    pub return_urls: Vec<String>,
+    /// Origins that customers may be sent back to after paying; repeat, or separate with commas.
+    #[arg(long, env = "BILLING_RETURN_ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub return_origins: Vec<String>,
     /// The largest request body, in bytes (1 KiB to 10 MiB).
     #[arg(long, env = "BILLING_BODY_BYTES", default_value_t = 102_400, value_parser = clap::value_parser!(u64).range(1_024..=10_485_760))]
     pub body_bytes: u64,
@@ -195,7 +195,7 @@ impl Edge {
         Self {
             jwt_secret: None,
             allowed_origins: Vec::new(),
-            return_urls: Vec::new(),
+            return_origins: Vec::new(),
             body_bytes: 102_400,
             request_seconds: 10,
             depth: 12,
@@ -221,7 +221,9 @@ pub fn as_uuid(text: &str) -> Option<Uuid> {
 /// The folder in which development keeps its token secret: beside a SQLite store, else the working directory.
 #[must_use]
 pub fn secret_file(database_url: &str) -> PathBuf {
-    let folder = crate::db::sqlite_file(database_url).and_then(|file| file.parent().map(PathBuf::from)).unwrap_or_default();
+    let folder = crate::db::sqlite_file(database_url)
+        .and_then(|file| file.parent().map(PathBuf::from))
+        .unwrap_or_default();
     folder.join(".billing-gateway-development-secret")
 }
 
@@ -249,13 +251,5 @@ fn origin(text: &str) -> Result<String, String> {
     match rest {
         Some(host) if !host.is_empty() && !host.contains('/') => Ok(text.to_ascii_lowercase()),
         _ => Err("must be a scheme and a host, as in https://console.example.com".to_owned()),
-    }
-}
-
-fn return_url(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    match rest {
-        Some(rest) if rest.contains('/') && !rest.starts_with('/') => Ok(text.to_owned()),
-        _ => Err("must be a scheme, a host and a path, as in https://console.example.com/".to_owned()),
     }
 }

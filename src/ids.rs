@@ -1,6 +1,9 @@
 //! Identity and chance: the one source of keys and of random jitter.
 
-#![allow(clippy::disallowed_methods, reason = "this is the room where keys and chance are made")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the room where keys and chance are made"
+)]
 
 use std::time::Duration;
 

@@ -66,9 +66,11 @@ pub async fn create(app: &App, scope: &Scope, input: CreateCoupon) -> Result<cou
     let terms = checked(input, now)?;
     let known = crate::store::pricing::known_products(app.db.read(), scope, &terms.product_codes).await?;
     if let Some(unknown) = terms.product_codes.iter().find(|code| !known.contains(code.as_str())) {
-        return Err(Refusal::new(RefusalCode::UnknownProduct, format!("There is no product {unknown:?}."))
-            .under("products")
-            .into());
+        return Err(
+            Refusal::new(RefusalCode::UnknownProduct, format!("There is no product {unknown:?}."))
+                .under("products")
+                .into(),
+        );
     }
     let (percent_micros, amount_minor) = match terms.value {
         CouponValue::Percent(share) => (Some(share.micros()), None),
@@ -101,9 +103,12 @@ pub async fn create(app: &App, scope: &Scope, input: CreateCoupon) -> Result<cou
             if written == 1 {
                 Ok(row.clone())
             } else {
-                Err(Refusal::new(RefusalCode::CouponCodeTaken, format!("There is a coupon {} already.", row.code))
-                    .under("code")
-                    .into())
+                Err(Refusal::new(
+                    RefusalCode::CouponCodeTaken,
+                    format!("There is a coupon {} already.", row.code),
+                )
+                .under("code")
+                .into())
             }
         })
         .await
@@ -114,11 +119,15 @@ fn checked(input: CreateCoupon, now: DateTime<Utc>) -> Result<CouponTerms, Error
     let amount = |field: &'static str, text: &str| {
         Money::from_decimal_text(text, currency, Sign::Positive).map_err(|refusal| refusal.under(field))
     };
-    let instant = |field: &'static str, at: DateTime<Utc>| time::checked_instant(at).map_err(|refusal| refusal.under(field));
+    let instant =
+        |field: &'static str, at: DateTime<Utc>| time::checked_instant(at).map_err(|refusal| refusal.under(field));
     if input.products.len() > MOST_PRODUCTS || input.products.iter().any(|code| code.len() > 64) {
-        return Err(Refusal::new(RefusalCode::LimitExceeded, format!("Name at most {MOST_PRODUCTS} products."))
-            .under("products")
-            .into());
+        return Err(Refusal::new(
+            RefusalCode::LimitExceeded,
+            format!("Name at most {MOST_PRODUCTS} products."),
+        )
+        .under("products")
+        .into());
     }
     let value = match &input.value {
         Value::Percent(percent) => {
@@ -133,8 +142,14 @@ fn checked(input: CreateCoupon, now: DateTime<Utc>) -> Result<CouponTerms, Error
         valid_from: input.valid_from.map_or(Ok(now), |at| instant("validFrom", at))?,
         valid_until: input.valid_until.map(|at| instant("validUntil", at)).transpose()?,
         product_codes: input.products,
-        minimum_order: input.minimum_order.map(|text| amount("minimumOrder", &text)).transpose()?,
-        maximum_discount: input.maximum_discount.map(|text| amount("maximumDiscount", &text)).transpose()?,
+        minimum_order: input
+            .minimum_order
+            .map(|text| amount("minimumOrder", &text))
+            .transpose()?,
+        maximum_discount: input
+            .maximum_discount
+            .map(|text| amount("maximumDiscount", &text))
+            .transpose()?,
         total_limit: input.total_limit,
         per_account_limit: input.per_account_limit,
         redeemed: 0,

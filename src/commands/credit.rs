@@ -56,15 +56,19 @@ pub async fn grant(app: &App, scope: &Scope, input: Grant) -> Result<Granted, Er
         .next()
         .ok_or_else(|| Refusal::new(RefusalCode::AccountNotFound, "There is no such account.").under("accountId"))?;
     let currency: Currency = account.currency.parse()?;
-    let amount = Money::from_decimal_text(&input.amount, currency, Sign::Positive)
-        .map_err(|refusal| refusal.under("amount"))?;
+    let amount =
+        Money::from_decimal_text(&input.amount, currency, Sign::Positive).map_err(|refusal| refusal.under("amount"))?;
     let now = app.clock.now();
     let entry_id = ids::new_id();
 
     let (granted, newest) = app
         .db
         .write("grant_credit", async |tx| {
-            let key = Key { account: account.id, operation: "grant_credit", key: &input.idempotency_key };
+            let key = Key {
+                account: account.id,
+                operation: "grant_credit",
+                key: &input.idempotency_key,
+            };
             if let Claim::Done(entry) = idempotency::claim(tx, scope, key, &input, entry_id, now).await? {
                 return Ok((Granted { entry, replayed: true }, None));
             }
@@ -74,9 +78,11 @@ pub async fn grant(app: &App, scope: &Scope, input: Grant) -> Result<Granted, Er
                 FundsKind::Promotional => (0, amount.minor()),
             };
             if wallet.cash_minor + cash > MAX_MINOR || wallet.promotional_minor + promotional > MAX_MINOR {
-                return Err(Refusal::new(RefusalCode::WalletLimit, "The wallet can't hold as much. Grant less.")
-                    .under("amount")
-                    .into());
+                return Err(
+                    Refusal::new(RefusalCode::WalletLimit, "The wallet can't hold as much. Grant less.")
+                        .under("amount")
+                        .into(),
+                );
             }
             let mut entry = Entry::new(ledger::grant(input.funds, amount)?);
             entry.reason = Some(reason.clone());
@@ -93,7 +99,13 @@ pub async fn grant(app: &App, scope: &Scope, input: Grant) -> Result<Granted, Er
             books::move_wallet(tx, scope, &wallet, movement, now).await?;
             let news = News::of(EventType::WalletCredited).wallet(wallet.id);
             let newest = event_log::append(tx, scope, account.id, &[news], now).await?;
-            Ok((Granted { entry: entry_id, replayed: false }, Some(newest)))
+            Ok((
+                Granted {
+                    entry: entry_id,
+                    replayed: false,
+                },
+                Some(newest),
+            ))
         })
         .await?;
     if let Some(newest) = newest {

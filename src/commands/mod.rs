@@ -8,4 +8,5 @@ pub mod credit;
 pub mod order;
 pub mod provisioning;
 pub mod quote;
+pub mod releases;
 pub mod seed;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use entity::enums::{
     CodeKind, EventType, Life, OrderItemStatus, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power,
-    ProvisioningMode, QuoteStatus, TagKind, WalletAction, WalletKind,
+    ProvisioningMode, TagKind, WalletAction, WalletKind,
 };
 use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
 use serde::Serialize;
@@ -13,9 +13,9 @@ use crate::app::App;
 use crate::db::Tx;
 use crate::domain::funding::Funding;
 use crate::domain::money::{Currency, Money};
-use crate::domain::quote::PricedQuote;
+use crate::domain::quote::{self as quote_rules, PricedQuote};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::{ledger, order as rules, time};
+use crate::domain::{ledger, order as rules, return_url, time};
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::{self, News};
@@ -70,7 +70,11 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
     let (placed, newest) = app
         .db
         .write("place_order", async |tx| {
-            let key = Key { account: input.account, operation: "place_order", key: &input.idempotency_key };
+            let key = Key {
+                account: input.account,
+                operation: "place_order",
+                key: &input.idempotency_key,
+            };
             if let Claim::Done(order) = idempotency::claim(tx, scope, key, &input, order_id, now).await? {
                 return Ok((Placed { order, replayed: true }, None));
             }
@@ -82,10 +86,16 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             if let Some(coupon) = quote.coupon_id
                 && !purchases::redeem(tx, scope, coupon, input.account, order_id, quote.coupon_minor, now).await?
             {
-                return Err(stale("The coupon was used up since this quote was made. Make a new quote.").into());
+                return Err(stale().into());
             }
             let newest = write(tx, scope, &input, order_id, &quote, &priced, now).await?;
-            Ok((Placed { order: order_id, replayed: false }, Some(newest)))
+            Ok((
+                Placed {
+                    order: order_id,
+                    replayed: false,
+                },
+                Some(newest),
+            ))
         })
         .await?;
     if let Some(newest) = newest {
@@ -95,37 +105,23 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
 }
 
 fn check_return_url(app: &App, url: Option<&str>) -> Result<(), Error> {
-    let Some(url) = url else { return Ok(()) };
-    let allowed = url.len() <= 2_000
-        && !url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-        && app.settings.return_urls.iter().any(|begins| url.starts_with(begins.as_str()));
-    if allowed {
-        return Ok(());
+    if let Some(url) = url {
+        return_url::check(url, &app.settings.return_origins).map_err(|refusal| refusal.under("returnUrl"))?;
     }
-    Err(Refusal::new(
-        RefusalCode::ReturnUrlNotAllowed,
-        "This return address is not on the allow-list. Use one of your console's pages, or leave it out.",
-    )
-    .under("returnUrl")
-    .into())
+    Ok(())
 }
 
-fn stale(message: &str) -> Refusal {
-    Refusal::new(RefusalCode::QuoteStale, message).under("quoteId")
+fn stale() -> Refusal {
+    quote_rules::stale_quote().under("quoteId")
 }
 
 fn check_quote(quote: Option<quote::Model>, now: DateTime<Utc>) -> Result<quote::Model, Refusal> {
-    let refuse = |code, message: &str| Err(Refusal::new(code, message).under("quoteId"));
-    match quote {
-        None => refuse(RefusalCode::QuoteNotFound, "There is no such quote. Make a new one."),
-        Some(quote) if quote.status == QuoteStatus::Ordered => {
-            refuse(RefusalCode::QuoteAlreadyOrdered, "This quote was ordered already. Look among the orders, or make a new quote.")
-        }
-        Some(quote) if now >= quote.expires_at => {
-            refuse(RefusalCode::QuoteExpired, "This quote has expired; its prices are no longer promised. Make a new one.")
-        }
-        Some(quote) => Ok(quote),
-    }
+    let quote = quote.ok_or_else(|| {
+        Refusal::new(RefusalCode::QuoteNotFound, "There is no such quote. Make a new one.").under("quoteId")
+    })?;
+    quote_rules::check_orderable(quote.status, quote.expires_at, now, false)
+        .map_err(|refusal| refusal.under("quoteId"))?;
+    Ok(quote)
 }
 
 /// Writes the order and all that comes with it, and answers the newest event's number.
@@ -138,8 +134,11 @@ async fn write(
     priced: &PricedQuote,
     now: DateTime<Utc>,
 ) -> Result<i64, Error> {
-    let account =
-        accounts::by_ids(&**tx, scope, &[input.account]).await?.into_iter().next().ok_or(Error::NotFound("account"))?;
+    let account = accounts::by_ids(&**tx, scope, &[input.account])
+        .await?
+        .into_iter()
+        .next()
+        .ok_or(Error::NotFound("account"))?;
     let zone = time::zone(&account.zone)?;
     let currency: Currency = account.currency.parse()?;
     let due = priced.totals.charged;
@@ -147,20 +146,26 @@ async fn write(
     // Decide: who pays what, and what is provisioned at once.
     let wallet = books::lock_wallet(tx, scope, account.id, WalletKind::Credit).await?;
     let money = |minor| Money::of(minor, currency);
-    let funding =
-        rules::split_funding(due, money(wallet.cash_minor), money(wallet.promotional_minor), money(wallet.held_minor))?;
+    let funding = rules::split_funding(
+        due,
+        money(wallet.cash_minor),
+        money(wallet.promotional_minor),
+        money(wallet.held_minor),
+    )?;
     let charged: Vec<Money> = priced.items.iter().map(|item| item.totals.charged).collect();
     let shares = funding.over_items(&charged)?;
     let products = pricing::products(&**tx, scope, priced.items.iter().map(|item| item.product_code.as_str())).await?;
-    let product_of = |code: &str| {
-        products.get(code).ok_or_else(|| stale("A product of this quote is no longer sold. Make a new quote."))
-    };
+    let product_of = |code: &str| products.get(code).ok_or_else(stale);
     let mut instant = 0;
     for item in &priced.items {
         instant += usize::from(product_of(&item.product_code)?.provisioning == ProvisioningMode::Instant);
     }
 
-    let wanted = [(CodeKind::Order, 1), (CodeKind::Payment, usize::from(due.is_positive())), (CodeKind::Invoice, instant)];
+    let wanted = [
+        (CodeKind::Order, 1),
+        (CodeKind::Payment, usize::from(due.is_positive())),
+        (CodeKind::Invoice, instant),
+    ];
     let mut codes = codes::take(tx, scope, &account, zone, now, &wanted).await?;
     let payment_id = due.is_positive().then(ids::new_id);
     let mut rows = Rows::default();
@@ -169,7 +174,16 @@ async fn write(
     let mut news = vec![News::of(EventType::OrderPaid).order(order_id)];
     let order_code = codes.next(CodeKind::Order)?;
     if let Some(id) = payment_id {
-        rows.payments.push(payment(id, order_id, codes.next(CodeKind::Payment)?, &order_code, &account, scope, &funding, now)?);
+        rows.payments.push(payment(
+            id,
+            order_id,
+            codes.next(CodeKind::Payment)?,
+            &order_code,
+            &account,
+            scope,
+            &funding,
+            now,
+        )?);
         let mut paid = Entry::new(ledger::order_payment(&funding)?);
         paid.order = Some(order_id);
         paid.payment = payment_id;
@@ -183,7 +197,12 @@ async fn write(
             order: Some(order_id),
         };
         entries.push(paid);
-        news.push(News::of(EventType::PaymentSucceeded).order(order_id).payment(id).wallet(wallet.id));
+        news.push(
+            News::of(EventType::PaymentSucceeded)
+                .order(order_id)
+                .payment(id)
+                .wallet(wallet.id),
+        );
         moved = Some(movement);
     }
 
@@ -207,8 +226,17 @@ async fn write(
             };
             let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
             entries.push(entry);
-            news.push(News::of(EventType::ResourceProvisioned).order(order_id).resource(resource.id));
-            news.push(News::of(EventType::InvoiceIssued).order(order_id).resource(resource.id).invoice(invoice));
+            news.push(
+                News::of(EventType::ResourceProvisioned)
+                    .order(order_id)
+                    .resource(resource.id),
+            );
+            news.push(
+                News::of(EventType::InvoiceIssued)
+                    .order(order_id)
+                    .resource(resource.id)
+                    .invoice(invoice),
+            );
         }
         states.push(row.status);
         rows.tags.push(resource_tag::Model {
@@ -225,7 +253,8 @@ async fn write(
     if rules::is_over(status) {
         news.push(News::of(EventType::OrderCompleted).order(order_id));
     }
-    rows.orders.push(new_order(order_id, order_code, quote, input, scope, status, now));
+    rows.orders
+        .push(new_order(order_id, order_code, quote, input, scope, status, now));
 
     // Write and tell.
     rows.write(tx, scope).await?;

@@ -94,7 +94,8 @@ fn checked(outcome: Outcome) -> Result<Outcome, Refusal> {
 fn is_repeated(task: &Task, outcome: &Outcome) -> Result<bool, Refusal> {
     match (task.item.status, outcome) {
         (OrderItemStatus::Provisioning, _) => Ok(false),
-        (OrderItemStatus::Fulfilled, Outcome::Succeeded { .. }) | (OrderItemStatus::Refunded, Outcome::Failed { .. }) => Ok(true),
+        (OrderItemStatus::Fulfilled, Outcome::Succeeded { .. })
+        | (OrderItemStatus::Refunded, Outcome::Failed { .. }) => Ok(true),
         (status, _) => Err(Refusal::new(
             RefusalCode::TaskAlreadyReported,
             format!("This task is {status} already. Its outcome can't be changed by another report."),
@@ -112,10 +113,16 @@ async fn succeed(
 ) -> Result<i64, Error> {
     let engine = Scope::engine();
     let priced: PricedItem = serde_json::from_value(task.item.document.clone())?;
-    let account = accounts::by_ids(&**tx, &engine, &[task.item.account_id]).await?.into_iter().next();
+    let account = accounts::by_ids(&**tx, &engine, &[task.item.account_id])
+        .await?
+        .into_iter()
+        .next();
     let account = account.ok_or(Error::NotFound("account"))?;
     let zone = time::zone(&account.zone)?;
-    let product = product::Entity::find_by_id(task.item.product_id).one(&**tx).await?.ok_or(Error::NotFound("product"))?;
+    let product = product::Entity::find_by_id(task.item.product_id)
+        .one(&**tx)
+        .await?
+        .ok_or(Error::NotFound("product"))?;
     let mut resource = purchases::lock_resource(tx, &engine, task.item.resource_id).await?;
     let mut codes = codes::take(tx, &engine, &account, zone, now, &[(CodeKind::Invoice, 1)]).await?;
     let coupon = crate::store::pricing::coupon_code(&**tx, &engine, task.order.coupon_id).await?;
@@ -135,8 +142,13 @@ async fn succeed(
     let (resource_id, order_id) = (resource.id, task.order.id);
     task.item.status = OrderItemStatus::Fulfilled;
     let mut news = vec![
-        News::of(EventType::ResourceProvisioned).order(order_id).resource(resource_id),
-        News::of(EventType::InvoiceIssued).order(order_id).resource(resource_id).invoice(invoice),
+        News::of(EventType::ResourceProvisioned)
+            .order(order_id)
+            .resource(resource_id),
+        News::of(EventType::InvoiceIssued)
+            .order(order_id)
+            .resource(resource_id)
+            .invoice(invoice),
     ];
     finish(tx, &engine, &task, &mut news, now).await?;
     purchases::update_resource(tx, &engine, resource).await?;
@@ -159,7 +171,11 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
     let (resource_id, order_id) = (resource.id, task.order.id);
     task.item.status = OrderItemStatus::Refunded;
     task.item.failure_reason = Some(reason.to_owned());
-    let mut news = vec![News::of(EventType::ProvisioningFailed).order(order_id).resource(resource_id)];
+    let mut news = vec![
+        News::of(EventType::ProvisioningFailed)
+            .order(order_id)
+            .resource(resource_id),
+    ];
     if task.item.charged_minor > 0 {
         let wallet = books::lock_wallet(tx, &engine, account, WalletKind::Credit).await?;
         let mut entry = Entry::new(ledger::provisioning_refund(&charged)?);
@@ -178,7 +194,12 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
         };
         books::post(tx, scope, account, vec![entry], now).await?;
         books::move_wallet(tx, &engine, &wallet, movement, now).await?;
-        news.push(News::of(EventType::Refunded).order(order_id).resource(resource_id).wallet(wallet.id));
+        news.push(
+            News::of(EventType::Refunded)
+                .order(order_id)
+                .resource(resource_id)
+                .wallet(wallet.id),
+        );
     }
     finish(tx, &engine, &task, &mut news, now).await?;
     purchases::update_resource(tx, &engine, resource).await?;
@@ -187,8 +208,11 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
 
 /// Writes the item's end and the order's state after it; the last item completes the order.
 async fn finish(tx: &Tx, scope: &Scope, task: &Task, news: &mut Vec<News>, now: DateTime<Utc>) -> Result<(), Error> {
-    let states: Vec<OrderItemStatus> =
-        task.states.iter().map(|(id, status)| if *id == task.item.id { task.item.status } else { *status }).collect();
+    let states: Vec<OrderItemStatus> = task
+        .states
+        .iter()
+        .map(|(id, status)| if *id == task.item.id { task.item.status } else { *status })
+        .collect();
     let status = rules::status(&states);
     let completed_at = rules::is_over(status).then_some(now);
     if completed_at.is_some() {

@@ -1,6 +1,5 @@
 //! Prices: previewed for a slider, or promised in a quote.
 
-use chrono::TimeDelta;
 use entity::enums::QuoteStatus;
 use entity::{account, coupon, price, quote};
 use uuid::Uuid;
@@ -8,8 +7,10 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::domain::coupon::{CouponTerms, CouponValue};
 use crate::domain::money::{Currency, Money};
-use crate::domain::pricing::{ComponentRef, PriceRow};
-use crate::domain::quote::{self as rules, CatalogueComponent, CatalogueType, PricedQuote, Wanted};
+use crate::domain::pricing::PriceRow;
+use crate::domain::quote::{
+    self as rules, CatalogueComponent, CatalogueProduct, CreateItem, PricedQuote, QuoteRequest, RequestedItem,
+};
 use crate::domain::rate::{Share, UnitPrice};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::term::Term;
@@ -90,7 +91,7 @@ pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<q
         document: serde_json::to_value(&priced.quote)?,
         order_id: None,
         created_at: now,
-        expires_at: now + TimeDelta::minutes(rules::VALID_MINUTES),
+        expires_at: rules::expires_at(now),
     };
     app.db
         .write("create_quote", async |tx| {
@@ -109,53 +110,56 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
         .transpose()?;
     let now = app.clock.now();
     let db = app.db.read();
-    let account = accounts::by_ids(db, scope, &[request.account]).await?.into_iter().next();
+    let account = accounts::by_ids(db, scope, &[request.account])
+        .await?
+        .into_iter()
+        .next();
     let account = account.ok_or(Error::NotFound("account"))?;
     let currency: Currency = account.currency.parse()?;
     let zone = time::zone(&account.zone)?;
 
-    let wanted: Vec<(String, String)> =
-        creates.iter().map(|create| (create.product.clone(), create.resource_type.clone())).collect();
+    let wanted: Vec<(String, String)> = creates
+        .iter()
+        .map(|create| (create.product.clone(), create.resource_type.clone()))
+        .collect();
     let sellable = pricing::sellable(db, scope, &wanted, &account.currency, now).await?;
-    let sold = sellable.into_iter().map(catalogue_type).collect::<Result<Vec<_>, Error>>()?;
-    let mut asked = Vec::with_capacity(creates.len());
+    let mut items = Vec::with_capacity(creates.len());
     for (place, create) in creates.into_iter().enumerate() {
-        let found = sold
-            .iter()
-            .find(|sold| sold.product_code == create.product && sold.resource_type_code == create.resource_type)
-            .ok_or_else(|| {
-                Refusal::new(
-                    RefusalCode::UnknownProduct,
-                    "There is no such product and resource type. The query `products` lists them.",
-                )
-                .under("product")
-                .under("create")
-                .under(place)
-                .under("items")
-            })?;
-        asked.push(Wanted {
-            sold: found,
-            components: create.components,
-            quantity: create.quantity,
-            term: create.term,
-            name: create.name.unwrap_or(create.resource_type),
-        });
+        items.push(RequestedItem::Create(
+            resolve(&sellable, create, currency).map_err(|error| under_item(error, place))?,
+        ));
     }
     let found = match &code {
         None => None,
-        Some(code) => {
-            Some(pricing::coupon(db, scope, code, account.id).await?.ok_or_else(|| unknown_coupon(code))?)
-        }
+        Some(code) => Some(
+            pricing::coupon(db, scope, code, account.id)
+                .await?
+                .ok_or_else(|| unknown_coupon(code))?,
+        ),
     };
     let terms = found.as_ref().map(|(row, used)| coupon_terms(row, *used)).transpose()?;
-    let quote = rules::price(&asked, terms.as_ref(), currency, zone, now)?;
-    Ok(Priced { account, quote, coupon: found.map(|(row, _)| row) })
+    let asked = QuoteRequest {
+        items: &items,
+        coupon: terms.as_ref(),
+        zone,
+        currency,
+        now,
+    };
+    let quote = rules::price(&asked)?;
+    Ok(Priced {
+        account,
+        quote,
+        coupon: found.map(|(row, _)| row),
+    })
 }
 
 fn unknown_coupon(code: &str) -> Refusal {
     let shown: String = code.chars().take(32).collect();
-    Refusal::new(RefusalCode::CouponUnknown, format!("There is no coupon {shown:?}. Check the code, or order without it."))
-        .under("couponCode")
+    Refusal::new(
+        RefusalCode::CouponUnknown,
+        format!("There is no coupon {shown:?}. Check the code, or order without it."),
+    )
+    .under("couponCode")
 }
 
 fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
@@ -167,16 +171,21 @@ fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
         .into_iter()
         .enumerate()
         .map(|(place, mut create)| {
-            let within = |refusal: Refusal, field: &str| refusal.under(field).under("create").under(place).under("items");
+            let within = |refusal: Refusal, field: &str| refusal.under(field).under(place).under("items");
             create.name = create
                 .name
                 .map(|name| text::line(&name, text::MAX_NAME).map_err(|refusal| within(refusal, "name")))
                 .transpose()?;
             if create.product.len() > 64 || create.resource_type.len() > 64 {
-                let refusal = Refusal::new(RefusalCode::UnknownProduct, "There is no such product and resource type.");
+                let refusal = Refusal::new(
+                    RefusalCode::UnknownProduct,
+                    "There is no such product and resource type.",
+                );
                 return Err(within(refusal, "product"));
             }
-            if create.components.len() > rules::MOST_COMPONENTS || create.components.iter().any(|(code, _)| code.len() > 64) {
+            if create.components.len() > rules::MAX_COMPONENTS
+                || create.components.iter().any(|(code, _)| code.len() > 64)
+            {
                 let refusal = Refusal::new(RefusalCode::UnknownComponent, "There are no such components.");
                 return Err(within(refusal, "components"));
             }
@@ -185,35 +194,69 @@ fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
         .collect()
 }
 
-fn catalogue_type(sold: Sellable) -> Result<CatalogueType, Error> {
-    let components = sold
-        .components
-        .into_iter()
-        .map(|(component, price)| {
-            Ok(CatalogueComponent {
-                component: ComponentRef {
-                    id: component.id,
-                    code: component.code,
-                    name: component.name,
-                    unit_label: component.unit_label,
-                },
-                minimum: i64::from(component.minimum),
-                maximum: i64::from(component.maximum),
-                price: price.map(price_row).transpose()?,
-            })
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-    Ok(CatalogueType {
-        product_code: sold.product.code,
-        product_name: sold.product.name,
-        day_count: sold.product.day_count,
-        resource_type_id: sold.resource_type.id,
-        resource_type_code: sold.resource_type.code,
+fn under_item(error: Error, place: usize) -> Error {
+    match error {
+        Error::Refused(refusal) => refusal.under(place).under("items").into(),
+        error => error,
+    }
+}
+
+/// Finds what was asked for in the catalogue.
+fn resolve(sellable: &[Sellable], create: Create, currency: Currency) -> Result<CreateItem, Error> {
+    let sold = sellable
+        .iter()
+        .find(|sold| sold.product.code == create.product && sold.resource_type.code == create.resource_type)
+        .ok_or_else(|| {
+            let message = "There is no such product and resource type. The query `products` lists them.";
+            Refusal::new(RefusalCode::UnknownProduct, message).under("product")
+        })?;
+    let mut components = Vec::with_capacity(create.components.len());
+    for (place, (code, quantity)) in create.components.into_iter().enumerate() {
+        let at = |refusal: Refusal| refusal.under("code").under(place).under("components");
+        let Some((row, price)) = sold.components.iter().find(|(row, _)| row.code == code) else {
+            let known: Vec<&str> = sold.components.iter().map(|(row, _)| row.code.as_str()).collect();
+            let message = format!(
+                "{} has no such component. It has: {}.",
+                create.resource_type,
+                known.join(", ")
+            );
+            return Err(at(Refusal::new(RefusalCode::UnknownComponent, message)).into());
+        };
+        let Some(price) = price else {
+            let message = format!("{code} is not sold in {currency} now. Choose another component.");
+            return Err(at(Refusal::new(RefusalCode::PriceNotAvailable, message)).into());
+        };
+        let component = CatalogueComponent {
+            component_id: row.id,
+            code: row.code.clone(),
+            name: row.name.clone(),
+            unit_label: row.unit_label.clone(),
+            min_quantity: i64::from(row.minimum),
+            max_quantity: i64::from(row.maximum),
+            price: price_row(price)?,
+        };
+        components.push((component, quantity));
+    }
+    Ok(CreateItem {
+        product: CatalogueProduct {
+            product_id: sold.product.id,
+            product_code: sold.product.code.clone(),
+            product_name: sold.product.name.clone(),
+            resource_type_id: sold.resource_type.id,
+            resource_type_code: sold.resource_type.code.clone(),
+            resource_type_name: sold.resource_type.name.clone(),
+            day_count: sold.product.day_count,
+            auto_renew_locked: sold.product.auto_renew_locked,
+        },
         components,
+        quantity: create.quantity,
+        term: create.term,
+        name: create.name,
+        auto_renew: false,
     })
 }
 
-fn price_row(row: price::Model) -> Result<PriceRow, Error> {
+fn price_row(row: &price::Model) -> Result<PriceRow, Error> {
     Ok(PriceRow {
         unit: row.unit,
         unit_price: UnitPrice::from_micros(row.unit_price_micros)?,

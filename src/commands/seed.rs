@@ -48,8 +48,21 @@ struct Component {
     unit_price_micros: i64,
 }
 
-const fn monthly(code: &'static str, name: &'static str, unit_label: &'static str, maximum: i32, dong: i64) -> Component {
-    Component { code, name, unit_label, maximum, unit: PriceUnit::ThirtyDays, unit_price_micros: dong * 1_000_000 }
+const fn monthly(
+    code: &'static str,
+    name: &'static str,
+    unit_label: &'static str,
+    maximum: i32,
+    dong: i64,
+) -> Component {
+    Component {
+        code,
+        name,
+        unit_label,
+        maximum,
+        unit: PriceUnit::ThirtyDays,
+        unit_price_micros: dong * 1_000_000,
+    }
 }
 
 const CATALOGUE: &[Product] = &[
@@ -106,7 +119,13 @@ const CATALOGUE: &[Product] = &[
         types: &[Type {
             code: "project",
             name: "Project",
-            components: &[monthly("storage-100gb", "Storage, 100 GB", "block of 100 GB", 1_000, 150_000)],
+            components: &[monthly(
+                "storage-100gb",
+                "Storage, 100 GB",
+                "block of 100 GB",
+                1_000,
+                150_000,
+            )],
         }],
     },
     Product {
@@ -289,7 +308,9 @@ pub async fn open(
         created_at: now,
         version: 1,
     };
-    account::Entity::insert(opened.into_active_model()).exec_without_returning(&**tx).await?;
+    account::Entity::insert(opened.into_active_model())
+        .exec_without_returning(&**tx)
+        .await?;
     let credit = wallet::Model {
         id: ids::new_id(),
         account_id: id,
@@ -303,6 +324,8 @@ pub async fn open(
         created_at: now,
         version: 1,
     };
-    wallet::Entity::insert(credit.into_active_model()).exec_without_returning(&**tx).await?;
+    wallet::Entity::insert(credit.into_active_model())
+        .exec_without_returning(&**tx)
+        .await?;
     Ok((code.to_owned(), id))
 }

@@ -10,22 +10,28 @@ use crate::error::Error;
 #[must_use]
 pub fn classify(error: &DbErr) -> Error {
     let text = error.to_string();
-    if is_passing(error) { Error::Unavailable(text.into()) } else { Error::Internal(text.into()) }
+    if is_passing(error) {
+        Error::Unavailable(text.into())
+    } else {
+        Error::Internal(text.into())
+    }
 }
 
 /// Whether the same statements may succeed when they are run again.
 fn is_passing(error: &DbErr) -> bool {
     match error {
         DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => match error.as_ref() {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing_code(&code)),
-            _ => false,
-        },
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match error.as_ref() {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed => true,
+                sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing_code(&code)),
+                _ => false,
+            }
+        }
         _ => false,
     }
 }
@@ -34,7 +40,10 @@ fn is_passing(error: &DbErr) -> bool {
 /// connections. SQLite: busy and locked, with their extended codes in the upper bytes.
 fn is_passing_code(code: &str) -> bool {
     if code.len() == 5 {
-        return matches!(code, "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "53300") || code.starts_with("08");
+        return matches!(
+            code,
+            "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "53300"
+        ) || code.starts_with("08");
     }
     code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
 }

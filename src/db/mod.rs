@@ -13,8 +13,8 @@ use std::time::Duration;
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use crate::error::Error;
@@ -66,7 +66,10 @@ impl Tx {
     /// [`Error::Unavailable`] when the store does not answer.
     #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
     pub async fn savepoint(&self) -> Result<Tx, Error> {
-        Ok(Tx { inner: self.inner.begin().await?, replayable: AtomicBool::new(false) })
+        Ok(Tx {
+            inner: self.inner.begin().await?,
+            replayable: AtomicBool::new(false),
+        })
     }
 
     /// Keeps what a savepoint wrote.
@@ -120,9 +123,14 @@ impl Db {
                 .sqlx_logging(false)
                 .map_sqlx_postgres_opts(|options| options.application_name("billing-gateway"));
             let pool = open(pool).await?;
-            Ok(Self { write: pool.clone(), read: pool })
+            Ok(Self {
+                write: pool.clone(),
+                read: pool,
+            })
         } else {
-            Err(Error::internal("the database URL must begin with sqlite:// or postgres://"))
+            Err(Error::internal(
+                "the database URL must begin with sqlite:// or postgres://",
+            ))
         }
     }
 
@@ -153,7 +161,8 @@ impl Db {
         // The lock belongs to the transaction that takes it, so it is let go whatever happens to this process. The
         // changes run on another connection of the pool.
         self.write(name, async |tx| {
-            tx.execute_unprepared("select pg_advisory_xact_lock(7263540914211873)").await?;
+            tx.execute_unprepared("select pg_advisory_xact_lock(7263540914211873)")
+                .await?;
             body(&self.write).await
         })
         .await
@@ -174,12 +183,17 @@ impl Db {
         let mut tries = 0;
         loop {
             tries += 1;
-            let options =
-                TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
+            let options = TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..Default::default()
+            };
             let failed = match self.write.begin_with_options(options).await {
                 Err(error) => Error::from(error),
                 Ok(inner) => {
-                    let tx = Tx { inner, replayable: AtomicBool::new(false) };
+                    let tx = Tx {
+                        inner,
+                        replayable: AtomicBool::new(false),
+                    };
                     match body(&tx).await {
                         Ok(done) => {
                             let replayable = tx.replayable.load(Ordering::Relaxed);
@@ -223,7 +237,10 @@ impl Db {
             access_mode: locks_rows(self.backend()).then_some(AccessMode::ReadOnly),
             ..Default::default()
         };
-        let tx = Tx { inner: self.read.begin_with_options(options).await?, replayable: AtomicBool::new(false) };
+        let tx = Tx {
+            inner: self.read.begin_with_options(options).await?,
+            replayable: AtomicBool::new(false),
+        };
         let done = body(&tx).await;
         let _ = tx.inner.rollback().await;
         done

@@ -23,7 +23,11 @@ pub struct Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} against {} at {}", self.law, self.one_side, self.other_side, self.place)
+        write!(
+            f,
+            "{}: {} against {} at {}",
+            self.law, self.one_side, self.other_side, self.place
+        )
     }
 }
 

@@ -115,8 +115,8 @@ mod tests {
         assert_eq!(
             back,
             Funding {
-                cash: vnd(87_333),
-                promotional: vnd(33_334)
+                cash: vnd(87_334),
+                promotional: vnd(33_333)
             }
         );
         assert_eq!(paid.refund(vnd(181_000)).unwrap(), paid);

@@ -134,9 +134,13 @@ pub fn decide(terms: &PolicyTerms, from: State, event: Event) -> Result<Transiti
         return Ok(Transition { from, to });
     }
     let shown = display_status(from.life, from.power);
-    let allowed = allowed(terms, from).into_iter().map(|action| action.as_str().to_owned()).collect();
+    let allowed = allowed(terms, from)
+        .into_iter()
+        .map(|action| action.as_str().to_owned())
+        .collect();
     let mut refusal = Refusal::state_conflict(event.name(), shown.as_str(), allowed);
-    if event == (Event::SetAutoRenew { enabled: false }) && outcome(terms, from, Event::SetAutoRenew { enabled: true }).is_some()
+    if event == (Event::SetAutoRenew { enabled: false })
+        && outcome(terms, from, Event::SetAutoRenew { enabled: true }).is_some()
     {
         refusal.code = RefusalCode::StateConflict;
         refusal.message = "This product is always renewed automatically. Delete the resource to give it up.".to_owned();
@@ -149,7 +153,11 @@ pub fn decide(terms: &PolicyTerms, from: State, event: Event) -> Result<Transiti
 /// Source: rule "Lifecycle" in ARCHITECTURE, section Life.
 #[must_use]
 pub fn allowed(terms: &PolicyTerms, state: State) -> Vec<ResourceAction> {
-    ResourceAction::ALL.iter().copied().filter(|action| outcome(terms, state, event_of(*action)).is_some()).collect()
+    ResourceAction::ALL
+        .iter()
+        .copied()
+        .filter(|action| outcome(terms, state, event_of(*action)).is_some())
+        .collect()
 }
 
 /// The status that is shown.
@@ -182,9 +190,21 @@ fn outcome(terms: &PolicyTerms, state: State, event: Event) -> Option<State> {
     use Event as E;
     let become_life = |life: Life| Some(State { life, ..state });
     let stay = Some(state);
-    let given_up = || become_life(if terms.trash_days == 0 { Life::Deleted } else { Life::Trashed });
+    let given_up = || {
+        become_life(if terms.trash_days == 0 {
+            Life::Deleted
+        } else {
+            Life::Trashed
+        })
+    };
     // Auto-renewal may be switched on wherever a customer still has the resource, and off unless the product forbids.
-    let auto_renew = |enabled: bool| if enabled || !terms.auto_renew_locked { stay } else { None };
+    let auto_renew = |enabled: bool| {
+        if enabled || !terms.auto_renew_locked {
+            stay
+        } else {
+            None
+        }
+    };
 
     match state.life {
         Life::Provisioning => match event {
@@ -262,7 +282,10 @@ const fn switched(state: State, event: Event) -> Option<State> {
         (Event::Start, Power::Stopped) | (Event::Reboot, Power::Running) => Power::Running,
         _ => return None,
     };
-    Some(State { life: state.life, power })
+    Some(State {
+        life: state.life,
+        power,
+    })
 }
 
 #[cfg(test)]
@@ -280,14 +303,24 @@ mod tests {
         trash_days: 7,
         auto_renew_locked: false,
     };
-    const TRASH: PolicyTerms = PolicyTerms { policy: LifecyclePolicy::Trash, release_days: 3, ..STANDARD };
+    const TRASH: PolicyTerms = PolicyTerms {
+        policy: LifecyclePolicy::Trash,
+        release_days: 3,
+        ..STANDARD
+    };
 
     fn running(life: Life) -> State {
-        State { life, power: Power::Running }
+        State {
+            life,
+            power: Power::Running,
+        }
     }
 
     fn stopped(life: Life) -> State {
-        State { life, power: Power::Stopped }
+        State {
+            life,
+            power: Power::Stopped,
+        }
     }
 
     #[rstest]
@@ -326,7 +359,10 @@ mod tests {
     #[case(STANDARD, Life::Active, Event::ProvisionFailed)]
     #[case(STANDARD, Life::Trashed, Event::Renewed { covers_now: true })]
     fn what_does_not_fit_is_refused(#[case] terms: PolicyTerms, #[case] from: Life, #[case] event: Event) {
-        assert_eq!(decide(&terms, running(from), event).unwrap_err().code, RefusalCode::StateConflict);
+        assert_eq!(
+            decide(&terms, running(from), event).unwrap_err().code,
+            RefusalCode::StateConflict
+        );
     }
 
     #[test]
@@ -334,8 +370,14 @@ mod tests {
         let off = decide(&STANDARD, running(Life::Active), Event::Stop).unwrap();
         assert_eq!(off.to, stopped(Life::Active));
         assert!(!off.changes_life());
-        assert_eq!(decide(&STANDARD, stopped(Life::Active), Event::Start).unwrap().to, running(Life::Active));
-        assert_eq!(decide(&STANDARD, running(Life::Active), Event::Reboot).unwrap().to, running(Life::Active));
+        assert_eq!(
+            decide(&STANDARD, stopped(Life::Active), Event::Start).unwrap().to,
+            running(Life::Active)
+        );
+        assert_eq!(
+            decide(&STANDARD, running(Life::Active), Event::Reboot).unwrap().to,
+            running(Life::Active)
+        );
         for (state, event) in [
             (stopped(Life::Active), Event::Stop),
             (stopped(Life::Active), Event::Reboot),
@@ -348,7 +390,10 @@ mod tests {
 
     #[test]
     fn limited_grace_can_only_be_switched_off() {
-        let limited = PolicyTerms { grace_service: GraceService::Limited, ..STANDARD };
+        let limited = PolicyTerms {
+            grace_service: GraceService::Limited,
+            ..STANDARD
+        };
         assert!(decide(&limited, stopped(Life::Grace), Event::Start).is_err());
         assert!(decide(&limited, running(Life::Grace), Event::Reboot).is_err());
         assert!(decide(&limited, running(Life::Grace), Event::Stop).is_ok());
@@ -357,7 +402,10 @@ mod tests {
 
     #[test]
     fn a_product_may_keep_auto_renewal_on() {
-        let locked = PolicyTerms { auto_renew_locked: true, ..STANDARD };
+        let locked = PolicyTerms {
+            auto_renew_locked: true,
+            ..STANDARD
+        };
         assert!(decide(&locked, running(Life::Active), Event::SetAutoRenew { enabled: true }).is_ok());
         let refusal = decide(&locked, running(Life::Active), Event::SetAutoRenew { enabled: false }).unwrap_err();
         assert_eq!(refusal.code, RefusalCode::StateConflict);
@@ -368,9 +416,17 @@ mod tests {
     fn a_refusal_names_the_state_and_what_is_allowed() {
         let refusal = decide(&STANDARD, running(Life::Suspended), Event::Resized).unwrap_err();
         let expected = ["RENEW", "DELETE", "SET_AUTO_RENEW"].map(String::from).to_vec();
-        assert_eq!(refusal.facts, Facts::State { state: "SUSPENDED".into(), allowed: expected });
+        assert_eq!(
+            refusal.facts,
+            Facts::State {
+                state: "SUSPENDED".into(),
+                allowed: expected
+            }
+        );
         let refusal = decide(&TRASH, stopped(Life::Active), Event::Stop).unwrap_err();
-        let Facts::State { state, allowed } = refusal.facts else { panic!("no facts") };
+        let Facts::State { state, allowed } = refusal.facts else {
+            panic!("no facts")
+        };
         assert_eq!(state, "STOPPED");
         assert_eq!(allowed, ["RENEW", "RESIZE", "DELETE", "START", "SET_AUTO_RENEW"]);
     }
@@ -390,7 +446,13 @@ mod tests {
                         };
                         for life in Life::ALL {
                             for power in Power::ALL {
-                                answers(&terms, State { life: *life, power: *power });
+                                answers(
+                                    &terms,
+                                    State {
+                                        life: *life,
+                                        power: *power,
+                                    },
+                                );
                             }
                         }
                     }
@@ -416,7 +478,13 @@ mod tests {
                 }
                 Err(refusal) => {
                     assert_eq!(refusal.code, RefusalCode::StateConflict);
-                    let Facts::State { state: named, allowed: names } = &refusal.facts else { panic!("no facts") };
+                    let Facts::State {
+                        state: named,
+                        allowed: names,
+                    } = &refusal.facts
+                    else {
+                        panic!("no facts")
+                    };
                     assert_eq!(named, shown.as_str());
                     let expected: Vec<&str> = allowed(terms, state).into_iter().map(ResourceAction::as_str).collect();
                     assert_eq!(names, &expected);

@@ -7,22 +7,27 @@
 pub mod coupon;
 pub mod day_count;
 pub mod exact;
+pub mod explain;
 pub mod funding;
 pub mod ledger;
+pub mod lifecycle;
 pub mod money;
 pub mod order;
 pub mod period;
 pub mod policy;
 pub mod pricing;
-pub mod lifecycle;
-pub mod schedule;
 pub mod quote;
 pub mod rate;
 pub mod refusal;
 pub mod resize;
+pub mod return_url;
+pub mod schedule;
 pub mod term;
 pub mod text;
 pub mod time;
+
+#[cfg(test)]
+mod golden_tests;
 
 pub use money::{Currency, Money};
 pub use rate::{Share, UnitPrice};

@@ -1,78 +1,154 @@
-//! A quote: what is asked for, priced item by item and line by line, with its coupon. It is frozen as a document; the
-//! order, the paid periods and the invoices are made from it and from nothing else.
+//! Quotes: what is asked for, priced item by item, with a coupon's shares. The catalogue comes in as values.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
-use entity::enums::{DayCount, OrderAction};
+use entity::enums::{DayCount, OrderAction, QuoteStatus};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::coupon::{self, CouponItem, CouponTerms};
 use super::money::{Currency, Money};
-use super::pricing::{ComponentRef, PriceRow, PricedLine, Totals, price_line, share_coupon};
+use super::pricing::{ComponentRef, MAX_QUANTITY, PriceRow, PricedLine, Totals, price_line, share_coupon};
 use super::refusal::{Refusal, RefusalCode};
 use super::term::{Span, Term, span};
-use super::time::Instant;
+use super::text;
+use super::time::{Instant, PricedMinutes, checked_instant, zone_name};
 
 /// How long a quote may be ordered, in minutes.
 pub const VALID_MINUTES: i64 = 15;
-/// The most items that one order may hold.
-pub const MOST_ITEMS: usize = 100;
+/// The most items of one order. A quantity of n is n items.
+pub const MAX_ITEMS: i64 = 50;
 /// The most components of one configuration.
-pub const MOST_COMPONENTS: usize = 50;
+pub const MAX_COMPONENTS: usize = 50;
 
-/// A component that a configuration may hold, with its price at the quote's instant.
+/// What the catalogue says of a resource type and its product.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogueComponent {
-    /// What it is called.
-    pub component: ComponentRef,
-    /// The least quantity, when it is part of a configuration.
-    pub minimum: i64,
-    /// The most.
-    pub maximum: i64,
-    /// Its price; nothing when it has none now.
-    pub price: Option<PriceRow>,
-}
-
-/// What can be bought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogueType {
-    /// The product's code.
+pub struct CatalogueProduct {
+    /// The product's key.
+    pub product_id: Uuid,
+    /// Its short name: `vserver`.
     pub product_code: String,
     /// Its name.
     pub product_name: String,
-    /// How a chosen end is counted.
-    pub day_count: DayCount,
-    /// The resource type.
+    /// The resource type's key.
     pub resource_type_id: Uuid,
-    /// Its code.
+    /// Its short name: `server`.
     pub resource_type_code: String,
-    /// Its components.
-    pub components: Vec<CatalogueComponent>,
+    /// Its name.
+    pub resource_type_name: String,
+    /// How the product counts the length of a period.
+    pub day_count: DayCount,
+    /// Whether customers may not switch auto-renewal off.
+    pub auto_renew_locked: bool,
 }
 
-/// New resources that are asked for.
+/// What the catalogue says of a component, with its price at the instant of the quote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted<'a> {
-    /// What is bought.
-    pub sold: &'a CatalogueType,
-    /// Which components, by code, and how many of each.
-    pub components: Vec<(String, i64)>,
-    /// How many resources; each becomes an order item.
+pub struct CatalogueComponent {
+    /// Its key.
+    pub component_id: Uuid,
+    /// Its short name: `s-general-1x1`.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// What one unit of it is: `instance`, `GB`.
+    pub unit_label: String,
+    /// The least quantity that a configuration may hold of it.
+    pub min_quantity: i64,
+    /// The most.
+    pub max_quantity: i64,
+    /// What it costs.
+    pub price: PriceRow,
+}
+
+impl CatalogueComponent {
+    /// What a line keeps of it.
+    #[must_use]
+    pub fn reference(&self) -> ComponentRef {
+        ComponentRef {
+            id: self.component_id,
+            code: self.code.clone(),
+            name: self.name.clone(),
+            unit_label: self.unit_label.clone(),
+        }
+    }
+}
+
+/// A wish for new resources, all alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateItem {
+    /// What they are.
+    pub product: CatalogueProduct,
+    /// Their components, each with its quantity.
+    pub components: Vec<(CatalogueComponent, i64)>,
+    /// How many.
     pub quantity: i64,
     /// For how long.
     pub term: Term,
-    /// What they are called.
-    pub name: String,
+    /// What to call them; several are numbered.
+    pub name: Option<String>,
+    /// Whether the engine renews them.
+    pub auto_renew: bool,
 }
 
-/// A component and its quantity, as a resource keeps them.
+/// A wish for a longer life of a resource, at today's price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenewItem {
+    /// The resource.
+    pub resource_id: Uuid,
+    /// What the customer calls it.
+    pub name: String,
+    /// What it is.
+    pub product: CatalogueProduct,
+    /// Its components, each with its quantity.
+    pub components: Vec<(CatalogueComponent, i64)>,
+    /// The end of what is paid: the new period starts there.
+    pub paid_until: Instant,
+    /// The day of the month on which its months end.
+    pub anchor_day: Option<u32>,
+    /// By how much, or until when.
+    pub term: Term,
+    /// Whether the engine renews it.
+    pub auto_renew: bool,
+}
+
+/// One wish of a quote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestedItem {
+    /// New resources.
+    Create(CreateItem),
+    /// A longer life.
+    Renew(RenewItem),
+}
+
+/// What is asked for at once.
+#[derive(Clone, Copy, Debug)]
+pub struct QuoteRequest<'a> {
+    /// The wishes, in the order they were made.
+    pub items: &'a [RequestedItem],
+    /// The coupon the customer typed, when there is such a coupon.
+    pub coupon: Option<&'a CouponTerms>,
+    /// The account's zone.
+    pub zone: Tz,
+    /// The account's currency.
+    pub currency: Currency,
+    /// The instant of the prices.
+    pub now: Instant,
+}
+
+/// A component and how many units of it: what a configuration is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfiguredComponent {
-    /// The component.
-    #[serde(flatten)]
-    pub component: ComponentRef,
+    /// The component's key.
+    pub component_id: Uuid,
+    /// Its short name.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// What one unit of it is.
+    pub unit_label: String,
     /// How many units.
     pub quantity: i64,
 }
@@ -82,145 +158,324 @@ pub struct ConfiguredComponent {
 pub struct PricedItem {
     /// What it does.
     pub action: OrderAction,
-    /// The product's code.
+    /// The resource, when it exists.
+    pub resource_id: Option<Uuid>,
+    /// What the resource is called.
+    pub name: String,
+    /// The product's key.
+    pub product_id: Uuid,
+    /// Its short name.
     pub product_code: String,
     /// Its name.
     pub product_name: String,
-    /// The resource type.
+    /// The resource type's key.
     pub resource_type_id: Uuid,
-    /// Its code.
+    /// Its short name.
     pub resource_type_code: String,
-    /// What the resource is called.
-    pub name: String,
+    /// Its name.
+    pub resource_type_name: String,
+    /// How the product counts a chosen end; the span has what this period is measured by.
+    pub product_day_count: DayCount,
     /// For how long.
     pub term: Term,
-    /// The term from the quote's instant on. A new resource's period begins when it is provisioned.
+    /// The term laid down in time.
     pub span: Span,
-    /// Its lines, one a component.
+    /// The zone it is laid down in.
+    #[serde(with = "zone_name")]
+    pub zone: Tz,
+    /// Whether the engine renews it.
+    pub auto_renew: bool,
+    /// Its components, priced, with their shares of the coupon.
     pub lines: Vec<PricedLine>,
     /// The sums over the lines.
     pub totals: Totals,
 }
 
 impl PricedItem {
-    /// The components and quantities that the resource will have.
+    /// What the resource is made of.
     #[must_use]
     pub fn configuration(&self) -> Vec<ConfiguredComponent> {
         self.lines
             .iter()
-            .map(|line| ConfiguredComponent { component: line.component.clone(), quantity: line.quantity })
+            .map(|line| ConfiguredComponent {
+                component_id: line.component.id,
+                code: line.component.code.clone(),
+                name: line.component.name.clone(),
+                unit_label: line.component.unit_label.clone(),
+                quantity: line.quantity,
+            })
             .collect()
     }
 }
 
-/// Everything that was asked for, priced.
+/// What is asked for, priced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PricedQuote {
-    /// The items, one a resource.
+    /// The items, in the order of the wishes; a quantity of n makes n of them.
     pub items: Vec<PricedItem>,
-    /// The coupon that takes something off.
+    /// The coupon that counts.
     pub coupon_code: Option<String>,
-    /// The sums over the items.
+    /// The sums over the items: gross, coupon, tax and what is to be paid.
     pub totals: Totals,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// The instant of the prices.
+    pub priced_at: Instant,
 }
 
-/// Prices what is asked for at an instant, in the account's zone and currency.
+/// Prices what is asked for.
 ///
-/// Source: rule "Quote" in ARCHITECTURE, section Money.
+/// Each item is priced by itself, a quantity of n as n items; the coupon is counted over all of them and split over
+/// the items and then their lines. Refusals name the field: `items.0.components.1.quantity`, `couponCode`.
 ///
-/// # Errors
-/// With the field named: NOTHING_TO_BUY, TOO_MANY_ITEMS, INVALID_QUANTITY, UNKNOWN_COMPONENT, DUPLICATE_COMPONENT,
-/// PRICE_NOT_AVAILABLE, INVALID_TERM, END_NOT_AFTER_START, ZERO_LENGTH, AMOUNT_OUT_OF_RANGE, and the coupon's.
-pub fn price(
-    wanted: &[Wanted<'_>],
-    coupon: Option<&CouponTerms>,
-    currency: Currency,
-    zone: Tz,
-    now: Instant,
-) -> Result<PricedQuote, Refusal> {
-    if wanted.is_empty() {
-        return Err(Refusal::new(RefusalCode::NothingToBuy, "Ask for at least one item.").under("items"));
-    }
+/// Source: rules "List value", "Term" and "Coupons" in ARCHITECTURE. Errors: NOTHING_TO_BUY, TOO_MANY_ITEMS,
+/// INVALID_QUANTITY, INVALID_TEXT, DUPLICATE_COMPONENT, PRICE_NOT_AVAILABLE, those of [`span`], [`price_line`] and
+/// [`coupon::apply`].
+pub fn price(request: &QuoteRequest<'_>) -> Result<PricedQuote, Refusal> {
+    let now = checked_instant(request.now)?;
+    check_count(request.items)?;
     let mut items = Vec::new();
-    for (place, wanted) in wanted.iter().enumerate() {
-        let within = |refusal: Refusal| refusal.under("create").under(place).under("items");
-        let most = i64::try_from(MOST_ITEMS.saturating_sub(items.len())).unwrap_or(0);
-        if wanted.quantity < 1 {
-            let refusal = Refusal::new(RefusalCode::InvalidQuantity, "Buy at least one.").under("quantity");
-            return Err(within(refusal));
-        }
-        if wanted.quantity > most {
-            let message = format!("An order holds at most {MOST_ITEMS} resources. Split the purchase.");
-            return Err(within(Refusal::new(RefusalCode::TooManyItems, message).under("quantity")));
-        }
-        let item = price_item(wanted, currency, zone, now).map_err(within)?;
-        for number in 1..=wanted.quantity {
-            let mut item = item.clone();
-            if wanted.quantity > 1 {
-                item.name = format!("{}-{number}", wanted.name);
-            }
-            items.push(item);
-        }
+    for (index, wish) in request.items.iter().enumerate() {
+        let priced = price_wish(wish, request, now);
+        items.extend(priced.map_err(|refusal| refusal.under(index).under("items"))?);
     }
-    if let Some(terms) = coupon {
-        let eligible: Vec<CouponItem<'_>> = items
-            .iter()
-            .map(|item| CouponItem { product_code: &item.product_code, action: item.action, gross: item.totals.gross })
-            .collect();
-        let shares = coupon::apply(terms, &eligible, now).map_err(|refusal| refusal.under("couponCode"))?;
-        for (item, share) in items.iter_mut().zip(shares) {
-            item.lines = share_coupon(std::mem::take(&mut item.lines), share)?;
-            item.totals = Totals::of_lines(currency, &item.lines)?;
-        }
+    if let Some(terms) = request.coupon {
+        items = with_coupon(items, terms, now).map_err(|refusal| refusal.under("couponCode"))?;
     }
-    let totals = items.iter().try_fold(Totals::zero(currency), |sum, item| sum.plus(&item.totals))?;
-    Money::checked(totals.gross.minor(), currency)?;
-    Ok(PricedQuote { items, coupon_code: coupon.map(|terms| terms.code.clone()), totals })
-}
-
-fn price_item(wanted: &Wanted<'_>, currency: Currency, zone: Tz, now: Instant) -> Result<PricedItem, Refusal> {
-    let sold = wanted.sold;
-    let span = span(wanted.term, now, zone, None, sold.day_count).map_err(|refusal| refusal.under("term"))?;
-    if wanted.components.is_empty() || wanted.components.len() > MOST_COMPONENTS {
-        let message = format!("A configuration has 1 to {MOST_COMPONENTS} components.");
-        return Err(Refusal::new(RefusalCode::InvalidQuantity, message).under("components"));
-    }
-    let mut seen = HashSet::new();
-    let mut lines = Vec::with_capacity(wanted.components.len());
-    for (place, (code, quantity)) in wanted.components.iter().enumerate() {
-        let at = |refusal: Refusal, field: &str| refusal.under(field).under(place).under("components");
-        let Some(found) = sold.components.iter().find(|component| component.component.code == *code) else {
-            let known: Vec<&str> = sold.components.iter().map(|component| component.component.code.as_str()).collect();
-            let message = format!("{} has no such component. It has: {}.", sold.resource_type_code, known.join(", "));
-            return Err(at(Refusal::new(RefusalCode::UnknownComponent, message), "code"));
-        };
-        if !seen.insert(code.as_str()) {
-            let message = "Name each component once, with its quantity.";
-            return Err(at(Refusal::new(RefusalCode::DuplicateComponent, message), "code"));
-        }
-        if !(found.minimum..=found.maximum).contains(quantity) {
-            let message = format!("Choose {} to {} of {code}.", found.minimum, found.maximum);
-            return Err(at(Refusal::new(RefusalCode::InvalidQuantity, message), "quantity"));
-        }
-        let Some(price) = found.price.filter(|price| price.currency == currency) else {
-            let message = format!("{code} is not sold in {currency} now.");
-            return Err(at(Refusal::new(RefusalCode::PriceNotAvailable, message), "code"));
-        };
-        lines.push(
-            price_line(&found.component, &price, *quantity, span.priced).map_err(|refusal| at(refusal, "quantity"))?,
-        );
-    }
-    let totals = Totals::of_lines(currency, &lines)?;
-    Ok(PricedItem {
-        action: OrderAction::Create,
-        product_code: sold.product_code.clone(),
-        product_name: sold.product_name.clone(),
-        resource_type_id: sold.resource_type_id,
-        resource_type_code: sold.resource_type_code.clone(),
-        name: wanted.name.clone(),
-        term: wanted.term,
-        span,
-        lines,
+    let totals = items
+        .iter()
+        .try_fold(Totals::zero(request.currency), |sum, item| sum.plus(&item.totals))?;
+    Ok(PricedQuote {
+        items,
+        coupon_code: request.coupon.map(|terms| terms.code.clone()),
         totals,
+        currency: request.currency,
+        priced_at: now,
     })
 }
+
+/// Until when a quote made at `now` may be ordered.
+#[must_use]
+pub fn expires_at(now: Instant) -> Instant {
+    now + TimeDelta::minutes(VALID_MINUTES)
+}
+
+/// Whether a quote may be ordered: it is open, its time has not run out, and nothing it was made from has changed.
+///
+/// Source: rule "Quotes" in ARCHITECTURE, section Money. Errors: QUOTE_ALREADY_ORDERED, QUOTE_EXPIRED, QUOTE_STALE.
+pub fn check_orderable(status: QuoteStatus, expires_at: Instant, now: Instant, stale: bool) -> Result<(), Refusal> {
+    match status {
+        QuoteStatus::Ordered => {
+            return Err(Refusal::new(
+                RefusalCode::QuoteAlreadyOrdered,
+                "This quote was ordered before. Look at its order, or make a new quote.",
+            ));
+        }
+        QuoteStatus::Open => {}
+    }
+    if now >= expires_at {
+        return Err(Refusal::new(
+            RefusalCode::QuoteExpired,
+            format!("This quote was good for {VALID_MINUTES} minutes. Make a new one."),
+        ));
+    }
+    if stale {
+        return Err(stale_quote());
+    }
+    Ok(())
+}
+
+/// What the quote was made from has changed: its resource's version, or the availability of its coupon.
+#[must_use]
+pub fn stale_quote() -> Refusal {
+    Refusal::new(
+        RefusalCode::QuoteStale,
+        "What this quote was made from has changed since. Nothing was taken. Make a new quote.",
+    )
+}
+
+fn check_count(wishes: &[RequestedItem]) -> Result<(), Refusal> {
+    if wishes.is_empty() {
+        return Err(Refusal::new(RefusalCode::NothingToBuy, "Ask for at least one item.").under("items"));
+    }
+    let mut count: i64 = 0;
+    for (index, wish) in wishes.iter().enumerate() {
+        let quantity = match wish {
+            RequestedItem::Create(create) => create.quantity,
+            RequestedItem::Renew(_) => 1,
+        };
+        if !(1..=MAX_ITEMS).contains(&quantity) {
+            let refusal = Refusal::new(
+                RefusalCode::InvalidQuantity,
+                format!("Choose a quantity of 1 to {MAX_ITEMS} resources."),
+            );
+            return Err(refusal.under("quantity").under(index).under("items"));
+        }
+        count = count.saturating_add(quantity);
+    }
+    if count > MAX_ITEMS {
+        return Err(Refusal::new(
+            RefusalCode::TooManyItems,
+            format!("One order holds at most {MAX_ITEMS} resources, and these are {count}. Order the rest separately."),
+        )
+        .under("items"));
+    }
+    Ok(())
+}
+
+fn price_wish(wish: &RequestedItem, request: &QuoteRequest<'_>, now: Instant) -> Result<Vec<PricedItem>, Refusal> {
+    match wish {
+        RequestedItem::Create(create) => {
+            let span = span(create.term, now, request.zone, None, create.product.day_count)
+                .map_err(|refusal| refusal.under("term"))?;
+            let names = names(
+                create.name.as_deref(),
+                &create.product.resource_type_code,
+                create.quantity,
+            )
+            .map_err(|refusal| refusal.under("name"))?;
+            let (lines, totals) = price_components(&create.components, span.priced, request.currency)?;
+            let item = |name: String| PricedItem {
+                action: OrderAction::Create,
+                resource_id: None,
+                name,
+                lines: lines.clone(),
+                totals,
+                ..item_of(&create.product, create.term, span, request.zone, create.auto_renew)
+            };
+            Ok(names.into_iter().map(item).collect())
+        }
+        RequestedItem::Renew(renew) => {
+            let span = span(
+                renew.term,
+                renew.paid_until,
+                request.zone,
+                renew.anchor_day,
+                renew.product.day_count,
+            )
+            .map_err(|refusal| refusal.under("term"))?;
+            let (lines, totals) = price_components(&renew.components, span.priced, request.currency)?;
+            Ok(vec![PricedItem {
+                action: OrderAction::Renew,
+                resource_id: Some(renew.resource_id),
+                name: renew.name.clone(),
+                lines,
+                totals,
+                ..item_of(&renew.product, renew.term, span, request.zone, renew.auto_renew)
+            }])
+        }
+    }
+}
+
+/// What every item of a product has; the caller fills in the rest.
+fn item_of(product: &CatalogueProduct, term: Term, span: Span, zone: Tz, auto_renew: bool) -> PricedItem {
+    PricedItem {
+        action: OrderAction::Create,
+        resource_id: None,
+        name: String::new(),
+        product_id: product.product_id,
+        product_code: product.product_code.clone(),
+        product_name: product.product_name.clone(),
+        resource_type_id: product.resource_type_id,
+        resource_type_code: product.resource_type_code.clone(),
+        resource_type_name: product.resource_type_name.clone(),
+        product_day_count: product.day_count,
+        term,
+        span,
+        zone,
+        auto_renew: auto_renew || product.auto_renew_locked,
+        lines: Vec::new(),
+        totals: Totals::zero(Currency::Vnd),
+    }
+}
+
+fn price_components(
+    components: &[(CatalogueComponent, i64)],
+    minutes: PricedMinutes,
+    currency: Currency,
+) -> Result<(Vec<PricedLine>, Totals), Refusal> {
+    if components.is_empty() {
+        return Err(Refusal::new(RefusalCode::NothingToBuy, "Choose at least one component.").under("components"));
+    }
+    if components.len() > MAX_COMPONENTS {
+        return Err(Refusal::new(
+            RefusalCode::TooManyItems,
+            format!("One configuration holds at most {MAX_COMPONENTS} components."),
+        )
+        .under("components"));
+    }
+    let mut seen = BTreeSet::new();
+    let mut lines = Vec::with_capacity(components.len());
+    for (index, (component, quantity)) in components.iter().enumerate() {
+        let line = if seen.insert(component.component_id) {
+            price_component(component, *quantity, minutes, currency)
+        } else {
+            let message = format!(
+                "{} is listed twice. List it once, with the whole quantity.",
+                component.code
+            );
+            Err(Refusal::new(RefusalCode::DuplicateComponent, message))
+        };
+        lines.push(line.map_err(|refusal| refusal.under(index).under("components"))?);
+    }
+    let totals = Totals::of_lines(currency, &lines)?;
+    Ok((lines, totals))
+}
+
+fn price_component(
+    component: &CatalogueComponent,
+    quantity: i64,
+    minutes: PricedMinutes,
+    currency: Currency,
+) -> Result<PricedLine, Refusal> {
+    let (least, most) = (component.min_quantity.max(1), component.max_quantity.min(MAX_QUANTITY));
+    if !(least..=most).contains(&quantity) {
+        let message = format!(
+            "Choose {least} to {most} {} of {}.",
+            component.unit_label, component.code
+        );
+        return Err(Refusal::new(RefusalCode::InvalidQuantity, message).under("quantity"));
+    }
+    if component.price.currency != currency {
+        let message = format!(
+            "{} has no price in {currency}. Choose another component.",
+            component.code
+        );
+        return Err(Refusal::new(RefusalCode::PriceNotAvailable, message));
+    }
+    price_line(&component.reference(), &component.price, quantity, minutes)
+}
+
+/// One name as it is; several numbered from 1. Without a name the resource type lends its own.
+fn names(name: Option<&str>, resource_type_code: &str, quantity: i64) -> Result<Vec<String>, Refusal> {
+    let room = if quantity > 1 { "-50".len() } else { 0 };
+    let base = text::line(name.unwrap_or(resource_type_code), text::MAX_NAME - room)?;
+    if quantity == 1 {
+        return Ok(vec![base]);
+    }
+    Ok((1..=quantity).map(|number| format!("{base}-{number}")).collect())
+}
+
+fn with_coupon(items: Vec<PricedItem>, terms: &CouponTerms, now: Instant) -> Result<Vec<PricedItem>, Refusal> {
+    let counted: Vec<CouponItem<'_>> = items
+        .iter()
+        .map(|item| CouponItem {
+            product_code: &item.product_code,
+            action: item.action,
+            gross: item.totals.gross,
+        })
+        .collect();
+    let shares: Vec<Money> = coupon::apply(terms, &counted, now)?;
+    items
+        .into_iter()
+        .zip(shares)
+        .map(|(item, share)| {
+            let lines = share_coupon(item.lines, share)?;
+            let totals = Totals::of_lines(item.totals.gross.currency(), &lines)?;
+            Ok(PricedItem { lines, totals, ..item })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -47,7 +47,13 @@ pub(super) fn decide(
         return Err(Error::internal("a resource is due that has no paid period"));
     };
     let terms = fulfilment::policy_terms(product)?;
-    let planned = Plan { terms: &terms, paid_until, zone: present.zone, auto_renew: false, release_at: None };
+    let planned = Plan {
+        terms: &terms,
+        paid_until,
+        zone: present.zone,
+        auto_renew: false,
+        release_at: None,
+    };
     let downtime = schedule::downtime_minutes(present.downtimes, paid_until, now);
     let mut notice_sent_at = notice_sent_at;
     let mut next = match resource.next_step.as_deref() {
@@ -90,7 +96,10 @@ pub(super) fn decide(
                 notice_sent_at = Some(now);
             }
             if let Some(event) = event_of(step.kind) {
-                let state = State { life: resource.life, power: resource.power };
+                let state = State {
+                    life: resource.life,
+                    power: resource.power,
+                };
                 resource.life = lifecycle::decide(&terms, state, event)?.to.life;
                 if lifecycle::is_over(resource.life) {
                     resource.ended_at = Some(now);
@@ -128,7 +137,11 @@ pub(super) fn decide(
     resource.next_due_at = next.map(|step| waits_until.unwrap_or(step.due_at));
     resource.attempts = 0;
     resource.version += 1;
-    Ok(Decided { resource, steps, alerts })
+    Ok(Decided {
+        resource,
+        steps,
+        alerts,
+    })
 }
 
 /// The event that a step is in the life of its resource.

@@ -27,7 +27,10 @@ pub async fn drive(app: Arc<App>, every: Duration) {
         let by_monotonic = TimeDelta::from_std(present.1.duration_since(before.1)).unwrap_or(TimeDelta::MAX);
         before = present;
         if (by_wall - by_monotonic).abs() > JUMP {
-            let reason = format!("the machine's clock jumped by {} s", (by_wall - by_monotonic).num_seconds());
+            let reason = format!(
+                "the machine's clock jumped by {} s",
+                (by_wall - by_monotonic).num_seconds()
+            );
             tracing::error!(reason, "releases are halted until an operator approves them");
             let halted = app
                 .db

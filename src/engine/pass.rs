@@ -25,6 +25,8 @@ const LEASE_SECONDS: i64 = 60;
 const DOWN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// How far back spans without an engine still matter: past any release.
 const DOWNTIME_MEMORY: TimeDelta = TimeDelta::days(400);
+/// How long moving time waits for another process before it looks again.
+const ELSEWHERE_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 /// The wait before a step that failed is tried again; it doubles with each failure, up to a day.
 const FIRST_BACKOFF: TimeDelta = TimeDelta::minutes(1);
 
@@ -41,6 +43,8 @@ pub struct Passed {
     pub failed: u64,
     /// Whether something is still due.
     pub more: bool,
+    /// Whether an account with something due was left to another process, which holds its lease.
+    pub elsewhere: bool,
 }
 
 impl Passed {
@@ -50,6 +54,7 @@ impl Passed {
         self.alerts += other.alerts;
         self.failed += other.failed;
         self.more |= other.more;
+        self.elsewhere |= other.elsewhere;
     }
 }
 
@@ -96,7 +101,10 @@ pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
         loop {
             let done = pass(app, now).await?;
             passed.add(done);
-            if !done.more {
+            if done.elsewhere {
+                // Another process is at it: time does not move on before it is done, or has lost its lease.
+                tokio::time::sleep(ELSEWHERE_WAIT).await;
+            } else if !done.more {
                 break;
             }
         }
@@ -115,15 +123,28 @@ async fn pass(app: &App, now: DateTime<Utc>) -> Result<Passed, Error> {
         .map(|span| (span.from_at, span.until_at))
         .collect();
     let waiting = due::accounts(app.db.read(), &scope, now, ACCOUNTS).await?;
-    let mut passed = Passed { more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == ACCOUNTS, ..Passed::default() };
+    let mut passed = Passed {
+        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == ACCOUNTS,
+        ..Passed::default()
+    };
     for account in waiting {
         if !due::lease(&app.db, &scope, account, app.process, LEASE_SECONDS).await? {
+            passed.elsewhere = true;
             continue;
         }
-        let Some(owner) = accounts::by_ids(app.db.read(), &scope, &[account]).await?.into_iter().next() else {
+        let Some(owner) = accounts::by_ids(app.db.read(), &scope, &[account])
+            .await?
+            .into_iter()
+            .next()
+        else {
             return Err(Error::internal("an account is due that does not exist"));
         };
-        let present = Present { now, zone: time::zone(&owner.zone)?, releases_halted: halted, downtimes: &downtimes };
+        let present = Present {
+            now,
+            zone: time::zone(&owner.zone)?,
+            releases_halted: halted,
+            downtimes: &downtimes,
+        };
         for round in 1..=BATCHES {
             let done = match batch(app, account, present, BATCH).await {
                 Ok(done) => done,
@@ -153,7 +174,14 @@ async fn halts(app: &App, now: DateTime<Utc>) -> Result<bool, Error> {
         return Ok(true);
     }
     let most = app.settings.most_releases;
-    let releases = due::count_due(app.db.read(), &scope, now, StepKind::Release.as_str(), most.saturating_add(1)).await?;
+    let releases = due::count_due(
+        app.db.read(),
+        &scope,
+        now,
+        StepKind::Release.as_str(),
+        most.saturating_add(1),
+    )
+    .await?;
     if releases <= most {
         return Ok(false);
     }
@@ -188,7 +216,12 @@ async fn handle(tx: &Tx, account: Uuid, present: Present<'_>, most: u64) -> Resu
     let due = due::lock_batch(tx, &scope, account, present.now, most).await?;
     let releasing: Vec<Uuid> = due
         .iter()
-        .filter(|(resource, _)| resource.next_step.as_deref().is_some_and(|step| step.starts_with("RELEASE")))
+        .filter(|(resource, _)| {
+            resource
+                .next_step
+                .as_deref()
+                .is_some_and(|step| step.starts_with("RELEASE"))
+        })
         .map(|(resource, _)| resource.id)
         .collect();
     let notices: HashMap<(Uuid, Uuid), DateTime<Utc>> = due::final_notices(tx, &scope, &releasing)
@@ -200,7 +233,9 @@ async fn handle(tx: &Tx, account: Uuid, present: Present<'_>, most: u64) -> Resu
     let mut passed = Passed::default();
     let (mut resources, mut steps, mut alerts, mut news) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (resource, product) in due {
-        let notice = resource.period_id.and_then(|period| notices.get(&(resource.id, period)).copied());
+        let notice = resource
+            .period_id
+            .and_then(|period| notices.get(&(resource.id, period)).copied());
         let decided = decide(resource, &product, notice, present)?;
         passed.resources += 1;
         passed.steps += u64::try_from(decided.steps.len()).map_err(Error::internal)?;
@@ -238,7 +273,9 @@ async fn one_by_one(app: &App, account: Uuid, present: Present<'_>) -> Result<Pa
                     .db
                     .write("put_off", async |tx| {
                         let due = due::lock_batch(tx, &scope, account, present.now, 1).await?;
-                        let Some((resource, _)) = due.first() else { return Ok(None) };
+                        let Some((resource, _)) = due.first() else {
+                            return Ok(None);
+                        };
                         let doublings = u32::try_from(resource.attempts.clamp(0, 10)).unwrap_or(10);
                         let wait = FIRST_BACKOFF.checked_mul(1 << doublings).unwrap_or(TimeDelta::days(1));
                         due::put_off(tx, &scope, resource.id, present.now + wait.min(TimeDelta::days(1))).await?;

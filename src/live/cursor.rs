@@ -33,12 +33,19 @@ impl Cursor {
         if text.len() != 32 {
             return Err(Error::CursorExpired);
         }
-        let bytes: [u8; 24] =
-            URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(Error::CursorExpired)?;
+        let bytes: [u8; 24] = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(Error::CursorExpired)?;
         let (epoch, sequence) = bytes.split_at(16);
         let epoch = Uuid::from_slice(epoch).map_err(|_| Error::CursorExpired)?;
         let sequence = i64::from_be_bytes(sequence.try_into().map_err(|_| Error::CursorExpired)?);
-        if sequence < 0 { Err(Error::CursorExpired) } else { Ok(Self { epoch, sequence }) }
+        if sequence < 0 {
+            Err(Error::CursorExpired)
+        } else {
+            Ok(Self { epoch, sequence })
+        }
     }
 }
 
@@ -52,9 +59,23 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_its_text_and_junk_does_not_pass() {
-        let cursor = Cursor { epoch: Uuid::from_u128(7), sequence: 42 };
+        let cursor = Cursor {
+            epoch: Uuid::from_u128(7),
+            sequence: 42,
+        };
         assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
-        for junk in ["", "42", "AAAA", &"A".repeat(33), &"~".repeat(32), &Cursor { epoch: Uuid::nil(), sequence: -1 }.encode()] {
+        for junk in [
+            "",
+            "42",
+            "AAAA",
+            &"A".repeat(33),
+            &"~".repeat(32),
+            &Cursor {
+                epoch: Uuid::nil(),
+                sequence: -1,
+            }
+            .encode(),
+        ] {
             assert!(Cursor::decode(junk).is_err(), "{junk}");
         }
     }

@@ -24,8 +24,16 @@ impl Hub {
     /// Listens to an account. Listen first and read the store after: what is written in between wakes.
     #[must_use]
     pub fn listen(self: &Arc<Self>, account: Uuid) -> Listener {
-        let news = self.lock().entry(account).or_insert_with(|| watch::channel(0).0).subscribe();
-        Listener { hub: Arc::clone(self), account, news: Some(news) }
+        let news = self
+            .lock()
+            .entry(account)
+            .or_insert_with(|| watch::channel(0).0)
+            .subscribe();
+        Listener {
+            hub: Arc::clone(self),
+            account,
+            news: Some(news),
+        }
     }
 
     /// Tells that an account has events up to `sequence`. Cheap when nobody listens.
@@ -67,7 +75,10 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut accounts = self.hub.lock();
         self.news = None;
-        if accounts.get(&self.account).is_some_and(|sender| sender.receiver_count() == 0) {
+        if accounts
+            .get(&self.account)
+            .is_some_and(|sender| sender.receiver_count() == 0)
+        {
             accounts.remove(&self.account);
         }
     }

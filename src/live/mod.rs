@@ -18,19 +18,26 @@ use crate::store::{Scope, event_log};
 /// How often the slow poll looks for events that no wake told of: another process wrote them.
 const POLL: Duration = Duration::from_millis(1_000);
 
-/// Looks for news of every account that somebody listens to, with one query a round, until the future is dropped. A
-/// failed round is logged and the next one tries again: the store may be away for a while.
+/// Looks for news of every account that somebody listens to, with one query a round, until the future is dropped. In
+/// development it also takes over the store's clock, which another process may have moved. A failed round is logged and the next one tries again: the store may be away for a while.
 pub async fn poll(app: Arc<App>) {
     let mut every = tokio::time::interval(POLL);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
+        if app.settings.development
+            && let Err(error) = app.follow_clock().await
+        {
+            tracing::warn!(%error, "the store's clock could not be read; the poll goes on");
+        }
         let accounts = app.hub.accounts();
         if accounts.is_empty() {
             continue;
         }
         match event_log::newest_sequences(app.db.read(), &Scope::engine(), &accounts).await {
-            Ok(newest) => newest.into_iter().for_each(|(account, sequence)| app.hub.wake(account, sequence)),
+            Ok(newest) => newest
+                .into_iter()
+                .for_each(|(account, sequence)| app.hub.wake(account, sequence)),
             Err(error) => tracing::warn!(%error, "the slow poll for events failed; it goes on"),
         }
     }

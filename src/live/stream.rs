@@ -49,10 +49,14 @@ pub async fn events(
     after: Option<Cursor>,
 ) -> Result<impl Stream<Item = Result<Told, Error>> + Send + 'static, Error> {
     let listener = app.hub.listen(account);
-    let kept = event_log::kept(app.db.read(), &scope, account).await?.ok_or(Error::NotFound("account"))?;
+    let kept = event_log::kept(app.db.read(), &scope, account)
+        .await?
+        .ok_or(Error::NotFound("account"))?;
     let seen = match after {
         None => kept.newest,
-        Some(cursor) if cursor.epoch == app.epoch && cursor.sequence <= kept.newest && cursor.sequence >= kept.before_oldest => {
+        Some(cursor)
+            if cursor.epoch == app.epoch && cursor.sequence <= kept.newest && cursor.sequence >= kept.before_oldest =>
+        {
             cursor.sequence
         }
         Some(_) => return Err(Error::CursorExpired),
@@ -77,12 +81,28 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
     loop {
         if let Some(event) = reading.batch.next() {
             reading.seen = event.sequence;
-            let cursor = Cursor { epoch: reading.app.epoch, sequence: event.sequence };
+            let cursor = Cursor {
+                epoch: reading.app.epoch,
+                sequence: event.sequence,
+            };
             let replayed = event.sequence <= reading.began_at;
-            return Some((Ok(Told { event, replayed, cursor }), reading));
+            return Some((
+                Ok(Told {
+                    event,
+                    replayed,
+                    cursor,
+                }),
+                reading,
+            ));
         }
-        let read =
-            event_log::after(reading.app.db.read(), &reading.scope, reading.account, reading.seen, BATCH).await;
+        let read = event_log::after(
+            reading.app.db.read(),
+            &reading.scope,
+            reading.account,
+            reading.seen,
+            BATCH,
+        )
+        .await;
         match read {
             Ok(rows) if rows.is_empty() => reading.listener.news_after(reading.seen).await,
             Ok(rows) => reading.batch = rows.into_iter(),
@@ -105,15 +125,20 @@ pub async fn changes(
     account: Uuid,
 ) -> Result<impl Stream<Item = ()> + Send + 'static, Error> {
     let listener = app.hub.listen(account);
-    let kept = event_log::kept(app.db.read(), &scope, account).await?.ok_or(Error::NotFound("account"))?;
+    let kept = event_log::kept(app.db.read(), &scope, account)
+        .await?
+        .ok_or(Error::NotFound("account"))?;
     let state = (app, scope, account, listener, kept.newest, true);
-    Ok(futures_util::stream::unfold(state, |(app, scope, account, mut listener, mut seen, first)| async move {
-        if !first {
-            listener.news_after(seen).await;
-            if let Ok(Some(kept)) = event_log::kept(app.db.read(), &scope, account).await {
-                seen = seen.max(kept.newest);
+    Ok(futures_util::stream::unfold(
+        state,
+        |(app, scope, account, mut listener, mut seen, first)| async move {
+            if !first {
+                listener.news_after(seen).await;
+                if let Ok(Some(kept)) = event_log::kept(app.db.read(), &scope, account).await {
+                    seen = seen.max(kept.newest);
+                }
             }
-        }
-        Some(((), (app, scope, account, listener, seen, false)))
-    }))
+            Some(((), (app, scope, account, listener, seen, false)))
+        },
+    ))
 }

@@ -194,7 +194,7 @@ fn write_private(file: &PathBuf, text: &str) -> std::io::Result<()> {
 pub async fn serve(options: Serve) -> Result<(), Error> {
     let settings = Settings {
         development: options.mode == Mode::Development,
-        return_urls: options.edge.return_urls.clone(),
+        return_origins: options.edge.return_origins.clone(),
         most_releases: options.most_releases,
     };
     let secret = signing_secret(

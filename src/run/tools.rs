@@ -22,7 +22,7 @@ fn options(store: &Store) -> db::Options {
 }
 
 fn settings(mode: Mode, most_releases: u64) -> Settings {
-    Settings { development: mode == Mode::Development, return_urls: Vec::new(), most_releases }
+    Settings { development: mode == Mode::Development, return_origins: Vec::new(), most_releases }
 }
 
 /// `migrate`.

@@ -55,9 +55,15 @@ async fn listed(
     }
     let keyset = Keyset::unique((Entity, Column::EventSequence)).descending();
     let row = |row: &QueryResult| -> Result<Listed, DbErr> {
-        let resource =
-            if listing.with_resource { Some(resource::Model::from_query_result(row, RESOURCE)?) } else { None };
-        Ok(Listed { alert: page::model(row)?, resource })
+        let resource = if listing.with_resource {
+            Some(resource::Model::from_query_result(row, RESOURCE)?)
+        } else {
+            None
+        };
+        Ok(Listed {
+            alert: page::model(row)?,
+            resource,
+        })
     };
     page::read(db, select, (Entity, parent), parents, &keyset, page, row).await
 }

@@ -36,7 +36,10 @@ pub async fn products_by_ids(
     _scope: &Scope,
     ids: &[Uuid],
 ) -> Result<Vec<product::Model>, Error> {
-    Ok(product::Entity::find().filter(product::Column::Id.is_in(ids.iter().copied())).all(db).await?)
+    Ok(product::Entity::find()
+        .filter(product::Column::Id.is_in(ids.iter().copied()))
+        .all(db)
+        .await?)
 }
 
 /// These resource types.
@@ -48,7 +51,10 @@ pub async fn types_by_ids(
     _scope: &Scope,
     ids: &[Uuid],
 ) -> Result<Vec<resource_type::Model>, Error> {
-    Ok(resource_type::Entity::find().filter(resource_type::Column::Id.is_in(ids.iter().copied())).all(db).await?)
+    Ok(resource_type::Entity::find()
+        .filter(resource_type::Column::Id.is_in(ids.iter().copied()))
+        .all(db)
+        .await?)
 }
 
 /// The resource types of each product, by code.
@@ -99,7 +105,11 @@ pub async fn prices_of_components(
     let rows = price::Entity::find()
         .filter(price::Column::ComponentId.is_in(components.iter().copied()))
         .filter(price::Column::ValidFrom.lte(at))
-        .filter(Condition::any().add(price::Column::ValidUntil.is_null()).add(price::Column::ValidUntil.gt(at)))
+        .filter(
+            Condition::any()
+                .add(price::Column::ValidUntil.is_null())
+                .add(price::Column::ValidUntil.gt(at)),
+        )
         .order_by_asc(price::Column::Currency)
         .all(db)
         .await?;

@@ -27,7 +27,10 @@ impl Codes {
     /// # Errors
     /// [`Error::Internal`] when more are asked for than were taken.
     pub fn next(&mut self, kind: CodeKind) -> Result<String, Error> {
-        let next = self.next.get_mut(&kind).ok_or_else(|| Error::internal("no code of this kind was taken"))?;
+        let next = self
+            .next
+            .get_mut(&kind)
+            .ok_or_else(|| Error::internal("no code of this kind was taken"))?;
         let number = *next;
         *next += 1;
         let prefix = match kind {
@@ -56,7 +59,12 @@ pub async fn take(
     let mut rows = Vec::with_capacity(wanted.len());
     for (kind, count) in wanted.iter().filter(|(_, count)| *count > 0) {
         let last = i64::try_from(*count).map_err(Error::internal)?;
-        rows.push(code_counter::Model { account_id: account.id, kind: *kind, year, last });
+        rows.push(code_counter::Model {
+            account_id: account.id,
+            kind: *kind,
+            year,
+            last,
+        });
     }
     let counts: HashMap<CodeKind, i64> = rows.iter().map(|row| (row.kind, row.last)).collect();
     let mut next = HashMap::new();
@@ -83,5 +91,9 @@ pub async fn take(
             next.insert(row.kind, row.last - counts.get(&row.kind).copied().unwrap_or(0) + 1);
         }
     }
-    Ok(Codes { account: account.code.clone(), year, next })
+    Ok(Codes {
+        account: account.code.clone(),
+        year,
+        next,
+    })
 }

@@ -4,9 +4,7 @@
 use chrono::{DateTime, Utc};
 use entity::{engine_lease, expiry_alert, product, resource, schedule_step};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::Scope;
@@ -89,7 +87,11 @@ pub async fn lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid, seconds:
     let backend = db.backend();
     db.write("lease_account", async |tx| {
         tx.is_replayable();
-        let row = engine_lease::Model { account_id: account, owner, until_ms: 0 };
+        let row = engine_lease::Model {
+            account_id: account,
+            owner,
+            until_ms: 0,
+        };
         engine_lease::Entity::insert(row.into_active_model())
             .on_conflict(OnConflict::new().do_nothing().to_owned())
             .exec_without_returning(&**tx)
@@ -97,10 +99,15 @@ pub async fn lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid, seconds:
         let now = db::lease_time(backend);
         let done = engine_lease::Entity::update_many()
             .col_expr(engine_lease::Column::Owner, Expr::val(owner))
-            .col_expr(engine_lease::Column::UntilMs, now.clone().add(seconds.saturating_mul(1_000)))
+            .col_expr(
+                engine_lease::Column::UntilMs,
+                now.clone().add(seconds.saturating_mul(1_000)),
+            )
             .filter(engine_lease::Column::AccountId.eq(account))
             .filter(
-                Expr::col(engine_lease::Column::UntilMs).lt(now).or(Expr::col(engine_lease::Column::Owner).eq(owner)),
+                Expr::col(engine_lease::Column::UntilMs)
+                    .lt(now)
+                    .or(Expr::col(engine_lease::Column::Owner).eq(owner)),
             )
             .exec(&**tx)
             .await?;
@@ -180,11 +187,7 @@ pub async fn lock_batch(
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn final_notices(
-    tx: &Tx,
-    _scope: &Scope,
-    resources: &[Uuid],
-) -> Result<Vec<schedule_step::Model>, Error> {
+pub async fn final_notices(tx: &Tx, _scope: &Scope, resources: &[Uuid]) -> Result<Vec<schedule_step::Model>, Error> {
     use entity::enums::{StepKind, StepStatus};
     if resources.is_empty() {
         return Ok(Vec::new());

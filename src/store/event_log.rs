@@ -1,13 +1,13 @@
 //! The stream of what each account is told: gap-free sequence numbers, assigned in the transaction that wrote the news.
 
+use chrono::{DateTime, Utc};
 use entity::enums::EventType;
 use entity::{account, account_event};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QueryTrait,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
 };
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Scope;
@@ -37,7 +37,15 @@ impl News {
     /// News of a kind, about nothing yet.
     #[must_use]
     pub const fn of(kind: EventType) -> Self {
-        Self { kind, resource: None, order: None, payment: None, invoice: None, alert: None, wallet: None }
+        Self {
+            kind,
+            resource: None,
+            order: None,
+            payment: None,
+            invoice: None,
+            alert: None,
+            wallet: None,
+        }
     }
 
     /// About a resource.
@@ -91,7 +99,10 @@ impl News {
 pub async fn take_sequences(tx: &Tx, _scope: &Scope, account: Uuid, count: usize) -> Result<i64, Error> {
     let count = i64::try_from(count).map_err(Error::internal)?;
     let rows = account::Entity::update_many()
-        .col_expr(account::Column::EventSequence, Expr::col(account::Column::EventSequence).add(count))
+        .col_expr(
+            account::Column::EventSequence,
+            Expr::col(account::Column::EventSequence).add(count),
+        )
         .filter(account::Column::Id.eq(account))
         .exec_with_returning(&**tx)
         .await?;
@@ -120,7 +131,10 @@ pub async fn write_at(
     news: &[News],
     now: DateTime<Utc>,
 ) -> Result<i64, Error> {
-    let rows: Vec<_> = (first..).zip(news).map(|(sequence, news)| row(account, sequence, news, now)).collect();
+    let rows: Vec<_> = (first..)
+        .zip(news)
+        .map(|(sequence, news)| row(account, sequence, news, now))
+        .collect();
     let newest = rows.last().map_or(first, |row| row.sequence);
     if !rows.is_empty() {
         account_event::Entity::insert_many(rows.into_iter().map(IntoActiveModel::into_active_model))
@@ -173,7 +187,10 @@ pub async fn kept(db: &impl ConnectionTrait, scope: &Scope, account: Uuid) -> Re
         .into_tuple()
         .one(db)
         .await?;
-    Ok(found.map(|(newest, oldest)| Kept { newest, before_oldest: oldest.map_or(newest, |oldest| oldest - 1) }))
+    Ok(found.map(|(newest, oldest)| Kept {
+        newest,
+        before_oldest: oldest.map_or(newest, |oldest| oldest - 1),
+    }))
 }
 
 /// The events of an account after a sequence number, oldest first, at most `most`.

@@ -64,7 +64,14 @@ pub fn add(
     codes: &mut Codes,
     done: Provisioned<'_>,
 ) -> Result<(Entry, Uuid), Error> {
-    let Provisioned { item, priced, product, zone, now, .. } = done;
+    let Provisioned {
+        item,
+        priced,
+        product,
+        zone,
+        now,
+        ..
+    } = done;
     let span = term::respan_at_provisioning(priced.term, &priced.span, now, zone, product.day_count)?;
     let period = period(item, priced, &span, zone, now)?;
     come_alive(resource, product, &period, &span, zone, now)?;
@@ -116,8 +123,12 @@ pub fn add(
         due_at: None,
     });
     rows.periods.push(period);
-    let mut entry =
-        Entry::new(ledger::provisioned(totals.charged, totals.net, totals.tax, totals.coupon)?);
+    let mut entry = Entry::new(ledger::provisioned(
+        totals.charged,
+        totals.net,
+        totals.tax,
+        totals.coupon,
+    )?);
     entry.order = Some(item.order_id);
     entry.order_item = Some(item.id);
     entry.payment = done.payment;
@@ -167,7 +178,13 @@ fn come_alive(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let terms = policy_terms(product)?;
-    let plan = Plan { terms: &terms, paid_until: span.end, zone, auto_renew: false, release_at: None };
+    let plan = Plan {
+        terms: &terms,
+        paid_until: span.end,
+        zone,
+        auto_renew: false,
+        release_at: None,
+    };
     // A term shorter than a week begins after some of its reminders: those belong to no plan.
     let next = plan.steps().into_iter().find(|step| step.due_at >= now);
     resource.life = Life::Active;
@@ -182,8 +199,11 @@ fn come_alive(
 
 /// The resource and its configuration, in words, within the column's bound.
 fn description(resource: &resource::Model, priced: &PricedItem) -> String {
-    let parts: Vec<String> =
-        priced.lines.iter().map(|line| format!("{} x {}", line.quantity, line.component.code)).collect();
+    let parts: Vec<String> = priced
+        .lines
+        .iter()
+        .map(|line| format!("{} x {}", line.quantity, line.component.code))
+        .collect();
     let text = format!("{} {}: {}", priced.product_name, resource.name, parts.join(", "));
     text.chars().take(500).collect()
 }

@@ -59,7 +59,12 @@ pub async fn claim(
         outcome_id: outcome,
         created_at: now,
     };
-    let id = (row.account_id, row.principal.clone(), row.operation.clone(), row.key.clone());
+    let id = (
+        row.account_id,
+        row.principal.clone(),
+        row.operation.clone(),
+        row.key.clone(),
+    );
     let written = idempotency_key::Entity::insert(row.into_active_model())
         .on_conflict(OnConflict::new().do_nothing().to_owned())
         .exec_without_returning(&**tx)

@@ -6,7 +6,9 @@ use entity::enums::InvoiceStatus;
 use entity::{credit_note, credit_note_line, invoice, invoice_line, resource};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
+};
 use uuid::Uuid;
 
 use super::Scope;
@@ -141,9 +143,15 @@ async fn listed(
     }
     let keyset = Keyset::new((Entity, Column::IssuedAt), (Entity, Column::Id)).descending();
     let row = |row: &QueryResult| -> Result<Listed, DbErr> {
-        let resource =
-            if listing.with_resource { Some(resource::Model::from_query_result(row, RESOURCE)?) } else { None };
-        Ok(Listed { invoice: page::model(row)?, resource })
+        let resource = if listing.with_resource {
+            Some(resource::Model::from_query_result(row, RESOURCE)?)
+        } else {
+            None
+        };
+        Ok(Listed {
+            invoice: page::model(row)?,
+            resource,
+        })
     };
     page::read(db, select, (Entity, parent), parents, &keyset, page, row).await
 }
@@ -179,7 +187,10 @@ pub async fn of_resources(
 /// Where an invoice stands in a list.
 #[must_use]
 pub fn place(invoice: &Row) -> Place {
-    Place { key: Key::Instant(invoice.issued_at), id: invoice.id }
+    Place {
+        key: Key::Instant(invoice.issued_at),
+        id: invoice.id,
+    }
 }
 
 /// These invoices.
@@ -204,13 +215,19 @@ pub async fn documents(
     use invoice::{Column, Entity};
     let mut select = Query::select();
     select
-        .columns([(Entity, Column::Id), (Entity, Column::BillingAddress), (Entity, Column::Tags)])
+        .columns([
+            (Entity, Column::Id),
+            (Entity, Column::BillingAddress),
+            (Entity, Column::Tags),
+        ])
         .from(Entity)
         .and_where(Expr::col((Entity, Column::Id)).is_in(ids.iter().copied()))
         .cond_where(scope.accounts((Entity, Column::AccountId)));
     let rows = page::rows(db, &select, |row| {
-        let documents =
-            Documents { billing_address: row.try_get("", "billing_address")?, tags: row.try_get("", "tags")? };
+        let documents = Documents {
+            billing_address: row.try_get("", "billing_address")?,
+            tags: row.try_get("", "tags")?,
+        };
         Ok((row.try_get("", "id")?, documents))
     })
     .await?;

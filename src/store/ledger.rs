@@ -55,13 +55,7 @@ impl Entry {
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn post(
-    tx: &Tx,
-    scope: &Scope,
-    account: Uuid,
-    entries: Vec<Entry>,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+pub async fn post(tx: &Tx, scope: &Scope, account: Uuid, entries: Vec<Entry>, now: DateTime<Utc>) -> Result<(), Error> {
     let mut transactions = Vec::with_capacity(entries.len());
     let mut postings = Vec::with_capacity(entries.len() * 4);
     for entry in entries {
@@ -152,7 +146,9 @@ pub async fn move_wallet(
 ) -> Result<wallet_entry::Model, Error> {
     let (cash, promotional) = (movement.cash_minor, movement.promotional_minor);
     let column = |column: wallet::Column| Expr::col(column);
-    let total = cash.checked_add(promotional).ok_or_else(|| Error::internal("a movement of a wallet overflows"))?;
+    let total = cash
+        .checked_add(promotional)
+        .ok_or_else(|| Error::internal("a movement of a wallet overflows"))?;
     let mut enough = Condition::all()
         .add(column(wallet::Column::CashMinor).add(cash).gte(0))
         .add(column(wallet::Column::PromotionalMinor).add(promotional).gte(0));
@@ -166,8 +162,14 @@ pub async fn move_wallet(
     }
     let done = wallet::Entity::update_many()
         .col_expr(wallet::Column::CashMinor, column(wallet::Column::CashMinor).add(cash))
-        .col_expr(wallet::Column::PromotionalMinor, column(wallet::Column::PromotionalMinor).add(promotional))
-        .col_expr(wallet::Column::EntrySequence, column(wallet::Column::EntrySequence).add(1))
+        .col_expr(
+            wallet::Column::PromotionalMinor,
+            column(wallet::Column::PromotionalMinor).add(promotional),
+        )
+        .col_expr(
+            wallet::Column::EntrySequence,
+            column(wallet::Column::EntrySequence).add(1),
+        )
         .col_expr(wallet::Column::Version, column(wallet::Column::Version).add(1))
         .filter(wallet::Column::Id.eq(wallet.id))
         .filter(wallet::Column::Version.eq(wallet.version))
@@ -175,10 +177,14 @@ pub async fn move_wallet(
         .exec(&**tx)
         .await?;
     if done.rows_affected != 1 {
-        return Err(Error::Unavailable("the wallet changed while it was being paid from".into()));
+        return Err(Error::Unavailable(
+            "the wallet changed while it was being paid from".into(),
+        ));
     }
     let after = |before: i64, change: i64| {
-        before.checked_add(change).ok_or_else(|| Error::internal("a wallet's balance overflows"))
+        before
+            .checked_add(change)
+            .ok_or_else(|| Error::internal("a wallet's balance overflows"))
     };
     let entry = wallet_entry::Model {
         id: movement.id,
@@ -195,6 +201,8 @@ pub async fn move_wallet(
         order_id: movement.order,
         created_at: now,
     };
-    wallet_entry::Entity::insert(entry.clone().into_active_model()).exec_without_returning(&**tx).await?;
+    wallet_entry::Entity::insert(entry.clone().into_active_model())
+        .exec_without_returning(&**tx)
+        .await?;
     Ok(entry)
 }

@@ -79,7 +79,10 @@ fn items(scope: &Scope) -> SelectStatement {
         )
         .column((order::Entity, order::Column::Currency))
         .from(Entity)
-        .inner_join(order::Entity, Expr::col((order::Entity, order::Column::Id)).equals((Entity, Column::OrderId)))
+        .inner_join(
+            order::Entity,
+            Expr::col((order::Entity, order::Column::Id)).equals((Entity, Column::OrderId)),
+        )
         .cond_where(scope.accounts((Entity, Column::AccountId)));
     select
 }
@@ -102,13 +105,25 @@ pub async fn of_accounts(
         select.and_where(Expr::col((Entity, Column::Status)).eq(status.as_str()));
     }
     let keyset = Keyset::new((Entity, Column::CreatedAt), (Entity, Column::Id)).descending();
-    page::read(db, select, (Entity, Column::AccountId), accounts, &keyset, page, page::model).await
+    page::read(
+        db,
+        select,
+        (Entity, Column::AccountId),
+        accounts,
+        &keyset,
+        page,
+        page::model,
+    )
+    .await
 }
 
 /// Where an order stands in its account's list.
 #[must_use]
 pub fn place(order: &order::Model) -> Place {
-    Place { key: Key::Instant(order.created_at), id: order.id }
+    Place {
+        key: Key::Instant(order.created_at),
+        id: order.id,
+    }
 }
 
 /// These orders.
@@ -134,7 +149,10 @@ pub async fn items_of(
     select
         .and_where(Expr::col((Entity, Column::OrderId)).is_in(orders.iter().copied()))
         .order_by((Entity, Column::Position), Order::Asc);
-    Ok(page::grouped(page::rows(db, &select, page::model::<Item>).await?, |item| item.order_id))
+    Ok(page::grouped(
+        page::rows(db, &select, page::model::<Item>).await?,
+        |item| item.order_id,
+    ))
 }
 
 /// These order items.
@@ -151,11 +169,7 @@ pub async fn items_by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn documents(
-    db: &impl ConnectionTrait,
-    scope: &Scope,
-    items: &[Uuid],
-) -> Result<HashMap<Uuid, Json>, Error> {
+pub async fn documents(db: &impl ConnectionTrait, scope: &Scope, items: &[Uuid]) -> Result<HashMap<Uuid, Json>, Error> {
     use order_item::{Column, Entity};
     let mut select = Query::select();
     select
@@ -163,6 +177,9 @@ pub async fn documents(
         .from(Entity)
         .and_where(Expr::col((Entity, Column::Id)).is_in(items.iter().copied()))
         .cond_where(scope.accounts((Entity, Column::AccountId)));
-    let rows = page::rows(db, &select, |row| Ok((row.try_get("", "id")?, row.try_get("", "document")?))).await?;
+    let rows = page::rows(db, &select, |row| {
+        Ok((row.try_get("", "id")?, row.try_get("", "document")?))
+    })
+    .await?;
     Ok(rows.into_iter().collect())
 }

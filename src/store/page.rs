@@ -46,7 +46,11 @@ impl Page {
     /// The first rows of a list.
     #[must_use]
     pub const fn first(size: u16) -> Self {
-        Self { end: End::First, size, from: None }
+        Self {
+            end: End::First,
+            size,
+            from: None,
+        }
     }
 }
 
@@ -103,12 +107,22 @@ pub struct Keyset {
 impl Keyset {
     /// By a unique column, smallest first.
     pub fn unique(key: impl IntoColumnRef) -> Self {
-        Self { key: key.into_column_ref(), id: None, descending: false, nullable: false }
+        Self {
+            key: key.into_column_ref(),
+            id: None,
+            descending: false,
+            nullable: false,
+        }
     }
 
     /// By a column and then by an id, smallest first.
     pub fn new(key: impl IntoColumnRef, id: impl IntoColumnRef) -> Self {
-        Self { key: key.into_column_ref(), id: Some(id.into_column_ref()), descending: false, nullable: false }
+        Self {
+            key: key.into_column_ref(),
+            id: Some(id.into_column_ref()),
+            descending: false,
+            nullable: false,
+        }
     }
 
     /// Largest first.
@@ -150,7 +164,11 @@ impl Keyset {
                     None => further(key(), Expr::val(value)),
                 };
                 let condition = Condition::any().add(further);
-                if nulls_ahead { condition.add(key().is_null()) } else { condition }
+                if nulls_ahead {
+                    condition.add(key().is_null())
+                } else {
+                    condition
+                }
             }
             None => {
                 let within = Condition::all().add(key().is_null());
@@ -159,7 +177,11 @@ impl Keyset {
                     None => within,
                 };
                 let condition = Condition::any().add(within);
-                if nulls_ahead { condition } else { condition.add(key().is_not_null()) }
+                if nulls_ahead {
+                    condition
+                } else {
+                    condition.add(key().is_not_null())
+                }
             }
         })
     }
@@ -167,7 +189,11 @@ impl Keyset {
     fn order<S: OrderedStatement>(&self, statement: &mut S, page: &Page) {
         let order = || if self.upward(page) { Order::Asc } else { Order::Desc };
         if self.nullable {
-            let nulls = if page.end == End::First { NullOrdering::Last } else { NullOrdering::First };
+            let nulls = if page.end == End::First {
+                NullOrdering::Last
+            } else {
+                NullOrdering::First
+            };
             statement.order_by_with_nulls(self.key.clone(), order(), nulls);
         } else {
             statement.order_by(self.key.clone(), order());
@@ -202,10 +228,18 @@ impl<R> Slice<R> {
         rows.truncate(usize::from(page.size));
         let behind = page.from.is_some();
         match page.end {
-            End::First => Self { rows, has_next: more, has_previous: behind },
+            End::First => Self {
+                rows,
+                has_next: more,
+                has_previous: behind,
+            },
             End::Last => {
                 rows.reverse();
-                Self { rows, has_next: behind, has_previous: more }
+                Self {
+                    rows,
+                    has_next: behind,
+                    has_previous: more,
+                }
             }
         }
     }
@@ -226,7 +260,9 @@ where
     E: EntityTrait,
 {
     let mut select = Query::select();
-    select.columns(E::Column::iter().map(|column| (entity, column))).from(entity);
+    select
+        .columns(E::Column::iter().map(|column| (entity, column)))
+        .from(entity);
     select
 }
 
@@ -236,7 +272,10 @@ where
     E: EntityTrait,
 {
     for column in E::Column::iter() {
-        select.expr_as(Expr::col((entity, column)), Alias::new(format!("{prefix}{}", column.as_str())));
+        select.expr_as(
+            Expr::col((entity, column)),
+            Alias::new(format!("{prefix}{}", column.as_str())),
+        );
     }
 }
 

@@ -30,13 +30,25 @@ pub async fn of_accounts(
         select.and_where(Expr::col((Entity, Column::Status)).eq(status.as_str()));
     }
     let keyset = Keyset::new((Entity, Column::CreatedAt), (Entity, Column::Id)).descending();
-    page::read(db, select, (Entity, Column::AccountId), accounts, &keyset, page, page::model).await
+    page::read(
+        db,
+        select,
+        (Entity, Column::AccountId),
+        accounts,
+        &keyset,
+        page,
+        page::model,
+    )
+    .await
 }
 
 /// Where a payment stands in its account's list.
 #[must_use]
 pub fn place(payment: &payment::Model) -> Place {
-    Place { key: Key::Instant(payment.created_at), id: payment.id }
+    Place {
+        key: Key::Instant(payment.created_at),
+        id: payment.id,
+    }
 }
 
 /// These payments.
@@ -64,8 +76,11 @@ pub async fn of_orders(
         .order_by_asc(payment::Column::Id)
         .all(db)
         .await?;
-    Ok(page::grouped(rows.into_iter().filter_map(|row| Some((row.order_id?, row))).collect(), |(order, _)| *order)
-        .into_iter()
-        .map(|(order, rows)| (order, rows.into_iter().map(|(_, row)| row).collect()))
-        .collect())
+    Ok(page::grouped(
+        rows.into_iter().filter_map(|row| Some((row.order_id?, row))).collect(),
+        |(order, _)| *order,
+    )
+    .into_iter()
+    .map(|(order, rows)| (order, rows.into_iter().map(|(_, row)| row).collect()))
+    .collect())
 }

@@ -36,7 +36,10 @@ pub async fn sellable(
     at: DateTime<Utc>,
 ) -> Result<Vec<Sellable>, Error> {
     let codes: HashSet<&str> = wanted.iter().map(|(product, _)| product.as_str()).collect();
-    let products = product::Entity::find().filter(product::Column::Code.is_in(codes)).all(db).await?;
+    let products = product::Entity::find()
+        .filter(product::Column::Code.is_in(codes))
+        .all(db)
+        .await?;
     let types = resource_type::Entity::find()
         .filter(resource_type::Column::ProductId.is_in(products.iter().map(|product| product.id)))
         .all(db)
@@ -44,7 +47,10 @@ pub async fn sellable(
     let mut found = Vec::new();
     for product in products {
         for kind in types.iter().filter(|kind| kind.product_id == product.id) {
-            if wanted.iter().any(|(code, type_code)| *code == product.code && *type_code == kind.code) {
+            if wanted
+                .iter()
+                .any(|(code, type_code)| *code == product.code && *type_code == kind.code)
+            {
                 found.push((product.clone(), kind.clone()));
             }
         }
@@ -78,7 +84,11 @@ pub async fn sellable(
                     (component.clone(), newest.cloned())
                 })
                 .collect();
-            Sellable { product, resource_type, components }
+            Sellable {
+                product,
+                resource_type,
+                components,
+            }
         })
         .collect())
 }
@@ -95,7 +105,10 @@ pub async fn known_products(
     if codes.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows = product::Entity::find().filter(product::Column::Code.is_in(codes.iter().cloned())).all(db).await?;
+    let rows = product::Entity::find()
+        .filter(product::Column::Code.is_in(codes.iter().cloned()))
+        .all(db)
+        .await?;
     Ok(rows.into_iter().map(|product| product.code).collect())
 }
 
@@ -109,7 +122,11 @@ pub async fn coupon(
     code: &str,
     account: Uuid,
 ) -> Result<Option<(coupon::Model, i64)>, Error> {
-    let Some(found) = coupon::Entity::find().filter(coupon::Column::Code.eq(code)).one(db).await? else {
+    let Some(found) = coupon::Entity::find()
+        .filter(coupon::Column::Code.eq(code))
+        .one(db)
+        .await?
+    else {
         return Ok(None);
     };
     let used = redemptions(db, found.id, account).await?;
@@ -140,8 +157,14 @@ pub async fn products<'a>(
     codes: impl Iterator<Item = &'a str> + Send,
 ) -> Result<std::collections::HashMap<String, product::Model>, Error> {
     let codes: HashSet<&str> = codes.collect();
-    let rows = product::Entity::find().filter(product::Column::Code.is_in(codes)).all(db).await?;
-    Ok(rows.into_iter().map(|product| (product.code.clone(), product)).collect())
+    let rows = product::Entity::find()
+        .filter(product::Column::Code.is_in(codes))
+        .all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|product| (product.code.clone(), product))
+        .collect())
 }
 
 /// The code of a coupon.

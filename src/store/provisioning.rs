@@ -83,14 +83,29 @@ fn tasks(scope: &Scope) -> SelectStatement {
             ]
             .map(own),
         )
-        .expr_as(Expr::col((order::Entity, order::Column::Code)), Alias::new("order_code"))
-        .expr_as(Expr::col((resource::Entity, resource::Column::Name)), Alias::new("resource_name"))
+        .expr_as(
+            Expr::col((order::Entity, order::Column::Code)),
+            Alias::new("order_code"),
+        )
+        .expr_as(
+            Expr::col((resource::Entity, resource::Column::Name)),
+            Alias::new("resource_name"),
+        )
         .column((resource::Entity, resource::Column::ExternalId))
         .column((resource::Entity, resource::Column::Configuration))
-        .expr_as(Expr::col((resource_type::Entity, resource_type::Column::Code)), Alias::new("resource_type"))
+        .expr_as(
+            Expr::col((resource_type::Entity, resource_type::Column::Code)),
+            Alias::new("resource_type"),
+        )
         .from(Entity)
-        .inner_join(order::Entity, Expr::col((order::Entity, order::Column::Id)).equals(own(Column::OrderId)))
-        .inner_join(product::Entity, Expr::col((product::Entity, product::Column::Id)).equals(own(Column::ProductId)))
+        .inner_join(
+            order::Entity,
+            Expr::col((order::Entity, order::Column::Id)).equals(own(Column::OrderId)),
+        )
+        .inner_join(
+            product::Entity,
+            Expr::col((product::Entity, product::Column::Id)).equals(own(Column::ProductId)),
+        )
         .inner_join(
             resource::Entity,
             Expr::col((resource::Entity, resource::Column::Id)).equals(own(Column::ResourceId)),
@@ -129,7 +144,10 @@ pub async fn list(
 /// Where a task stands in the list.
 #[must_use]
 pub fn place(task: &Task) -> Place {
-    Place { key: Key::Instant(task.created_at), id: task.id }
+    Place {
+        key: Key::Instant(task.created_at),
+        id: task.id,
+    }
 }
 
 /// These tasks, in whatever state.

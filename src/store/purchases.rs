@@ -7,7 +7,7 @@ use entity::{
     coupon, coupon_redemption, invoice, invoice_line, order, order_item, paid_period, payment, quote, resource,
     resource_tag,
 };
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect,
@@ -71,12 +71,15 @@ impl Rows {
     }
 }
 
-/// Writes a quote.
+/// Writes a quote. Written again, it stays as it is.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn insert_quote(tx: &Tx, _scope: &Scope, row: quote::Model) -> Result<(), Error> {
-    quote::Entity::insert(row.into_active_model()).exec_without_returning(&**tx).await?;
+    quote::Entity::insert(row.into_active_model())
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(&**tx)
+        .await?;
     Ok(())
 }
 
@@ -106,7 +109,11 @@ pub async fn close_quote(tx: &Tx, _scope: &Scope, quote: Uuid, order: Uuid) -> R
         .filter(quote::Column::Status.eq(QuoteStatus::Open))
         .exec(&**tx)
         .await?;
-    if done.rows_affected == 1 { Ok(()) } else { Err(Error::Unavailable("the quote was ordered meanwhile".into())) }
+    if done.rows_affected == 1 {
+        Ok(())
+    } else {
+        Err(Error::Unavailable("the quote was ordered meanwhile".into()))
+    }
 }
 
 /// Uses a coupon once for an order, when its validity and limits still allow it, and answers whether they did. The
@@ -134,7 +141,9 @@ pub async fn redeem(
         )
         .exec_with_returning(&**tx)
         .await?;
-    let Some(used) = done.into_iter().next() else { return Ok(false) };
+    let Some(used) = done.into_iter().next() else {
+        return Ok(false);
+    };
     if let Some(limit) = used.per_account_limit
         && super::pricing::redemptions(&**tx, coupon, account).await? >= limit
     {
@@ -150,7 +159,9 @@ pub async fn redeem(
         created_at: now,
         returned_at: None,
     };
-    coupon_redemption::Entity::insert(row.into_active_model()).exec_without_returning(&**tx).await?;
+    coupon_redemption::Entity::insert(row.into_active_model())
+        .exec_without_returning(&**tx)
+        .await?;
     Ok(true)
 }
 
@@ -177,7 +188,9 @@ pub async fn lock_task(tx: &Tx, scope: &Scope, item: Uuid) -> Result<Option<Task
         .into_tuple::<(Uuid, Uuid)>()
         .one(&**tx)
         .await?;
-    let Some((order_id, product_id)) = owner else { return Ok(None) };
+    let Some((order_id, product_id)) = owner else {
+        return Ok(None);
+    };
     let allowed = match scope {
         Scope::Operator { .. } => true,
         Scope::Product { product, .. } => entity::product::Entity::find_by_id(product_id)
@@ -195,14 +208,19 @@ pub async fn lock_task(tx: &Tx, scope: &Scope, item: Uuid) -> Result<Option<Task
     if db::locks_rows(tx.get_database_backend()) {
         query = query.lock_exclusive();
     }
-    let Some(order) = query.one(&**tx).await? else { return Ok(None) };
+    let Some(order) = query.one(&**tx).await? else {
+        return Ok(None);
+    };
     let items = order_item::Entity::find()
         .filter(order_item::Column::OrderId.eq(order_id))
         .order_by_asc(order_item::Column::Position)
         .all(&**tx)
         .await?;
     let states = items.iter().map(|item| (item.id, item.status)).collect();
-    Ok(items.into_iter().find(|row| row.id == item).map(|item| Task { order, item, states }))
+    Ok(items
+        .into_iter()
+        .find(|row| row.id == item)
+        .map(|item| Task { order, item, states }))
 }
 
 /// Writes what a task came to: the item as it now is, and its order's state.
@@ -220,9 +238,15 @@ pub async fn finish_task(
 ) -> Result<(), Error> {
     let done = order_item::Entity::update_many()
         .col_expr(order_item::Column::Status, Expr::val(item.status.as_str()))
-        .col_expr(order_item::Column::FailureReason, Expr::val(item.failure_reason.clone()))
+        .col_expr(
+            order_item::Column::FailureReason,
+            Expr::val(item.failure_reason.clone()),
+        )
         .col_expr(order_item::Column::CompletedAt, Expr::val(now))
-        .col_expr(order_item::Column::Version, Expr::col(order_item::Column::Version).add(1))
+        .col_expr(
+            order_item::Column::Version,
+            Expr::col(order_item::Column::Version).add(1),
+        )
         .filter(order_item::Column::Id.eq(item.id))
         .filter(order_item::Column::Version.eq(item.version))
         .exec(&**tx)
@@ -266,5 +290,9 @@ pub async fn update_resource(tx: &Tx, _scope: &Scope, row: resource::Model) -> R
         .filter(resource::Column::Version.eq(version))
         .exec(&**tx)
         .await?;
-    if done.rows_affected == 1 { Ok(()) } else { Err(Error::Unavailable("the resource changed meanwhile".into())) }
+    if done.rows_affected == 1 {
+        Ok(())
+    } else {
+        Err(Error::Unavailable("the resource changed meanwhile".into()))
+    }
 }

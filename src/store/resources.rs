@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use entity::enums::{Life, Power};
 use entity::{paid_period, product, resource, resource_tag, resource_type};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func, LikeExpr, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
+};
 use uuid::Uuid;
 
 use super::Scope;
@@ -15,6 +17,9 @@ use crate::error::Error;
 
 const PRODUCT: &str = "product_";
 const TYPE: &str = "type_";
+
+/// After the first instant and not after the second; either may be open.
+pub type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// Which resources are listed. What is not given does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,7 +31,7 @@ pub struct Filter {
     /// In one of these states of life, and of power when it is given.
     pub states: Vec<(Life, Option<Power>)>,
     /// Whose paid time ends after the first instant and not after the second; either may be open.
-    pub paid_until: Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)>,
+    pub paid_until: Option<Span>,
     /// Renewed by the engine, or not.
     pub auto_renew: Option<bool>,
     /// With a tag: its key and, when given, its value.
@@ -82,7 +87,13 @@ pub async fn of_accounts(
     page: &Page,
 ) -> Result<HashMap<Uuid, Slice<Listed>>, Error> {
     use resource::{Column, Entity};
-    let Listing { filter, sort, descending, with_product, with_type } = listing;
+    let Listing {
+        filter,
+        sort,
+        descending,
+        with_product,
+        with_type,
+    } = listing;
     let mut select = page::whole(Entity);
     select.cond_where(scope.accounts((Entity, Column::AccountId)));
     if *with_product || filter.product.is_some() {
@@ -111,11 +122,28 @@ pub async fn of_accounts(
     let row = |row: &QueryResult| -> Result<Listed, DbErr> {
         Ok(Listed {
             resource: page::model(row)?,
-            product: if *with_product { Some(product::Model::from_query_result(row, PRODUCT)?) } else { None },
-            resource_type: if *with_type { Some(resource_type::Model::from_query_result(row, TYPE)?) } else { None },
+            product: if *with_product {
+                Some(product::Model::from_query_result(row, PRODUCT)?)
+            } else {
+                None
+            },
+            resource_type: if *with_type {
+                Some(resource_type::Model::from_query_result(row, TYPE)?)
+            } else {
+                None
+            },
         })
     };
-    page::read(db, select, (Entity, Column::AccountId), accounts, &keyset.descending_if(*descending), page, row).await
+    page::read(
+        db,
+        select,
+        (Entity, Column::AccountId),
+        accounts,
+        &keyset.descending_if(*descending),
+        page,
+        row,
+    )
+    .await
 }
 
 /// Where a resource stands in a list.
@@ -162,9 +190,7 @@ fn matching(filter: &Filter) -> Condition {
         tagged
             .expr(Expr::val(1))
             .from(resource_tag::Entity)
-            .and_where(
-                Expr::col((resource_tag::Entity, resource_tag::Column::ResourceId)).equals((Entity, Column::Id)),
-            )
+            .and_where(Expr::col((resource_tag::Entity, resource_tag::Column::ResourceId)).equals((Entity, Column::Id)))
             .and_where(Expr::col((resource_tag::Entity, resource_tag::Column::Key)).eq(key.as_str()));
         if let Some(value) = value {
             tagged.and_where(Expr::col((resource_tag::Entity, resource_tag::Column::Value)).eq(value.as_str()));
@@ -184,7 +210,9 @@ fn matching(filter: &Filter) -> Condition {
 
 /// A text that LIKE takes as it stands.
 fn escaped(text: &str) -> String {
-    text.chars().flat_map(|c| matches!(c, '\\' | '%' | '_').then_some('\\').into_iter().chain([c])).collect()
+    text.chars()
+        .flat_map(|c| matches!(c, '\\' | '%' | '_').then_some('\\').into_iter().chain([c]))
+        .collect()
 }
 
 /// These resources.

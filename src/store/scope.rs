@@ -1,7 +1,7 @@
 //! Who asks: the first argument of every store function, so that an unscoped query can't be written.
 
 use sea_orm::Condition;
-use sea_orm::sea_query::{IntoColumnRef, Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef};
 use uuid::Uuid;
 
 /// Whose rows a caller may see or touch.
@@ -39,7 +39,9 @@ impl Scope {
     /// The engine, which acts for every account.
     #[must_use]
     pub fn engine() -> Self {
-        Self::Operator { principal: "engine".to_owned() }
+        Self::Operator {
+            principal: "engine".to_owned(),
+        }
     }
 
     /// Who asks, as it is written beside what they change.

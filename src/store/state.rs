@@ -38,7 +38,9 @@ pub async fn read_or_make(tx: &Tx, scope: &Scope, now: DateTime<Utc>) -> Result<
         .on_conflict(OnConflict::new().do_nothing().to_owned())
         .exec_without_returning(&**tx)
         .await?;
-    read(&**tx, scope).await?.ok_or_else(|| Error::internal("the store has lost its state row"))
+    read(&**tx, scope)
+        .await?
+        .ok_or_else(|| Error::internal("the store has lost its state row"))
 }
 
 /// Moves the store's clock. Every process takes the offset over within a second.
@@ -63,7 +65,11 @@ pub async fn note_pass(tx: &Tx, scope: &Scope, now: DateTime<Utc>) -> Result<Opt
     store_state::Entity::update_many()
         .col_expr(store_state::Column::LastPassAt, Expr::val(now))
         .filter(store_state::Column::Id.eq(ONE))
-        .filter(Expr::col(store_state::Column::LastPassAt).is_null().or(Expr::col(store_state::Column::LastPassAt).lt(now)))
+        .filter(
+            Expr::col(store_state::Column::LastPassAt)
+                .is_null()
+                .or(Expr::col(store_state::Column::LastPassAt).lt(now)),
+        )
         .exec(&**tx)
         .await?;
     Ok(before)
@@ -74,8 +80,14 @@ pub async fn note_pass(tx: &Tx, scope: &Scope, now: DateTime<Utc>) -> Result<Opt
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn note_downtime(tx: &Tx, _scope: &Scope, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<(), Error> {
-    let span = engine_downtime::Model { id: ids::new_id(), from_at: from, until_at: until };
-    engine_downtime::Entity::insert(span.into_active_model()).exec_without_returning(&**tx).await?;
+    let span = engine_downtime::Model {
+        id: ids::new_id(),
+        from_at: from,
+        until_at: until,
+    };
+    engine_downtime::Entity::insert(span.into_active_model())
+        .exec_without_returning(&**tx)
+        .await?;
     Ok(())
 }
 
@@ -118,8 +130,14 @@ pub async fn halt_releases(tx: &Tx, _scope: &Scope, reason: &str, now: DateTime<
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn resume_releases(tx: &Tx, _scope: &Scope) -> Result<bool, Error> {
     let done = store_state::Entity::update_many()
-        .col_expr(store_state::Column::ReleasesHaltedAt, Expr::val(Option::<DateTime<Utc>>::None))
-        .col_expr(store_state::Column::ReleasesHaltedReason, Expr::val(Option::<String>::None))
+        .col_expr(
+            store_state::Column::ReleasesHaltedAt,
+            Expr::val(Option::<DateTime<Utc>>::None),
+        )
+        .col_expr(
+            store_state::Column::ReleasesHaltedReason,
+            Expr::val(Option::<String>::None),
+        )
         .filter(store_state::Column::Id.eq(ONE))
         .filter(store_state::Column::ReleasesHaltedAt.is_not_null())
         .exec(&**tx)

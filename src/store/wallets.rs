@@ -15,7 +15,15 @@ use crate::error::Error;
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]) -> Result<Vec<wallet::Model>, Error> {
-    page::by_ids(db, scope, wallet::Entity, wallet::Column::Id, wallet::Column::AccountId, ids).await
+    page::by_ids(
+        db,
+        scope,
+        wallet::Entity,
+        wallet::Column::Id,
+        wallet::Column::AccountId,
+        ids,
+    )
+    .await
 }
 
 /// The wallets of each account, credit first.
@@ -50,7 +58,16 @@ pub async fn entries(
     let mut select = page::whole(Entity);
     select.cond_where(scope.accounts((Entity, Column::AccountId)));
     let keyset = Keyset::unique((Entity, Column::Sequence)).descending();
-    page::read(db, select, (Entity, Column::WalletId), wallets, &keyset, page, page::model).await
+    page::read(
+        db,
+        select,
+        (Entity, Column::WalletId),
+        wallets,
+        &keyset,
+        page,
+        page::model,
+    )
+    .await
 }
 
 /// Where an entry stands in its wallet's history.

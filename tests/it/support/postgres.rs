@@ -24,16 +24,22 @@ static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(1);
 
 /// The URL of a new, empty database; nothing when the machine has no PostgreSQL. CI must have one.
-pub fn new_database() -> Option<String> {
+pub(crate) fn new_database() -> Option<String> {
     let server = SERVER.get_or_init(start).as_ref()?;
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    run(Command::new(server.bin.join("createdb")).args(["-h", "127.0.0.1", "-U", "postgres", "-p"]).arg(server.port.to_string()).arg(&name));
+    run(Command::new(client(&server.bin, "createdb"))
+        .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
+        .arg(server.port.to_string())
+        .arg(&name));
     Some(format!("postgres://postgres@127.0.0.1:{}/{name}", server.port))
 }
 
 fn start() -> Option<Server> {
     let Some(bin) = binaries() else {
-        assert!(std::env::var_os("CI").is_none(), "CI needs PostgreSQL: install its server package");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI needs PostgreSQL: install its server package"
+        );
         let _ = writeln!(
             std::io::stderr(),
             "\n*** No PostgreSQL server on this machine (looked in PATH and /usr/lib/postgresql): \
@@ -41,7 +47,11 @@ fn start() -> Option<Server> {
         );
         return None;
     };
-    let folder = tempfile::Builder::new().prefix("billing-gateway-postgres-").tempdir().unwrap().keep();
+    let folder = tempfile::Builder::new()
+        .prefix("billing-gateway-postgres-")
+        .tempdir()
+        .unwrap()
+        .keep();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     let data = folder.join("data");
     fs::create_dir(&data).unwrap();
@@ -59,7 +69,18 @@ fn start() -> Option<Server> {
         }
         command
     };
-    run(command(&bin.join("initdb")).args(["-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C", "-D"]).arg(&data));
+    run(command(&bin.join("initdb"))
+        .args([
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-D",
+        ])
+        .arg(&data));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let script = "\"$1\" -D \"$2\" -p \"$3\" -k \"$2\" -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=400 \
                   -c shared_buffers=64MB >\"$2/log\" 2>&1 & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; rm -rf \"$4\"";
@@ -81,7 +102,7 @@ fn start() -> Option<Server> {
         .unwrap();
     // pg_isready answers at once while nobody listens; it is asked again a bounded number of times.
     for _ in 0..2_000 {
-        let up = Command::new(bin.join("pg_isready"))
+        let up = Command::new(client(&bin, "pg_isready"))
             .args(["-h", "127.0.0.1", "-p"])
             .arg(port.to_string())
             .stdout(Stdio::null())
@@ -89,17 +110,34 @@ fn start() -> Option<Server> {
             .status()
             .unwrap();
         if up.success() {
-            return Some(Server { port, bin, _guard: guard });
+            return Some(Server {
+                port,
+                bin,
+                _guard: guard,
+            });
         }
     }
-    panic!("PostgreSQL did not start: {}", fs::read_to_string(data.join("log")).unwrap_or_default());
+    panic!(
+        "PostgreSQL did not start: {}",
+        fs::read_to_string(data.join("log")).unwrap_or_default()
+    );
+}
+
+/// A client program: beside the server's, or wherever PATH has it.
+fn client(bin: &Path, name: &str) -> PathBuf {
+    let beside = bin.join(name);
+    if beside.is_file() { beside } else { PathBuf::from(name) }
 }
 
 fn binaries() -> Option<PathBuf> {
     let has = |folder: &Path| folder.join("initdb").is_file() && folder.join("postgres").is_file();
     let in_path = std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| has(folder));
     in_path.or_else(|| {
-        let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|entry| entry.path().join("bin")).collect();
+        let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+            .ok()?
+            .flatten()
+            .map(|entry| entry.path().join("bin"))
+            .collect();
         versions.sort();
         versions.into_iter().rev().find(|folder| has(folder))
     })
@@ -121,5 +159,9 @@ fn unprivileged() -> Option<(u32, u32)> {
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -1,0 +1,14 @@
+//! The gateway as its users see it: over real HTTP and real sockets, on SQLite and on PostgreSQL. Each test is a
+//! sentence about what somebody does and what everybody sees then; the books are proved after each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod alerts;
+mod buying;
+mod house;
+mod support;
