@@ -14,4 +14,5 @@ pub mod graphql;
 pub mod http;
 pub mod ids;
 pub mod live;
+pub mod run;
 pub mod store;
