@@ -1,5 +1,6 @@
 //! What every benchmark needs: both stores, a serving process on loopback, and rounds that alternate between us and
 //! the floor, so that a machine that drifts drifts for both.
+#![allow(dead_code, reason = "each benchmark uses its part")]
 
 #[path = "../../tests/it/support/postgres.rs"]
 mod postgres;
@@ -12,7 +13,7 @@ use billing_gateway::commands::seed;
 use billing_gateway::config::Edge;
 use billing_gateway::run::serve::{Running, Serving, start};
 use billing_gateway::run::tools::{mint, principal};
-use billing_gateway::{clock, db};
+use billing_gateway::{clock, db, graphql};
 use entity::enums::Role;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -68,6 +69,15 @@ impl Bench {
         let body: Value = answer.json().await.unwrap();
         assert!(body.get("errors").is_none(), "{body}");
         body
+    }
+
+    /// How many SQL statements a query sends.
+    pub async fn statements(&self, query: &str) -> u64 {
+        let schema = graphql::schema(Arc::clone(&self.app));
+        let permissions = graphql::Permission::of_role(Role::Owner);
+        let caller = graphql::Caller::new("bench".to_owned(), Role::Owner, Some(self.account), None, permissions);
+        let request = graphql::prepare(async_graphql::Request::new(query), &self.app, Some(caller));
+        db::statements::counted(schema.execute(request)).await.1
     }
 
     pub async fn end(self) {
