@@ -1,0 +1,201 @@
+//! Expiry alerts: stored, listed, and pushed to whoever listens.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, SimpleObject, Subscription};
+use entity::enums::StepKind;
+use entity::{expiry_alert, resource};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use uuid::Uuid;
+
+use super::caller::ReadsAccounts;
+use super::connection::{Cut, List, connection, page, selects};
+use super::errors::Result;
+use super::ids::{Kind, global};
+use super::loaders::{ListKey, ListedAlert};
+use super::resource::Resource;
+use super::scalars::{DateTime, EventCursor, instant};
+use super::session::Reach as _;
+use crate::live::{self, Cursor};
+use crate::store::alerts::{self, Listing};
+use crate::store::page::{Page, Slice};
+
+#[derive(Clone, Debug)]
+pub(crate) struct ExpiryAlert(pub(crate) Arc<expiry_alert::Model>);
+
+/// An expiry alert: exactly one for each resource, paid period and step, however often the engine runs.
+#[Object]
+impl ExpiryAlert {
+    /// Its global id.
+    async fn id(&self) -> ID {
+        global(Kind::ExpiryAlert, self.0.id)
+    }
+
+    /// The resource whose paid time ends.
+    async fn resource(&self, ctx: &Context<'_>) -> Result<Resource> {
+        Ok(Resource(ctx.loaders()?.resources.must(self.0.resource_id).await?))
+    }
+
+    /// What the step of the schedule does.
+    async fn kind(&self) -> StepKind {
+        self.0.kind
+    }
+
+    /// The step of the schedule: its kind and its days from the end of what is paid.
+    async fn step(&self) -> &str {
+        &self.0.step
+    }
+
+    /// Whole days to the end of what is paid, begun ones counted; negative after it.
+    async fn days_left(&self) -> i32 {
+        self.0.days_left
+    }
+
+    /// The end of what is paid.
+    async fn expires_at(&self) -> DateTime {
+        self.0.expires_at.into()
+    }
+
+    /// When the resource will be deleted for good, as far as it is known.
+    async fn releases_at(&self) -> Option<DateTime> {
+        instant(self.0.releases_at)
+    }
+
+    /// When it was sent.
+    async fn created_at(&self) -> DateTime {
+        self.0.created_at.into()
+    }
+
+    /// When somebody said they had seen it.
+    async fn acknowledged_at(&self) -> Option<DateTime> {
+        instant(self.0.acknowledged_at)
+    }
+
+    /// Who said so.
+    async fn acknowledged_by(&self) -> Option<&str> {
+        self.0.acknowledged_by.as_deref()
+    }
+
+    /// Its place in the account's stream of events: a subscription resumes after it.
+    async fn cursor(&self, ctx: &Context<'_>) -> Result<EventCursor> {
+        let epoch = ctx.session()?.app.epoch;
+        Ok(Cursor { epoch, sequence: self.0.event_sequence }.into())
+    }
+}
+
+connection!(
+    /// A part of a list of expiry alerts.
+    ExpiryAlertConnection,
+    /// An expiry alert and its place in the list.
+    ExpiryAlertEdge,
+    ExpiryAlert
+);
+
+/// An expiry alert as it arrives.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct ExpiryAlertEvent {
+    /// Its place: what to resume after.
+    cursor: EventCursor,
+    /// The alert.
+    alert: ExpiryAlert,
+    /// Whether it was sent before this subscription began.
+    replayed: bool,
+}
+
+async fn connected(ctx: &Context<'_>, slice: &Slice<ListedAlert>) -> Result<ExpiryAlertConnection> {
+    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)));
+    ctx.loaders()?.resources.prime(joined).await;
+    let place = |row: &ListedAlert| alerts::place(&row.alert);
+    Ok(ExpiryAlertConnection(Cut::new(slice, List::Alerts, place, |row| ExpiryAlert(Arc::clone(&row.alert)))))
+}
+
+/// A page of an account's alerts.
+pub(crate) async fn of_account(
+    ctx: &Context<'_>,
+    account: Uuid,
+    acknowledged: Option<bool>,
+    page: Page,
+) -> Result<ExpiryAlertConnection> {
+    let listing = Listing { acknowledged, with_resource: selects(ctx, "resource") };
+    let slice = ctx.loaders()?.alerts_of_account.must(ListKey::new(account, listing, page)).await?;
+    connected(ctx, &slice).await
+}
+
+/// A page of a resource's alerts.
+pub(crate) async fn of_resource(
+    ctx: &Context<'_>,
+    resource: &Arc<resource::Model>,
+    page: Page,
+) -> Result<ExpiryAlertConnection> {
+    let loaders = ctx.loaders()?;
+    let slice = loaders.alerts_of_resource.must(ListKey::new(resource.id, Listing::default(), page)).await?;
+    if selects(ctx, "resource") {
+        loaders.resources.prime([(resource.id, Arc::clone(resource))]).await;
+    }
+    connected(ctx, &slice).await
+}
+
+/// The queries of this room.
+#[derive(Default)]
+pub(crate) struct AlertQueries;
+
+#[Object]
+impl AlertQueries {
+    /// The expiry alerts of an account, newest first.
+    #[graphql(guard = "ReadsAccounts")]
+    #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn expiry_alerts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
+        #[graphql(desc = "Acknowledged ones only, or the others only.")] acknowledged: Option<bool>,
+        #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Behind which cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before which cursor.")] before: Option<String>,
+    ) -> Result<Option<ExpiryAlertConnection>> {
+        let page = page(List::Alerts, first, after, last, before)?;
+        let account = ctx.session()?.account(account_id.as_ref()).await?;
+        of_account(ctx, account, acknowledged, page).await.map(Some)
+    }
+}
+
+/// The subscriptions of this room.
+#[derive(Default)]
+pub(crate) struct AlertSubscriptions;
+
+#[Subscription]
+impl AlertSubscriptions {
+    /// Expiry alerts as they are sent: those after the cursor first, then each new one. Nothing is missed and nothing
+    /// comes twice. An older or foreign cursor answers CURSOR_EXPIRED: read the list again and go on from
+    /// `account.eventCursor`.
+    #[graphql(guard = "ReadsAccounts")]
+    async fn expiry_alerts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Behind which event; from now on when absent.")] after: Option<EventCursor>,
+        #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
+    ) -> Result<BoxStream<'static, Result<ExpiryAlertEvent>>> {
+        let session = Arc::clone(ctx.session()?);
+        let account = session.account(account_id.as_ref()).await?;
+        let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
+        let told = live::events(Arc::clone(&session.app), session.scope.clone(), account, after).await?;
+        Ok(told
+            .filter_map(move |told| {
+                let session = Arc::clone(&session);
+                async move {
+                    let told = match told {
+                        Ok(told) => told,
+                        Err(error) => return Some(Err(error.into())),
+                    };
+                    let alert = told.event.alert_id?;
+                    session.forget();
+                    let cursor = told.cursor.into();
+                    let found = session.loaders().alerts.must(alert).await;
+                    Some(found.map(|alert| ExpiryAlertEvent { cursor, alert: ExpiryAlert(alert), replayed: told.replayed }))
+                }
+            })
+            .boxed())
+    }
+}

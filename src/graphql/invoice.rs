@@ -1,0 +1,376 @@
+//! Invoices, their lines and credit notes: the billing history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+use entity::enums::{InvoiceStatus, PriceUnit};
+use entity::{credit_note, credit_note_line, invoice_line, resource};
+use uuid::Uuid;
+
+use super::caller::{Needs, Permission};
+use super::connection::{Cut, List, connection, page, selects};
+use super::errors::Result;
+use super::ids::{Kind, global};
+use super::loaders::{ListKey, ListedInvoice};
+use super::order::Order;
+use super::resource::{Resource, Tag};
+use super::scalars::{DateTime, Decimal, Money, instant, money};
+use super::session::Reach as _;
+use crate::store::invoices::{self, Listing, Row};
+use crate::store::page::Page;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Invoice(pub(crate) Arc<Row>);
+
+/// The record for one resource and one period. An issued invoice never changes: credit notes reduce it.
+#[Object]
+impl Invoice {
+    /// Its global id.
+    async fn id(&self) -> ID {
+        global(Kind::Invoice, self.0.id)
+    }
+
+    /// Its human code, without gaps within the account and the year.
+    async fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// Where it stands.
+    async fn status(&self) -> InvoiceStatus {
+        self.0.status
+    }
+
+    /// The resource it is for.
+    async fn resource(&self, ctx: &Context<'_>) -> Result<Resource> {
+        Ok(Resource(ctx.loaders()?.resources.must(self.0.resource_id).await?))
+    }
+
+    /// The order that it comes from.
+    async fn order(&self, ctx: &Context<'_>) -> Result<Option<Order>> {
+        let Some(order) = self.0.order_id else { return Ok(None) };
+        Ok(ctx.loaders()?.orders.load(order).await?.map(Order))
+    }
+
+    /// The resource and its configuration, in words, as they were.
+    async fn description(&self) -> &str {
+        &self.0.description
+    }
+
+    /// The first instant it is for.
+    async fn period_start(&self) -> DateTime {
+        self.0.period_start.into()
+    }
+
+    /// The end of what it is for, exclusive.
+    async fn period_end(&self) -> DateTime {
+        self.0.period_end.into()
+    }
+
+    /// Without tax.
+    async fn net(&self) -> Result<Money> {
+        money(self.0.net_minor, &self.0.currency)
+    }
+
+    /// The tax.
+    async fn tax(&self) -> Result<Money> {
+        money(self.0.tax_minor, &self.0.currency)
+    }
+
+    /// What the coupon took off.
+    async fn coupon_discount(&self) -> Result<Money> {
+        money(self.0.coupon_minor, &self.0.currency)
+    }
+
+    /// Net and tax less coupon.
+    async fn total(&self) -> Result<Money> {
+        money(self.0.total_minor, &self.0.currency)
+    }
+
+    /// What of it is paid.
+    async fn paid(&self) -> Result<Money> {
+        money(self.0.paid_minor, &self.0.currency)
+    }
+
+    /// The sum of its credit notes.
+    async fn credited(&self) -> Result<Money> {
+        money(self.0.credited_minor, &self.0.currency)
+    }
+
+    /// Its lines: one for each component.
+    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InvoiceLine>> {
+        let lines = ctx.loaders()?.lines_of_invoice.must(self.0.id).await?;
+        Ok(lines.into_iter().map(|row| InvoiceLine { row, invoice: Arc::clone(&self.0) }).collect())
+    }
+
+    /// The credit notes that reduce it, oldest first.
+    async fn credit_notes(&self, ctx: &Context<'_>) -> Result<Vec<CreditNote>> {
+        Ok(ctx.loaders()?.credit_notes_of_invoice.must(self.0.id).await?.into_iter().map(CreditNote).collect())
+    }
+
+    /// The billing address as it was; null when the account had none.
+    async fn billing_address(&self, ctx: &Context<'_>) -> Result<Option<BillingAddress>> {
+        let documents = ctx.loaders()?.invoice_documents.must(self.0.id).await?;
+        Ok(documents.billing_address.as_ref().map(BillingAddress::read))
+    }
+
+    /// The resource's tags as they were, by key.
+    async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<Tag>> {
+        let documents = ctx.loaders()?.invoice_documents.must(self.0.id).await?;
+        let tags: BTreeMap<String, String> =
+            serde::Deserialize::deserialize(&documents.tags).map_err(crate::error::Error::from)?;
+        Ok(tags.into_iter().map(|(key, value)| Tag { key, value, kind: None }).collect())
+    }
+
+    /// When it was issued.
+    async fn issued_at(&self) -> DateTime {
+        self.0.issued_at.into()
+    }
+
+    /// By when it is to be paid.
+    async fn due_at(&self) -> Option<DateTime> {
+        instant(self.0.due_at)
+    }
+}
+
+/// To whom an invoice is written.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct BillingAddress {
+    /// ENTERPRISE or PERSONAL.
+    kind: Option<String>,
+    /// The name.
+    name: Option<String>,
+    /// The tax code of an enterprise.
+    tax_code: Option<String>,
+    /// The address.
+    address: Option<String>,
+}
+
+impl BillingAddress {
+    fn read(stored: &serde_json::Value) -> Self {
+        let text = |key: &str| stored.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+        Self { kind: text("kind"), name: text("name"), tax_code: text("tax_code"), address: text("address") }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct InvoiceLine {
+    row: Arc<invoice_line::Model>,
+    invoice: Arc<Row>,
+}
+
+/// One component on an invoice.
+#[Object]
+impl InvoiceLine {
+    /// Its place on the invoice, from 0.
+    async fn position(&self) -> i32 {
+        self.row.position
+    }
+
+    /// The component's short name.
+    async fn component_code(&self) -> &str {
+        &self.row.component_code
+    }
+
+    /// The component's name.
+    async fn component_name(&self) -> &str {
+        &self.row.component_name
+    }
+
+    /// What one unit of it is.
+    async fn unit_label(&self) -> &str {
+        &self.row.unit_label
+    }
+
+    /// What the unit price is for.
+    async fn unit(&self) -> PriceUnit {
+        self.row.unit
+    }
+
+    /// The price of one unit: a rate, not an amount of money.
+    async fn unit_price(&self) -> Decimal {
+        Decimal::from_micros(self.row.unit_price_micros)
+    }
+
+    /// How many units.
+    async fn quantity(&self) -> i64 {
+        self.row.quantity
+    }
+
+    /// The minutes it is priced for.
+    async fn minutes(&self) -> i64 {
+        self.row.minutes
+    }
+
+    /// What was taken off for everybody, in percent.
+    async fn discount_percent(&self) -> Decimal {
+        Decimal::percent_from_micros(self.row.discount_micros)
+    }
+
+    /// The tax rate, in percent.
+    async fn tax_percent(&self) -> Decimal {
+        Decimal::percent_from_micros(self.row.tax_rate_micros)
+    }
+
+    /// Without tax.
+    async fn net(&self) -> Result<Money> {
+        money(self.row.net_minor, &self.invoice.currency)
+    }
+
+    /// The tax.
+    async fn tax(&self) -> Result<Money> {
+        money(self.row.tax_minor, &self.invoice.currency)
+    }
+
+    /// The coupon's code.
+    async fn coupon_code(&self) -> Option<&str> {
+        self.row.coupon_code.as_deref()
+    }
+
+    /// Its share of the coupon.
+    async fn coupon_discount(&self) -> Result<Money> {
+        money(self.row.coupon_minor, &self.invoice.currency)
+    }
+
+    /// Net and tax less coupon share.
+    async fn total(&self) -> Result<Money> {
+        money(self.row.total_minor, &self.invoice.currency)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CreditNote(pub(crate) Arc<credit_note::Model>);
+
+/// A reduction of an invoice.
+#[Object]
+impl CreditNote {
+    /// Its global id.
+    async fn id(&self) -> ID {
+        global(Kind::CreditNote, self.0.id)
+    }
+
+    /// Its human code, without gaps within the account and the year.
+    async fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// By how much, tax within.
+    async fn amount(&self) -> Result<Money> {
+        money(self.0.amount_minor, &self.0.currency)
+    }
+
+    /// The tax within.
+    async fn tax(&self) -> Result<Money> {
+        money(self.0.tax_minor, &self.0.currency)
+    }
+
+    /// Why.
+    async fn reason(&self) -> &str {
+        &self.0.reason
+    }
+
+    /// By how much it reduces each line of the invoice.
+    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<CreditNoteLine>> {
+        let lines = ctx.loaders()?.lines_of_credit_note.must(self.0.id).await?;
+        lines.iter().map(|line| CreditNoteLine::of(line, &self.0.currency)).collect()
+    }
+
+    /// The invoice.
+    async fn invoice(&self, ctx: &Context<'_>) -> Result<Invoice> {
+        Ok(Invoice(ctx.loaders()?.invoices.must(self.0.invoice_id).await?))
+    }
+
+    /// When it was issued.
+    async fn issued_at(&self) -> DateTime {
+        self.0.issued_at.into()
+    }
+}
+
+/// By how much a credit note reduces one line of its invoice.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct CreditNoteLine {
+    /// The line's place on the invoice, from 0.
+    position: i32,
+    /// By how much, tax within.
+    amount: Money,
+    /// The tax within.
+    tax: Money,
+}
+
+impl CreditNoteLine {
+    fn of(row: &credit_note_line::Model, currency: &str) -> Result<Self> {
+        Ok(Self {
+            position: row.position,
+            amount: money(row.amount_minor, currency)?,
+            tax: money(row.tax_minor, currency)?,
+        })
+    }
+}
+
+connection!(
+    /// A part of a list of invoices.
+    InvoiceConnection,
+    /// An invoice and its place in the list.
+    InvoiceEdge,
+    Invoice
+);
+
+async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedInvoice>) -> Result<InvoiceConnection> {
+    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)));
+    ctx.loaders()?.resources.prime(joined).await;
+    let place = |row: &ListedInvoice| invoices::place(&row.invoice);
+    Ok(InvoiceConnection(Cut::new(slice, List::Invoices, place, |row| Invoice(Arc::clone(&row.invoice)))))
+}
+
+/// A page of an account's invoices.
+pub(crate) async fn of_account(
+    ctx: &Context<'_>,
+    account: Uuid,
+    status: Option<Vec<InvoiceStatus>>,
+    page: Page,
+) -> Result<InvoiceConnection> {
+    let listing = Listing { statuses: status.unwrap_or_default(), with_resource: selects(ctx, "resource") };
+    let slice = ctx.loaders()?.invoices_of_account.must(ListKey::new(account, listing, page)).await?;
+    connected(ctx, &slice).await
+}
+
+/// A page of a resource's invoices.
+pub(crate) async fn of_resource(
+    ctx: &Context<'_>,
+    resource: &Arc<resource::Model>,
+    status: Option<Vec<InvoiceStatus>>,
+    page: Page,
+) -> Result<InvoiceConnection> {
+    let loaders = ctx.loaders()?;
+    let listing = Listing { statuses: status.unwrap_or_default(), with_resource: false };
+    let slice = loaders.invoices_of_resource.must(ListKey::new(resource.id, listing, page)).await?;
+    if selects(ctx, "resource") {
+        loaders.resources.prime([(resource.id, Arc::clone(resource))]).await;
+    }
+    connected(ctx, &slice).await
+}
+
+/// The queries of this room.
+#[derive(Default)]
+pub(crate) struct InvoiceQueries;
+
+#[Object]
+impl InvoiceQueries {
+    /// The invoices of an account, newest first: the billing history.
+    #[graphql(guard = "Needs(Permission::ListBillings)")]
+    #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn invoices(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
+        #[graphql(desc = "Of these statuses only.")] status: Option<Vec<InvoiceStatus>>,
+        #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Behind which cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before which cursor.")] before: Option<String>,
+    ) -> Result<Option<InvoiceConnection>> {
+        let page = page(List::Invoices, first, after, last, before)?;
+        let account = ctx.session()?.account(account_id.as_ref()).await?;
+        of_account(ctx, account, status, page).await.map(Some)
+    }
+}

@@ -1,0 +1,385 @@
+//! Orders: what was bought at once, what became of each item.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject, Subscription};
+use entity::enums::{OrderAction, OrderItemStatus, OrderStatus};
+use entity::order;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use uuid::Uuid;
+
+use super::caller::{Needs, Permission};
+use super::connection::{Cut, List, connection, page};
+use super::coupon::Coupon;
+use super::errors::Result;
+use super::ids::{self, Kind, global};
+use super::loaders::ListKey;
+use super::payment::Payment;
+use super::price::{PricedLine, lines_of_item};
+use super::product::Product;
+use super::quote::Quote;
+use super::resource::Resource;
+use super::scalars::{DateTime, Money, instant, money};
+use super::session::{Reach as _, Session};
+use super::user_error::{UserError, refused, wrong_id};
+use crate::commands::order::{self as commands, PayBy};
+use crate::domain::order as rules;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::error::Error;
+use crate::live;
+use crate::store::orders::{self, Item};
+use crate::store::page::Page;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Order(pub(crate) Arc<order::Model>);
+
+/// Items bought at once.
+#[Object]
+impl Order {
+    /// Its global id.
+    async fn id(&self) -> ID {
+        global(Kind::Order, self.0.id)
+    }
+
+    /// Its human code, without gaps within the account and the year.
+    async fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// Where it stands.
+    async fn status(&self) -> OrderStatus {
+        self.0.status
+    }
+
+    /// Its items: one action on one resource each.
+    async fn items(&self, ctx: &Context<'_>) -> Result<Vec<OrderItem>> {
+        Ok(ctx.loaders()?.items_of_order.must(self.0.id).await?.into_iter().map(OrderItem).collect())
+    }
+
+    /// Net and tax, before the coupon.
+    async fn gross(&self) -> Result<Money> {
+        money(self.0.gross_minor, &self.0.currency)
+    }
+
+    /// What the coupon took off.
+    async fn coupon_discount(&self) -> Result<Money> {
+        money(self.0.coupon_minor, &self.0.currency)
+    }
+
+    /// The tax within.
+    async fn tax(&self) -> Result<Money> {
+        money(self.0.tax_minor, &self.0.currency)
+    }
+
+    /// What was to be paid.
+    async fn charged(&self) -> Result<Money> {
+        money(self.0.charged_minor, &self.0.currency)
+    }
+
+    /// The coupon that was used.
+    async fn coupon(&self, ctx: &Context<'_>) -> Result<Option<Coupon>> {
+        let Some(coupon) = self.0.coupon_id else { return Ok(None) };
+        Ok(ctx.loaders()?.coupons.load(coupon).await?.map(Coupon))
+    }
+
+    /// Its payments, oldest first.
+    #[graphql(guard = "Needs(Permission::ListPayments)")]
+    async fn payments(&self, ctx: &Context<'_>) -> Result<Vec<Payment>> {
+        Ok(ctx.loaders()?.payments_of_order.must(self.0.id).await?.into_iter().map(Payment).collect())
+    }
+
+    /// The quote it was made from.
+    async fn quote(&self, ctx: &Context<'_>) -> Result<Option<Quote>> {
+        ctx.loaders()?.quotes.load(self.0.quote_id).await?.map(Quote::read).transpose()
+    }
+
+    /// Who placed it.
+    async fn placed_by(&self) -> &str {
+        &self.0.principal
+    }
+
+    /// Where the customer is sent back to.
+    async fn return_url(&self) -> Option<&str> {
+        self.0.return_url.as_deref()
+    }
+
+    /// When it was placed.
+    async fn created_at(&self) -> DateTime {
+        self.0.created_at.into()
+    }
+
+    /// When its money was taken.
+    async fn paid_at(&self) -> Option<DateTime> {
+        instant(self.0.paid_at)
+    }
+
+    /// When its last item came to its end.
+    async fn completed_at(&self) -> Option<DateTime> {
+        instant(self.0.completed_at)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct OrderItem(pub(crate) Arc<Item>);
+
+/// One action on one resource, priced and paid.
+#[Object]
+impl OrderItem {
+    /// Its global id.
+    async fn id(&self) -> ID {
+        global(Kind::OrderItem, self.0.id)
+    }
+
+    /// Its place in the order, from 0.
+    async fn position(&self) -> i32 {
+        self.0.position
+    }
+
+    /// What it does.
+    async fn action(&self) -> OrderAction {
+        self.0.action
+    }
+
+    /// Where it stands.
+    async fn status(&self) -> OrderItemStatus {
+        self.0.status
+    }
+
+    /// The product.
+    async fn product(&self, ctx: &Context<'_>) -> Result<Product> {
+        Ok(Product(ctx.loaders()?.products.must(self.0.product_id).await?))
+    }
+
+    /// The resource.
+    async fn resource(&self, ctx: &Context<'_>) -> Result<Option<Resource>> {
+        Ok(ctx.loaders()?.resources.load(self.0.resource_id).await?.map(Resource))
+    }
+
+    /// Net and tax, before the coupon.
+    async fn gross(&self) -> Result<Money> {
+        money(self.0.gross_minor, &self.0.currency)
+    }
+
+    /// Its share of the coupon.
+    async fn coupon_discount(&self) -> Result<Money> {
+        money(self.0.coupon_minor, &self.0.currency)
+    }
+
+    /// The tax within.
+    async fn tax(&self) -> Result<Money> {
+        money(self.0.tax_minor, &self.0.currency)
+    }
+
+    /// What was charged for it.
+    async fn charged(&self) -> Result<Money> {
+        money(self.0.charged_minor, &self.0.currency)
+    }
+
+    /// How much of that was promotional money.
+    async fn promotional(&self) -> Result<Money> {
+        money(self.0.charged_promotional_minor, &self.0.currency)
+    }
+
+    /// Its components, as they were priced.
+    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<PricedLine>> {
+        lines_of_item(&*ctx.loaders()?.item_documents.must(self.0.id).await?)
+    }
+
+    /// Why the product could not provision it.
+    async fn failure_reason(&self) -> Option<&str> {
+        self.0.failure_reason.as_deref()
+    }
+
+    /// When it was ordered.
+    async fn created_at(&self) -> DateTime {
+        self.0.created_at.into()
+    }
+
+    /// When it came to its end.
+    async fn completed_at(&self) -> Option<DateTime> {
+        instant(self.0.completed_at)
+    }
+}
+
+connection!(
+    /// A part of a list of orders.
+    OrderConnection,
+    /// An order and its place in the list.
+    OrderEdge,
+    Order
+);
+
+/// A page of an account's orders.
+pub(crate) async fn of_account(
+    ctx: &Context<'_>,
+    account: Uuid,
+    status: Option<OrderStatus>,
+    page: Page,
+) -> Result<OrderConnection> {
+    let slice = ctx.loaders()?.orders_of_account.must(ListKey::new(account, status, page)).await?;
+    Ok(OrderConnection(Cut::new(&slice, List::Orders, |row| orders::place(row), |row| Order(Arc::clone(row)))))
+}
+
+/// The queries of this room.
+#[derive(Default)]
+pub(crate) struct OrderQueries;
+
+#[Object]
+impl OrderQueries {
+    /// The orders of an account, newest first.
+    #[graphql(guard = "Needs(Permission::ListBillings)")]
+    #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn orders(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
+        #[graphql(desc = "Of one status only.")] status: Option<OrderStatus>,
+        #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Behind which cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Before which cursor.")] before: Option<String>,
+    ) -> Result<Option<OrderConnection>> {
+        let page = page(List::Orders, first, after, last, before)?;
+        let account = ctx.session()?.account(account_id.as_ref()).await?;
+        of_account(ctx, account, status, page).await.map(Some)
+    }
+}
+
+/// A way to pay: exactly one.
+#[derive(Clone, Copy, Debug, OneofObject)]
+pub(crate) enum PaymentInput {
+    /// All of it from the credit wallet; true is the only value.
+    Credit(bool),
+}
+
+/// What is ordered.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct PlaceOrderInput {
+    /// The quote.
+    quote_id: ID,
+    /// How it is paid. Needed exactly when something is to be paid.
+    payment: Option<PaymentInput>,
+    /// Where the customer is sent back to; on the allow-list.
+    return_url: Option<String>,
+    /// A key of 1 to 255 visible ASCII characters, new for each intent. The same key and input again answers the first
+    /// outcome and pays nothing twice.
+    idempotency_key: String,
+}
+
+/// What placing an order did.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct PlaceOrderPayload {
+    /// The order; null when it was refused.
+    order: Option<Order>,
+    /// Its payment; null when it was refused or nothing was to be paid.
+    payment: Option<Payment>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserError>,
+}
+
+/// The mutations of this room.
+#[derive(Default)]
+pub(crate) struct OrderMutations;
+
+#[Object]
+impl OrderMutations {
+    /// Orders a quote and pays it, once, however often it is sent.
+    ///
+    /// Codes: INVALID_ID, QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_ALREADY_ORDERED, QUOTE_STALE, PAYMENT_REQUIRED,
+    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID,
+    /// IDEMPOTENCY_KEY_REUSED.
+    #[graphql(guard = "Needs(Permission::PayOrder)")]
+    async fn place_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is ordered.")] input: PlaceOrderInput,
+    ) -> Result<Option<PlaceOrderPayload>> {
+        let session = ctx.session()?;
+        let refused_with = |errors| Some(PlaceOrderPayload { order: None, payment: None, user_errors: errors });
+        let account = session.account(None).await?;
+        let Some(quote) = ids::parse(&input.quote_id, Kind::Quote) else {
+            return Ok(refused_with(wrong_id("quoteId")));
+        };
+        let payment = match input.payment {
+            Some(PaymentInput::Credit(true)) => Some(PayBy::Credit),
+            None => None,
+            Some(PaymentInput::Credit(false)) => {
+                let refusal = Refusal::new(RefusalCode::PaymentRequired, "Choose a way to pay: `credit` takes only true.");
+                return Ok(refused_with(refused(refusal.under("credit").under("payment").into())?));
+            }
+        };
+        let order = commands::PlaceOrder {
+            account,
+            quote,
+            payment,
+            return_url: input.return_url,
+            idempotency_key: input.idempotency_key,
+        };
+        let placed = match commands::place_order(&session.app, &session.scope, order).await {
+            Ok(placed) => placed,
+            Err(error) => return Ok(refused_with(refused(error)?)),
+        };
+        if placed.replayed {
+            session.was_replayed();
+        }
+        session.forget();
+        let loaders = session.loaders();
+        let order = loaders.orders.must(placed.order).await?;
+        let payment = loaders.payments_of_order.must(placed.order).await?.into_iter().next();
+        Ok(Some(PlaceOrderPayload { order: Some(Order(order)), payment: payment.map(Payment), user_errors: Vec::new() }))
+    }
+}
+
+/// The subscriptions of this room.
+#[derive(Default)]
+pub(crate) struct OrderSubscriptions;
+
+#[Subscription]
+impl OrderSubscriptions {
+    /// An order: first as it is, then after each change of it or of its items; it completes when the order has come to
+    /// its end.
+    #[graphql(guard = "Needs(Permission::ListBillings)")]
+    async fn order_updates(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order.")] order_id: ID,
+    ) -> Result<BoxStream<'static, Result<Order>>> {
+        let session = Arc::clone(ctx.session()?);
+        let none = || Error::NotFound("order");
+        let key = ids::parse(&order_id, Kind::Order).ok_or_else(none)?;
+        let order = session.loaders().orders.load(key).await?.ok_or_else(none)?;
+        let changes = live::changes(Arc::clone(&session.app), session.scope.clone(), order.account_id).await?;
+        let state = (changes.boxed(), session, None::<State>);
+        Ok(stream::unfold(state, move |(mut changes, session, mut shown)| async move {
+            if shown.as_ref().is_some_and(|(order, _)| rules::is_over(order.status)) {
+                return None;
+            }
+            loop {
+                changes.next().await?;
+                session.forget();
+                match present(&session, key).await {
+                    Err(error) => return Some((Err(error), (changes, session, shown))),
+                    Ok(None) => return None,
+                    Ok(Some(now)) if shown.as_ref() != Some(&now) => {
+                        let order = Order(Arc::clone(&now.0));
+                        shown = Some(now);
+                        return Some((Ok(order), (changes, session, shown)));
+                    }
+                    Ok(Some(_)) => {}
+                }
+            }
+        })
+        .boxed())
+    }
+}
+
+/// What a subscriber is shown: the order, and where its items stand.
+type State = (Arc<order::Model>, Vec<OrderItemStatus>);
+
+async fn present(session: &Session, key: Uuid) -> Result<Option<State>> {
+    let loaders = session.loaders();
+    let Some(order) = loaders.orders.load(key).await? else { return Ok(None) };
+    let items = loaders.items_of_order.must(key).await?;
+    Ok(Some((order, items.iter().map(|item| item.status).collect())))
+}

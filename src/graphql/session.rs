@@ -1,0 +1,98 @@
+//! What one request may use: the caller, its scope, its loaders, and one instant for all that it reads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_graphql::{Context, ID};
+use uuid::Uuid;
+
+use super::caller::Caller;
+use super::errors::{ApiError, Result};
+use super::ids::{self, Kind};
+use super::loaders::Loaders;
+use crate::app::App;
+use crate::error::Error;
+use crate::store::Scope;
+
+/// One operation of one caller.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The gateway.
+    pub(crate) app: Arc<App>,
+    /// Who calls.
+    pub(crate) caller: Caller,
+    /// Whose rows it may see.
+    pub(crate) scope: Scope,
+    loaders: Mutex<Arc<Loaders>>,
+    replayed: AtomicBool,
+}
+
+impl Session {
+    /// A session of a caller.
+    pub(crate) fn open(app: Arc<App>, caller: Caller) -> std::result::Result<Self, Error> {
+        let scope = caller.scope()?;
+        let loaders = Mutex::new(Arc::new(Loaders::new(Arc::clone(&app), scope.clone())));
+        Ok(Self { app, caller, scope, loaders, replayed: AtomicBool::new(false) })
+    }
+
+    /// The loaders of the moment.
+    pub(crate) fn loaders(&self) -> Arc<Loaders> {
+        Arc::clone(&self.loaders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Forgets what was read: after a write, and before each event of a subscription.
+    pub(crate) fn forget(&self) {
+        let fresh = Arc::new(Loaders::new(Arc::clone(&self.app), self.scope.clone()));
+        *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    /// Remembers that an answer is that of an earlier call with the same key.
+    pub(crate) fn was_replayed(&self) {
+        self.replayed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some answer is that of an earlier call.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.replayed.load(Ordering::Relaxed)
+    }
+
+    /// The account that a field is about: the one it names, or the caller's own. Somebody else's answers like one that
+    /// does not exist.
+    pub(crate) async fn account(&self, named: Option<&ID>) -> Result<Uuid> {
+        let Some(named) = named else {
+            return self
+                .caller
+                .account
+                .ok_or_else(|| ApiError::bad_input("Name an account: a caller of this role has none of its own."));
+        };
+        let account = ids::parse(named, Kind::Account).filter(|account| self.scope.covers(*account));
+        let account = account.ok_or(Error::NotFound("account"))?;
+        // An operator is let through to every account, also to those that do not exist.
+        if self.caller.account != Some(account) && self.loaders().accounts.load(account).await?.is_none() {
+            return Err(Error::NotFound("account").into());
+        }
+        Ok(account)
+    }
+}
+
+/// How resolvers reach the session.
+pub(crate) trait Reach {
+    /// The session; strangers have none.
+    fn session(&self) -> Result<&Arc<Session>>;
+
+    /// Who calls.
+    fn caller(&self) -> Result<&Caller> {
+        Ok(&self.session()?.caller)
+    }
+
+    /// The loaders of the moment.
+    fn loaders(&self) -> Result<Arc<Loaders>> {
+        Ok(self.session()?.loaders())
+    }
+}
+
+impl Reach for Context<'_> {
+    fn session(&self) -> Result<&Arc<Session>> {
+        self.data_opt::<Arc<Session>>().ok_or_else(|| Error::Unauthenticated.into())
+    }
+}
