@@ -56,6 +56,7 @@ async fn pay_by_hand(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
         (ids::new_id(), ids::new_id(), ids::new_id(), ids::new_id(), ids::new_id());
     app.db
         .write("floor", async |tx| {
+            let tx = &*tx;
             let sql = |text: String, values: Vec<Value>| Statement::from_sql_and_values(backend, text, values);
             let run = async |text: &str, values: Vec<Value>| tx.execute_raw(sql(text.to_owned(), values)).await;
             let one = async |text: String, values: Vec<Value>| tx.query_one_raw(sql(text, values)).await;

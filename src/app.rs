@@ -52,6 +52,7 @@ impl App {
         let clock = Clock::default();
         let state = db
             .write("open_store", async |tx| {
+                let tx = &*tx;
                 tx.is_replayable();
                 state::read_or_make(tx, &Scope::engine(), clock.now()).await
             })
@@ -83,6 +84,7 @@ impl App {
         let offset = Clock::offset_for(instant);
         self.db
             .write("set_clock", async |tx| {
+                let tx = &*tx;
                 tx.is_replayable();
                 state::set_clock_offset(tx, &Scope::engine(), offset).await
             })
@@ -109,7 +111,7 @@ impl App {
 /// [`Error::Internal`] with what the store said.
 pub async fn migrate(db: &Db) -> Result<(), Error> {
     db.alone("migrate", async |connection| {
-        Migrator::up(connection, None)
+        Migrator::up(&connection, None)
             .await
             .map_err(|error| Error::internal(format_args!("migrating: {error}")))
     })

@@ -96,6 +96,7 @@ pub async fn create(app: &App, scope: &Scope, input: CreateCoupon) -> Result<cou
     };
     app.db
         .write("create_coupon", async |tx| {
+            let tx = &*tx;
             let written = coupon::Entity::insert(row.clone().into_active_model())
                 .on_conflict(OnConflict::column(coupon::Column::Code).do_nothing().to_owned())
                 .exec_without_returning(&**tx)

@@ -64,6 +64,7 @@ pub async fn grant(app: &App, scope: &Scope, input: Grant) -> Result<Granted, Er
     let (granted, newest) = app
         .db
         .write("grant_credit", async |tx| {
+            let tx = &*tx;
             let key = Key {
                 account: account.id,
                 operation: "grant_credit",

@@ -70,6 +70,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
     let (placed, newest) = app
         .db
         .write("place_order", async |tx| {
+            let tx = &*tx;
             let key = Key {
                 account: input.account,
                 operation: "place_order",

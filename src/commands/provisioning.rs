@@ -57,6 +57,7 @@ pub async fn report(app: &App, scope: &Scope, input: Report) -> Result<Uuid, Err
     let told = app
         .db
         .write("report_provisioning", async |tx| {
+            let tx = &*tx;
             let task = purchases::lock_task(tx, scope, input.task).await?;
             let task = task.ok_or_else(|| {
                 Refusal::new(RefusalCode::TaskNotFound, "There is no such task of this product.").under("taskId")

@@ -95,6 +95,7 @@ pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<q
     };
     app.db
         .write("create_quote", async |tx| {
+            let tx = &*tx;
             tx.is_replayable();
             purchases::insert_quote(tx, scope, row.clone()).await
         })

@@ -15,6 +15,7 @@ pub async fn approve(app: &App, scope: &Scope) -> Result<bool, Error> {
     let approved = app
         .db
         .write("approve_releases", async |tx| {
+            let tx = &*tx;
             tx.is_replayable();
             state::resume_releases(tx, scope).await
         })

@@ -192,6 +192,7 @@ pub async fn seed(app: &App) -> Result<Option<Seeded>, Error> {
     let now = app.clock.now();
     app.db
         .write("seed", async |tx| {
+            let tx = &*tx;
             if account::Entity::find().count(&**tx).await? > 0 {
                 return Ok(None);
             }

@@ -7,6 +7,7 @@
 
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -151,33 +152,37 @@ impl Db {
     ///
     /// # Errors
     /// What `body` answers; [`Error::Unavailable`] when the store does not answer.
-    pub async fn alone<F>(&self, name: &'static str, body: F) -> Result<(), Error>
+    pub async fn alone<F, R>(&self, name: &'static str, body: F) -> Result<(), Error>
     where
-        F: AsyncFn(&DatabaseConnection) -> Result<(), Error>,
+        F: Fn(DatabaseConnection) -> R,
+        R: Future<Output = Result<(), Error>>,
     {
         if !locks_rows(self.backend()) {
-            return body(&self.write).await;
+            return body(self.write.clone()).await;
         }
         // The lock belongs to the transaction that takes it, so it is let go whatever happens to this process. The
         // changes run on another connection of the pool.
         self.write(name, async |tx| {
+            let tx = &*tx;
             tx.execute_unprepared("select pg_advisory_xact_lock(7263540914211873)")
                 .await?;
-            body(&self.write).await
+            body(self.write.clone()).await
         })
         .await
     }
 
     /// Runs `body` in one transaction and commits it, or undoes it all when it refuses or fails. When another writer is
     /// in the way (busy, deadlock, serialization failure) it is run again from its start, a bounded number of times,
-    /// so it must have no effect but its writes.
+    /// so it must have no effect but its writes. It gets the transaction shared, and must have let go of it when it ends
+    /// (a closure that lent it would give a future that no resolver can be made of).
     ///
     /// # Errors
     /// What `body` answers; [`Error::Unavailable`] when the store does not answer or the way stays blocked.
     #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
-    pub async fn write<T, F>(&self, name: &'static str, body: F) -> Result<T, Error>
+    pub async fn write<T, F, R>(&self, name: &'static str, body: F) -> Result<T, Error>
     where
-        F: AsyncFn(&Tx) -> Result<T, Error>,
+        F: Fn(Arc<Tx>) -> R,
+        R: Future<Output = Result<T, Error>>,
     {
         let mut wait = FIRST_WAIT;
         let mut tries = 0;
@@ -190,11 +195,13 @@ impl Db {
             let failed = match self.write.begin_with_options(options).await {
                 Err(error) => Error::from(error),
                 Ok(inner) => {
-                    let tx = Tx {
+                    let tx = Arc::new(Tx {
                         inner,
                         replayable: AtomicBool::new(false),
-                    };
-                    match body(&tx).await {
+                    });
+                    let answer = body(Arc::clone(&tx)).await;
+                    let tx = sole(tx)?;
+                    match answer {
                         Ok(done) => {
                             let replayable = tx.replayable.load(Ordering::Relaxed);
                             match tx.inner.commit().await {
@@ -228,21 +235,22 @@ impl Db {
     /// # Errors
     /// What `body` answers; [`Error::Unavailable`] when the store does not answer.
     #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
-    pub async fn snapshot<T, F>(&self, body: F) -> Result<T, Error>
+    pub async fn snapshot<T, F, R>(&self, body: F) -> Result<T, Error>
     where
-        F: AsyncFn(&Tx) -> Result<T, Error>,
+        F: Fn(Arc<Tx>) -> R,
+        R: Future<Output = Result<T, Error>>,
     {
         let options = TransactionOptions {
             isolation_level: locks_rows(self.backend()).then_some(IsolationLevel::RepeatableRead),
             access_mode: locks_rows(self.backend()).then_some(AccessMode::ReadOnly),
             ..Default::default()
         };
-        let tx = Tx {
+        let tx = Arc::new(Tx {
             inner: self.read.begin_with_options(options).await?,
             replayable: AtomicBool::new(false),
-        };
-        let done = body(&tx).await;
-        let _ = tx.inner.rollback().await;
+        });
+        let done = body(Arc::clone(&tx)).await;
+        let _ = sole(tx)?.inner.rollback().await;
         done
     }
 
@@ -259,6 +267,11 @@ impl Db {
         let _ = self.write.clone().close().await;
         let _ = self.read.clone().close().await;
     }
+}
+
+/// The transaction back from its body. One that was kept elsewhere could be written to after its end: it is undone.
+fn sole(tx: Arc<Tx>) -> Result<Tx, Error> {
+    Arc::into_inner(tx).ok_or_else(|| Error::internal("a transaction was kept beyond its end"))
 }
 
 async fn open(options: ConnectOptions) -> Result<DatabaseConnection, Error> {

@@ -206,6 +206,7 @@ const LAWS: &[(&str, &str)] = &[
 pub async fn differences(db: &Db) -> Result<Vec<Difference>, Error> {
     // A transaction that only reads: all laws see the same instant, while others go on writing.
     db.snapshot(async |tx| {
+        let tx = &*tx;
         let backend = tx.get_database_backend();
         let mut differences = Vec::new();
         for (law, sql) in LAWS {

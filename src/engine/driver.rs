@@ -35,6 +35,7 @@ pub async fn drive(app: Arc<App>, every: Duration) {
             let halted = app
                 .db
                 .write("halt_releases", async |tx| {
+                    let tx = &*tx;
                     tx.is_replayable();
                     state::halt_releases(tx, &Scope::engine(), &reason, app.clock.now()).await
                 })

@@ -67,6 +67,7 @@ pub async fn tick(app: &App) -> Result<Passed, Error> {
     let before = app
         .db
         .write("note_pass", async |tx| {
+            let tx = &*tx;
             let before = state::note_pass(tx, &Scope::engine(), now).await?;
             if let Some(before) = before.filter(|before| now.signed_duration_since(*before) > DOWN_AFTER) {
                 state::note_downtime(tx, &Scope::engine(), before, now).await?;
@@ -94,6 +95,7 @@ pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
         let now = app.clock.now();
         app.db
             .write("note_pass", async |tx| {
+                let tx = &*tx;
                 tx.is_replayable();
                 state::note_pass(tx, &Scope::engine(), now).await.map(|_| ())
             })
@@ -188,6 +190,7 @@ async fn halts(app: &App, now: DateTime<Utc>) -> Result<bool, Error> {
     let reason = format!("more than {most} releases were due in one pass");
     app.db
         .write("halt_releases", async |tx| {
+            let tx = &*tx;
             tx.is_replayable();
             state::halt_releases(tx, &Scope::engine(), &reason, now).await
         })
@@ -200,6 +203,7 @@ async fn batch(app: &App, account: Uuid, present: Present<'_>, most: u64) -> Res
     let (passed, newest) = app
         .db
         .write("engine_batch", async |tx| {
+            let tx = &*tx;
             // A step leaves one row: run again after a commit whose answer was lost, the batch finds it no longer due.
             tx.is_replayable();
             handle(tx, account, present, most).await
@@ -272,6 +276,7 @@ async fn one_by_one(app: &App, account: Uuid, present: Present<'_>) -> Result<Pa
                 let put_off = app
                     .db
                     .write("put_off", async |tx| {
+                        let tx = &*tx;
                         let due = due::lock_batch(tx, &scope, account, present.now, 1).await?;
                         let Some((resource, _)) = due.first() else {
                             return Ok(None);

@@ -27,7 +27,7 @@ pub(crate) struct Account(pub(crate) Arc<account::Model>);
 #[Object]
 impl Account {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::Account, self.0.id)
     }
 

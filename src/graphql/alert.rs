@@ -28,7 +28,7 @@ pub(crate) struct ExpiryAlert(pub(crate) Arc<expiry_alert::Model>);
 #[Object]
 impl ExpiryAlert {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::ExpiryAlert, self.0.id)
     }
 
@@ -104,7 +104,7 @@ pub(crate) struct ExpiryAlertEvent {
 }
 
 async fn connected(ctx: &Context<'_>, slice: &Slice<ListedAlert>) -> Result<ExpiryAlertConnection> {
-    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)));
+    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource))).collect();
     ctx.loaders()?.resources.prime(joined).await;
     let place = |row: &ListedAlert| alerts::place(&row.alert);
     Ok(ExpiryAlertConnection(Cut::new(slice, List::Alerts, place, |row| ExpiryAlert(Arc::clone(&row.alert)))))
@@ -131,7 +131,7 @@ pub(crate) async fn of_resource(
     let loaders = ctx.loaders()?;
     let slice = loaders.alerts_of_resource.must(ListKey::new(resource.id, Listing::default(), page)).await?;
     if selects(ctx, "resource") {
-        loaders.resources.prime([(resource.id, Arc::clone(resource))]).await;
+        loaders.resources.prime(vec![(resource.id, Arc::clone(resource))]).await;
     }
     connected(ctx, &slice).await
 }

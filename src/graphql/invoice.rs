@@ -14,6 +14,7 @@ use super::errors::Result;
 use super::ids::{Kind, global};
 use super::loaders::{ListKey, ListedInvoice};
 use super::order::Order;
+use super::price::LineComponent;
 use super::resource::{Resource, Tag};
 use super::scalars::{DateTime, Decimal, Money, instant, money};
 use super::session::Reach as _;
@@ -27,7 +28,7 @@ pub(crate) struct Invoice(pub(crate) Arc<Row>);
 #[Object]
 impl Invoice {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::Invoice, self.0.id)
     }
 
@@ -78,7 +79,7 @@ impl Invoice {
     }
 
     /// What the coupon took off.
-    async fn coupon_discount(&self) -> Result<Money> {
+    async fn coupon(&self) -> Result<Money> {
         money(self.0.coupon_minor, &self.0.currency)
     }
 
@@ -167,19 +168,13 @@ impl InvoiceLine {
         self.row.position
     }
 
-    /// The component's short name.
-    async fn component_code(&self) -> &str {
-        &self.row.component_code
-    }
-
-    /// The component's name.
-    async fn component_name(&self) -> &str {
-        &self.row.component_name
-    }
-
-    /// What one unit of it is.
-    async fn unit_label(&self) -> &str {
-        &self.row.unit_label
+    /// The component, as it was called.
+    async fn component(&self) -> LineComponent {
+        LineComponent {
+            code: self.row.component_code.clone(),
+            name: self.row.component_name.clone(),
+            unit_label: self.row.unit_label.clone(),
+        }
     }
 
     /// What the unit price is for.
@@ -228,7 +223,7 @@ impl InvoiceLine {
     }
 
     /// Its share of the coupon.
-    async fn coupon_discount(&self) -> Result<Money> {
+    async fn coupon(&self) -> Result<Money> {
         money(self.row.coupon_minor, &self.invoice.currency)
     }
 
@@ -245,7 +240,7 @@ pub(crate) struct CreditNote(pub(crate) Arc<credit_note::Model>);
 #[Object]
 impl CreditNote {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::CreditNote, self.0.id)
     }
 
@@ -316,7 +311,7 @@ connection!(
 );
 
 async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedInvoice>) -> Result<InvoiceConnection> {
-    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)));
+    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource))).collect();
     ctx.loaders()?.resources.prime(joined).await;
     let place = |row: &ListedInvoice| invoices::place(&row.invoice);
     Ok(InvoiceConnection(Cut::new(slice, List::Invoices, place, |row| Invoice(Arc::clone(&row.invoice)))))
@@ -345,7 +340,7 @@ pub(crate) async fn of_resource(
     let listing = Listing { statuses: status.unwrap_or_default(), with_resource: false };
     let slice = loaders.invoices_of_resource.must(ListKey::new(resource.id, listing, page)).await?;
     if selects(ctx, "resource") {
-        loaders.resources.prime([(resource.id, Arc::clone(resource))]).await;
+        loaders.resources.prime(vec![(resource.id, Arc::clone(resource))]).await;
     }
     connected(ctx, &slice).await
 }

@@ -118,8 +118,11 @@ where
     }
 
     /// Remembers what was read on the way: a joined parent.
-    pub(crate) async fn prime(&self, known: impl IntoIterator<Item = (K, V)>) {
-        self.loader.prime_many(known.into_iter().map(|(key, value)| (key, Ok(Some(value))))).await;
+    pub(crate) async fn prime(&self, known: Vec<(K, V)>) {
+        if !known.is_empty() {
+            let known: Vec<_> = known.into_iter().map(|(key, value)| (key, Ok(Some(value)))).collect();
+            self.loader.prime_many(known).await;
+        }
     }
 }
 

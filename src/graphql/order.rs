@@ -38,7 +38,7 @@ pub(crate) struct Order(pub(crate) Arc<order::Model>);
 #[Object]
 impl Order {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::Order, self.0.id)
     }
 
@@ -63,7 +63,7 @@ impl Order {
     }
 
     /// What the coupon took off.
-    async fn coupon_discount(&self) -> Result<Money> {
+    async fn coupon(&self) -> Result<Money> {
         money(self.0.coupon_minor, &self.0.currency)
     }
 
@@ -78,7 +78,7 @@ impl Order {
     }
 
     /// The coupon that was used.
-    async fn coupon(&self, ctx: &Context<'_>) -> Result<Option<Coupon>> {
+    async fn applied_coupon(&self, ctx: &Context<'_>) -> Result<Option<Coupon>> {
         let Some(coupon) = self.0.coupon_id else { return Ok(None) };
         Ok(ctx.loaders()?.coupons.load(coupon).await?.map(Coupon))
     }
@@ -127,7 +127,7 @@ pub(crate) struct OrderItem(pub(crate) Arc<Item>);
 #[Object]
 impl OrderItem {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::OrderItem, self.0.id)
     }
 
@@ -162,7 +162,7 @@ impl OrderItem {
     }
 
     /// Its share of the coupon.
-    async fn coupon_discount(&self) -> Result<Money> {
+    async fn coupon(&self) -> Result<Money> {
         money(self.0.coupon_minor, &self.0.currency)
     }
 
@@ -183,7 +183,7 @@ impl OrderItem {
 
     /// Its components, as they were priced.
     async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<PricedLine>> {
-        lines_of_item(&*ctx.loaders()?.item_documents.must(self.0.id).await?)
+        lines_of_item(&*ctx.loaders()?.item_documents.must(self.0.id).await?, self.0.account_id)
     }
 
     /// Why the product could not provision it.

@@ -26,7 +26,7 @@ pub(crate) struct Payment(pub(crate) Arc<payment::Model>);
 #[Object]
 impl Payment {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::Payment, self.0.id)
     }
 

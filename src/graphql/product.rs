@@ -21,7 +21,7 @@ pub(crate) struct Product(pub(crate) Arc<product::Model>);
 #[Object]
 impl Product {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::Product, self.0.id)
     }
 
@@ -93,7 +93,7 @@ pub(crate) struct ResourceType(pub(crate) Arc<resource_type::Model>);
 #[Object]
 impl ResourceType {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::ResourceType, self.0.id)
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Resource(pub(crate) Arc<resource::Model>);
 #[Object]
 impl Resource {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::Resource, self.0.id)
     }
 
@@ -262,7 +262,7 @@ impl PaidPeriod {
 
     /// Its components, as they were priced.
     async fn lines(&self) -> Result<Vec<PricedLine>> {
-        lines(&self.0.configuration)
+        lines(&self.0.configuration, self.0.account_id)
     }
 }
 
@@ -418,9 +418,9 @@ pub(crate) async fn of_account(
         with_type: selects(ctx, "resourceType"),
     };
     let slice = loaders.resources_of_account.must(ListKey::new(account, listing, page)).await?;
-    let products = slice.rows.iter().filter_map(|row| row.product.clone().map(|product| (product.id, product)));
+    let products = slice.rows.iter().filter_map(|row| row.product.clone().map(|product| (product.id, product))).collect();
     loaders.products.prime(products).await;
-    let types = slice.rows.iter().filter_map(|row| row.resource_type.clone().map(|kind| (kind.id, kind)));
+    let types = slice.rows.iter().filter_map(|row| row.resource_type.clone().map(|kind| (kind.id, kind))).collect();
     loaders.resource_types.prime(types).await;
     let place = |row: &ListedResource| resources::place(&row.resource, order.sort());
     Ok(ResourceConnection(Cut::new(&slice, order.list(), place, |row| Resource(Arc::clone(&row.resource)))))

@@ -27,7 +27,7 @@ pub(crate) struct Wallet(pub(crate) Arc<wallet::Model>);
 #[Object]
 impl Wallet {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::Wallet, self.0.id)
     }
 
@@ -117,7 +117,7 @@ impl WalletEntry {
 #[Object]
 impl WalletEntry {
     /// Its global id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         global(Kind::WalletEntry, self.row.id)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_graphql::{Executor, ObjectType, Request, Response, Schema, ServerError, SubscriptionType};
+use async_graphql::{Executor, Request, Response, ServerError};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -74,16 +74,14 @@ impl<E, P> fmt::Debug for SchemaEngine<E, P> {
     }
 }
 
-impl<Q, M, S, P> SchemaEngine<Schema<Q, M, S>, P>
+impl<E, P> SchemaEngine<E, P>
 where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
+    E: Executor,
     P: Fn(&Caller, Request) -> Request + Send + Sync + 'static,
 {
-    /// The schema, and the hook that is called once for each operation.
-    pub fn new(schema: Schema<Q, M, S>, prepare: P) -> Self {
-        let shape = Shape::of_sdl(&schema.sdl());
+    /// What executes, its schema definition, and the hook that is called once for each operation.
+    pub fn new(schema: E, sdl: &str, prepare: P) -> Self {
+        let shape = Shape::of_sdl(sdl);
         Self { schema, prepare, shape }
     }
 }

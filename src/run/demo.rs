@@ -300,8 +300,22 @@ fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
 
+/// Decimal text with the thousands of its whole part set apart.
+fn grouped(text: &str) -> String {
+    let (whole, rest) = text.find('.').map_or((text, ""), |point| text.split_at(point));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let mut out = sign.to_owned();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out + rest
+}
+
 fn money(value: &Value) -> String {
-    format!("{} {}", crate::domain::money::grouped(value["amount"].as_str().unwrap_or("?")), text(&value["currency"]))
+    format!("{} {}", grouped(value["amount"].as_str().unwrap_or("?")), text(&value["currency"]))
 }
 
 const GRANT: &str = "mutation($input: GrantCreditInput!) { grantCredit(input: $input) { userErrors { code message } } }";

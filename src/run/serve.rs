@@ -77,7 +77,7 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     };
     let shutdown = CancellationToken::new();
     let ready = Arc::clone(&app);
-    let mut edge = Edge::new(edge_config(&app, &serving.edge), SchemaEngine::new(schema, prepare), authenticator, clock::machine_now, ids::new_id)
+    let mut edge = Edge::new(edge_config(&app, &serving.edge), SchemaEngine::new(schema, &graphql::sdl(), prepare), authenticator, clock::machine_now, ids::new_id)
         .ready_when(move || {
             let app = Arc::clone(&ready);
             Box::pin(async move { app.db.ping().await.map_err(|error| error.to_string()) })

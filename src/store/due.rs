@@ -86,6 +86,7 @@ pub async fn count_due(
 pub async fn lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid, seconds: i64) -> Result<bool, Error> {
     let backend = db.backend();
     db.write("lease_account", async |tx| {
+        let tx = &*tx;
         tx.is_replayable();
         let row = engine_lease::Model {
             account_id: account,
@@ -122,6 +123,7 @@ pub async fn lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid, seconds:
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn release_lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid) -> Result<(), Error> {
     db.write("give_lease_back", async |tx| {
+        let tx = &*tx;
         tx.is_replayable();
         engine_lease::Entity::delete_many()
             .filter(engine_lease::Column::AccountId.eq(account))

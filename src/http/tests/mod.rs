@@ -207,7 +207,8 @@ impl World {
             .data(Arc::clone(&bumped))
             .data(Arc::clone(&dropped))
             .finish();
-        let engine = SchemaEngine::new(schema, |caller: &Caller, request| request.data(caller.clone()));
+        let sdl = schema.sdl();
+        let engine = SchemaEngine::new(schema, &sdl, |caller: &Caller, request| request.data(caller.clone()));
         let shutdown = CancellationToken::new();
         let (read, ids) = (Arc::clone(&clock), AtomicU64::new(0));
         let now = move || DateTime::<Utc>::from_timestamp_micros(read.load(Ordering::SeqCst)).unwrap();

@@ -1,0 +1,159 @@
+//! The schema: what clients see, and nothing else. Resolvers are thin: they read through loaders and call commands;
+//! no rule and no statement is here.
+//!
+//! A room for each noun has its type, its queries, its mutations and its subscriptions. Entities do not leak: an object
+//! wraps a row in a private field and names what it shows.
+
+mod account;
+mod alert;
+mod caller;
+mod connection;
+mod coupon;
+mod credit;
+mod errors;
+mod event;
+mod ids;
+mod invoice;
+mod loaders;
+mod node;
+mod order;
+mod payment;
+mod price;
+mod product;
+mod provisioning;
+mod quote;
+mod releases;
+mod resource;
+mod scalars;
+mod session;
+mod user_error;
+mod wallet;
+
+#[cfg(test)]
+mod tests;
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use async_graphql::{
+    BatchRequest, BatchResponse, Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions,
+    Schema, Value,
+};
+use futures_util::stream::BoxStream;
+
+pub use caller::{Caller, Permission};
+
+use crate::app::App;
+use session::Session;
+
+/// What clients read.
+#[derive(MergedObject, Default)]
+pub struct Query(
+    node::NodeQueries,
+    account::AccountQueries,
+    wallet::WalletQueries,
+    product::ProductQueries,
+    quote::QuoteQueries,
+    resource::ResourceQueries,
+    order::OrderQueries,
+    payment::PaymentQueries,
+    invoice::InvoiceQueries,
+    alert::AlertQueries,
+    provisioning::ProvisioningQueries,
+);
+
+/// What clients change. What moves money takes an idempotency key.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    quote::QuoteMutations,
+    order::OrderMutations,
+    provisioning::ProvisioningMutations,
+    credit::CreditMutations,
+    coupon::CouponMutations,
+    releases::ReleaseMutations,
+);
+
+/// What clients are told as it happens.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(
+    alert::AlertSubscriptions,
+    event::EventSubscriptions,
+    order::OrderSubscriptions,
+    wallet::WalletSubscriptions,
+);
+
+/// The schema as it is executed: with the mark of answers that are those of earlier calls.
+#[derive(Clone)]
+pub struct GatewaySchema(Schema<Query, Mutation, Subscription>);
+
+impl std::fmt::Debug for GatewaySchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GatewaySchema")
+    }
+}
+
+fn build() -> Schema<Query, Mutation, Subscription> {
+    // The interfaces that no field answers by themselves would be left out otherwise.
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .register_output_type::<node::Node>()
+        .register_output_type::<user_error::UserError>()
+        .finish()
+}
+
+/// The schema over a gateway. It has no limits of its own: whoever serves it measures documents before.
+#[must_use]
+pub fn schema(_app: Arc<App>) -> GatewaySchema {
+    GatewaySchema(build())
+}
+
+/// The published schema, the same on every run.
+#[must_use]
+pub fn sdl() -> String {
+    build().sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident())
+}
+
+/// Puts into a request what its fields may use. A stranger gets nothing, and every field says so.
+#[must_use]
+pub fn prepare(request: Request, app: &Arc<App>, caller: Option<Caller>) -> Request {
+    match caller.map(|caller| Session::open(Arc::clone(app), caller)) {
+        Some(Ok(session)) => request.data(Arc::new(session)),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "a token without the claims of its role was let through");
+            request
+        }
+        None => request,
+    }
+}
+
+impl Executor for GatewaySchema {
+    async fn execute(&self, request: Request) -> Response {
+        let session = session_of(&request.data);
+        let response = self.0.execute(request).await;
+        match session {
+            Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),
+            _ => response,
+        }
+    }
+
+    async fn execute_batch(&self, batch: BatchRequest) -> BatchResponse {
+        match batch {
+            BatchRequest::Single(request) => BatchResponse::Single(self.execute(request).await),
+            BatchRequest::Batch(requests) => {
+                // One after the other: what a batch writes happens in its order.
+                let mut responses = Vec::with_capacity(requests.len());
+                for request in requests {
+                    responses.push(self.execute(request).await);
+                }
+                BatchResponse::Batch(responses)
+            }
+        }
+    }
+
+    fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        Executor::execute_stream(&self.0, request, session_data)
+    }
+}
+
+fn session_of(data: &Data) -> Option<Arc<Session>> {
+    data.get(&TypeId::of::<Arc<Session>>())?.downcast_ref::<Arc<Session>>().map(Arc::clone)
+}
