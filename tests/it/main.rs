@@ -8,7 +8,10 @@
     missing_docs
 )]
 
+mod access;
 mod alerts;
 mod buying;
 mod house;
+mod reads;
+mod schema;
 mod support;

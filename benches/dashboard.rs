@@ -1,0 +1,149 @@
+//! The dashboard (wallets, the 20 soonest expiring resources, the 3 newest invoices of each, their lines) over HTTP
+//! against a hand-written axum handler with the best SQL we know, in the same run. `cargo bench --bench dashboard`
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use billing_gateway::app::App;
+use billing_gateway::commands::credit::{self, Grant};
+use billing_gateway::commands::order::{PayBy, PlaceOrder, place_order};
+use billing_gateway::commands::quote::{Create, PriceRequest, create};
+use billing_gateway::domain::term::Term;
+use billing_gateway::store::Scope;
+use entity::enums::FundsKind;
+use sea_orm::{ConnectionTrait, QueryResult, Statement};
+use serde_json::{Value, json};
+use support::{Bench, rate, report, stores};
+use uuid::Uuid;
+
+const ROUNDS: usize = 5;
+const CALLS: usize = 300;
+const RESOURCES: usize = 60;
+const QUERY: &str = "{ wallets { kind cash { amount } promotional { amount } available { amount } }
+    resources(first: 20, orderBy: { field: EXPIRES_AT, direction: ASC }) { nodes { id name status expiresAt
+        invoices(first: 3) { nodes { id code status total { amount } tax { amount } issuedAt
+            lines { component { code name } quantity minutes total { amount } } } } } } }";
+
+const WALLETS: &str = "select kind, cash_minor, promotional_minor, held_minor from wallet where account_id = $1 order by kind";
+const RESOURCES_WITH_ALL: &str = "
+    with r as (select id, name, life, power, paid_until from resource where account_id = $1 order by paid_until, id limit 20)
+    select r.id, r.name, r.life, r.power, r.paid_until, i.id as invoice_id, i.code, i.status, i.total_minor, i.tax_minor, i.issued_at,
+           l.component_code, l.component_name, l.quantity, l.minutes, l.total_minor as line_minor
+    from r
+    left join (select v.*, row_number() over (partition by v.resource_id order by v.issued_at desc, v.id desc) as place
+               from invoice v where v.resource_id in (select id from r)) i on i.resource_id = r.id and i.place <= 3
+    left join invoice_line l on l.invoice_id = i.id
+    order by r.paid_until, r.id, i.place, l.position";
+
+async fn by_hand(State((app, account)): State<(Arc<App>, Uuid)>, Json(_): Json<Value>) -> Json<Value> {
+    let (db, backend) = (app.db.read(), app.db.backend());
+    let rows = async |sql: &str| {
+        db.query_all_raw(Statement::from_sql_and_values(backend, sql, [account.into()])).await.unwrap()
+    };
+    let text = |row: &QueryResult, column: &str| row.try_get::<String>("", column).unwrap();
+    let amount = |row: &QueryResult, column: &str| json!({ "amount": row.try_get::<i64>("", column).unwrap().to_string() });
+    let wallets: Vec<Value> = rows(WALLETS)
+        .await
+        .iter()
+        .map(|row| {
+            json!({ "kind": text(row, "kind"), "cash": amount(row, "cash_minor"), "promotional": amount(row, "promotional_minor"),
+                    "available": amount(row, "cash_minor") })
+        })
+        .collect();
+    let mut resources: Vec<Value> = Vec::with_capacity(20);
+    let (mut resource, mut invoice) = (Uuid::nil(), Uuid::nil());
+    for row in &rows(RESOURCES_WITH_ALL).await {
+        let id: Uuid = row.try_get("", "id").unwrap();
+        if id != resource {
+            resource = id;
+            let expires: Option<chrono::DateTime<chrono::Utc>> = row.try_get("", "paid_until").unwrap();
+            resources.push(json!({ "id": id.to_string(), "name": text(row, "name"), "status": text(row, "life"),
+                                   "expiresAt": expires.map(|at| at.to_rfc3339()), "invoices": { "nodes": [] } }));
+        }
+        let Some(shown) = resources.last_mut() else { continue };
+        let Some(id) = row.try_get::<Option<Uuid>>("", "invoice_id").unwrap() else { continue };
+        let invoices = shown["invoices"]["nodes"].as_array_mut().unwrap();
+        if id != invoice {
+            invoice = id;
+            let issued: chrono::DateTime<chrono::Utc> = row.try_get("", "issued_at").unwrap();
+            invoices.push(json!({ "id": id.to_string(), "code": text(row, "code"), "status": text(row, "status"),
+                                  "total": amount(row, "total_minor"), "tax": amount(row, "tax_minor"),
+                                  "issuedAt": issued.to_rfc3339(), "lines": [] }));
+        }
+        let lines = invoices.last_mut().unwrap()["lines"].as_array_mut().unwrap();
+        lines.push(json!({ "component": { "code": text(row, "component_code"), "name": text(row, "component_name") },
+                           "quantity": row.try_get::<i64>("", "quantity").unwrap(),
+                           "minutes": row.try_get::<i64>("", "minutes").unwrap(), "total": amount(row, "line_minor") }));
+    }
+    Json(json!({ "data": { "wallets": wallets, "resources": { "nodes": resources } } }))
+}
+
+/// Sixty storage projects, provisioned at once; each with the invoice of its purchase.
+async fn fill(bench: &Bench) {
+    let operator = Scope::Operator { principal: "bench".to_owned() };
+    let scope = Scope::Account { account: bench.account, principal: "bench".to_owned() };
+    let grant = Grant {
+        account: bench.account,
+        funds: FundsKind::Cash,
+        amount: "900000000000".to_owned(),
+        reason: "benchmark".to_owned(),
+        idempotency_key: "grant".to_owned(),
+    };
+    credit::grant(&bench.app, &operator, grant).await.unwrap();
+    for number in 0..RESOURCES / 20 {
+        let wanted = Create {
+            product: "vstorage".to_owned(),
+            resource_type: "project".to_owned(),
+            components: vec![("storage-100gb".to_owned(), 1)],
+            quantity: 20,
+            term: Term::Months(1),
+            name: None,
+        };
+        let request = PriceRequest { account: bench.account, creates: vec![wanted], coupon_code: None };
+        let quote = create(&bench.app, &scope, request).await.unwrap().id;
+        let order = PlaceOrder {
+            account: bench.account,
+            quote,
+            payment: Some(PayBy::Credit),
+            return_url: None,
+            idempotency_key: number.to_string(),
+        };
+        place_order(&bench.app, &scope, order).await.unwrap();
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    for bench in stores().await {
+        fill(&bench).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let floor_url = format!("http://{}/", listener.local_addr().unwrap());
+        let routes = Router::new().route("/", post(by_hand)).with_state((Arc::clone(&bench.app), bench.account));
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await });
+        let client = reqwest::Client::new();
+        let floor_call = async |_: usize| {
+            let body = json!({ "query": QUERY });
+            let answer: Value = client.post(&floor_url).json(&body).send().await.unwrap().json().await.unwrap();
+            assert_eq!(answer["data"]["resources"]["nodes"].as_array().unwrap().len(), 20);
+        };
+        let our_call = async |_: usize| {
+            let answer = bench.ask(QUERY, json!({})).await;
+            assert_eq!(answer["data"]["resources"]["nodes"].as_array().unwrap().len(), 20);
+        };
+        for callers in [2, 16] {
+            let (mut ours, mut floor) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                ours.push(rate((0..CALLS).collect(), callers, our_call).await);
+                floor.push(rate((0..CALLS).collect(), callers, floor_call).await);
+            }
+            report(bench.name, "dashboard", callers, &mut ours, &mut floor, bench.statements(QUERY).await);
+        }
+        server.abort();
+        bench.end().await;
+    }
+}

@@ -1,0 +1,159 @@
+//! Paying an order over HTTP against hand-written SQL that does the same writes, statement by statement, in the same
+//! run. `cargo bench --bench paying`
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use billing_gateway::commands::credit::{self, Grant};
+use billing_gateway::commands::order::{PayBy, PlaceOrder, place_order};
+use billing_gateway::commands::quote::{Create, PriceRequest, create};
+use billing_gateway::domain::term::Term;
+use billing_gateway::store::Scope;
+use billing_gateway::{db, ids};
+use entity::enums::FundsKind;
+use sea_orm::{ConnectionTrait, EntityTrait, Statement, Value};
+use serde_json::json;
+use support::{Bench, rate, report, stores};
+use uuid::Uuid;
+
+const ROUNDS: usize = 5;
+const ORDERS: usize = 200;
+const PLACE: &str = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id status } userErrors { code } } }";
+
+async fn quotes(bench: &Bench, count: usize) -> Vec<Uuid> {
+    let scope = Scope::Account { account: bench.account, principal: "bench".to_owned() };
+    let mut made = Vec::with_capacity(count);
+    for _ in 0..count {
+        let wanted = Create {
+            product: "vserver".to_owned(),
+            resource_type: "server".to_owned(),
+            components: vec![("s-general-1x1".to_owned(), 1)],
+            quantity: 1,
+            term: Term::Months(1),
+            name: None,
+        };
+        let request = PriceRequest { account: bench.account, creates: vec![wanted], coupon_code: None };
+        made.push(create(&bench.app, &scope, request).await.unwrap().id);
+    }
+    made
+}
+
+/// What the catalogue calls the server: the floor knows it by heart.
+struct Known {
+    product: Uuid,
+    resource_type: Uuid,
+}
+
+/// The same reads and writes, by hand. Eighteen statements, as ours.
+async fn pay_by_hand(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
+    let app = &bench.app;
+    let backend = app.db.backend();
+    let locks = if db::locks_rows(backend) { " for update" } else { "" };
+    let now = app.clock.now();
+    let (order, item, payment, resource, transaction) =
+        (ids::new_id(), ids::new_id(), ids::new_id(), ids::new_id(), ids::new_id());
+    app.db
+        .write("floor", async |tx| {
+            let tx = &*tx;
+            let sql = |text: String, values: Vec<Value>| Statement::from_sql_and_values(backend, text, values);
+            let run = async |text: &str, values: Vec<Value>| tx.execute_raw(sql(text.to_owned(), values)).await;
+            let one = async |text: String, values: Vec<Value>| tx.query_one_raw(sql(text, values)).await;
+            run(
+                "insert into idempotency_key (account_id, principal, operation, key, input_hash, outcome_id, created_at) values ($1, 'bench', 'floor', $2, $3, $4, $5) on conflict do nothing",
+                vec![bench.account.into(), number.to_string().into(), "0".repeat(64).into(), order.into(), now.into()],
+            ).await?;
+            let row = one(format!("select document, charged_minor, gross_minor, tax_minor, status from quote where id = $1 and account_id = $2{locks}"), vec![quote.into(), bench.account.into()]).await?.unwrap();
+            let document: serde_json::Value = row.try_get("", "document")?;
+            let charged: i64 = row.try_get("", "charged_minor")?;
+            let tax: i64 = row.try_get("", "tax_minor")?;
+            let account = one("select * from account where id = $1".to_owned(), vec![bench.account.into()]).await?.unwrap();
+            let code: String = account.try_get("", "code")?;
+            let wallet = one(format!("select * from wallet where account_id = $1 and kind = 'CREDIT'{locks}"), vec![bench.account.into()]).await?.unwrap();
+            let wallet_id: Uuid = wallet.try_get("", "id")?;
+            let cash: i64 = wallet.try_get("", "cash_minor")?;
+            let sequence: i64 = wallet.try_get("", "entry_sequence")?;
+            one("select * from product where code = $1".to_owned(), vec!["vserver".into()]).await?.unwrap();
+            let taken = tx.query_all_raw(sql("insert into code_counter (account_id, kind, year, last) values ($1, 'ORDER', 2026, 1), ($1, 'PAYMENT', 2026, 1) on conflict (account_id, kind, year) do update set last = code_counter.last + excluded.last returning kind, last".to_owned(), vec![bench.account.into()])).await?;
+            let last: i64 = taken[0].try_get("", "last")?;
+            let principal = "bench";
+            run("insert into orders (id, account_id, quote_id, code, status, currency, gross_minor, coupon_minor, tax_minor, charged_minor, principal, created_at, paid_at, version) values ($1, $2, $3, $4, 'IN_PROGRESS', 'VND', $5, 0, $6, $5, $7, $8, $8, 1)",
+                vec![order.into(), bench.account.into(), quote.into(), format!("ORD-{code}-2026-{last:06}").into(), charged.into(), tax.into(), principal.into(), now.into()]).await?;
+            run("insert into order_item (id, order_id, account_id, position, action, status, product_id, resource_id, gross_minor, coupon_minor, tax_minor, charged_minor, charged_promotional_minor, document, created_at, version) values ($1, $2, $3, 0, 'CREATE', 'PROVISIONING', $4, $5, $6, 0, $7, $6, 0, $8, $9, 1)",
+                vec![item.into(), order.into(), bench.account.into(), known.product.into(), resource.into(), charged.into(), tax.into(), document["items"][0].clone().into(), now.into()]).await?;
+            run("insert into payment (id, account_id, code, order_id, purpose, method, status, currency, amount_minor, cash_minor, promotional_minor, gateway_minor, details, principal, created_at, completed_at, version) values ($1, $2, $3, $4, 'ORDER', 'CREDIT', 'SUCCEEDED', 'VND', $5, $5, 0, 0, 'floor', $6, $7, $7, 1)",
+                vec![payment.into(), bench.account.into(), format!("PAY-{code}-2026-{last:06}").into(), order.into(), charged.into(), principal.into(), now.into()]).await?;
+            run("insert into resource (id, account_id, product_id, resource_type_id, name, life, power, configuration, auto_renew, auto_renew_months, attempts, created_by, created_at, version) values ($1, $2, $3, $4, 'server', 'PROVISIONING', 'RUNNING', $5, false, 1, 0, $6, $7, 1)",
+                vec![resource.into(), bench.account.into(), known.product.into(), known.resource_type.into(), json!([]).into(), principal.into(), now.into()]).await?;
+            run("insert into resource_tag (resource_id, key, account_id, kind, value) values ($1, 'created-by', $2, 'SYSTEM', $3)", vec![resource.into(), bench.account.into(), principal.into()]).await?;
+            run("insert into ledger_transaction (id, account_id, cause, currency, order_id, payment_id, principal, occurred_at) values ($1, $2, 'ORDER_PAYMENT', 'VND', $3, $4, $5, $6)",
+                vec![transaction.into(), bench.account.into(), order.into(), payment.into(), principal.into(), now.into()]).await?;
+            run("insert into ledger_posting (transaction_id, position, account_id, ledger_account, amount_minor) values ($1, 0, $2, 'CUSTOMER_CASH', $3), ($1, 1, $2, 'ORDERS_IN_PROGRESS', $4)",
+                vec![transaction.into(), bench.account.into(), charged.into(), (-charged).into()]).await?;
+            run("update wallet set cash_minor = cash_minor - $2, entry_sequence = entry_sequence + 1, version = version + 1 where id = $1 and cash_minor + promotional_minor - held_minor >= $2",
+                vec![wallet_id.into(), charged.into()]).await?;
+            run("insert into wallet_entry (id, wallet_id, account_id, sequence, transaction_id, action, details, cash_minor, promotional_minor, cash_after_minor, promotional_after_minor, order_id, created_at) values ($1, $2, $3, $4, $5, 'ORDER_PAYMENT', 'floor', $6, 0, $7, 0, $8, $9)",
+                vec![ids::new_id().into(), wallet_id.into(), bench.account.into(), (sequence + 1).into(), transaction.into(), (-charged).into(), (cash - charged).into(), order.into(), now.into()]).await?;
+            run("update quote set status = 'ORDERED', order_id = $2 where id = $1 and status = 'OPEN'", vec![quote.into(), order.into()]).await?;
+            let newest = one("update account set event_sequence = event_sequence + 2 where id = $1 returning event_sequence".to_owned(), vec![bench.account.into()]).await?.unwrap();
+            let newest: i64 = newest.try_get("", "event_sequence")?;
+            run("insert into account_event (account_id, sequence, kind, order_id, payment_id, created_at) values ($1, $2, 'ORDER_PAID', $4, null, $6), ($1, $3, 'PAYMENT_SUCCEEDED', $4, $5, $6)",
+                vec![bench.account.into(), (newest - 1).into(), newest.into(), order.into(), payment.into(), now.into()]).await?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn place(bench: &Bench, quote: Uuid, number: u64) {
+    let mut id = vec![13_u8];
+    id.extend_from_slice(quote.as_bytes());
+    let quote = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, id);
+    let input = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": format!("bench-{number}") });
+    let body = bench.ask(PLACE, json!({ "input": input })).await;
+    assert_eq!(body["data"]["placeOrder"]["userErrors"], json!([]), "{body}");
+}
+
+#[tokio::main]
+async fn main() {
+    let numbers = AtomicU64::new(0);
+    let next = || numbers.fetch_add(1, Ordering::Relaxed);
+    for bench in stores().await {
+        let operator = Scope::Operator { principal: "bench".to_owned() };
+        let grant = Grant {
+            account: bench.account,
+            funds: FundsKind::Cash,
+            amount: "900000000000".to_owned(),
+            reason: "benchmark".to_owned(),
+            idempotency_key: "grant".to_owned(),
+        };
+        credit::grant(&bench.app, &operator, grant).await.unwrap();
+        let kind = entity::resource_type::Entity::find().all(bench.app.db.read()).await.unwrap();
+        let kind = kind.into_iter().find(|kind| kind.code == "server").unwrap();
+        let known = Known { product: kind.product_id, resource_type: kind.id };
+
+        let scope = Scope::Account { account: bench.account, principal: "bench".to_owned() };
+        let order = PlaceOrder {
+            account: bench.account,
+            quote: quotes(&bench, 1).await[0],
+            payment: Some(PayBy::Credit),
+            return_url: None,
+            idempotency_key: "statements".to_owned(),
+        };
+        let (placed, statements) = db::statements::counted(place_order(&bench.app, &scope, order)).await;
+        placed.unwrap();
+
+        for callers in [1, 16] {
+            let (mut ours, mut floor) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                let made = quotes(&bench, ORDERS).await;
+                ours.push(rate(made, callers, |quote| place(&bench, quote, next())).await);
+                let made = quotes(&bench, ORDERS).await;
+                floor.push(rate(made, callers, |quote| pay_by_hand(&bench, &known, quote, next())).await);
+            }
+            report(bench.name, "paying an order", callers, &mut ours, &mut floor, statements);
+        }
+        bench.end().await;
+    }
+}

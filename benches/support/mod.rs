@@ -1,0 +1,114 @@
+//! What every benchmark needs: both stores, a serving process on loopback, and rounds that alternate between us and
+//! the floor, so that a machine that drifts drifts for both.
+#![allow(dead_code, reason = "each benchmark uses its part")]
+
+#[path = "../../tests/it/support/postgres.rs"]
+mod postgres;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::Executor as _;
+use billing_gateway::app::{App, Settings};
+use billing_gateway::commands::seed;
+use billing_gateway::config::Edge;
+use billing_gateway::run::serve::{Running, Serving, start};
+use billing_gateway::run::tools::{mint, principal};
+use billing_gateway::{clock, db, graphql};
+use entity::enums::Role;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A store with a serving process in front of it.
+pub struct Bench {
+    pub name: &'static str,
+    pub app: Arc<App>,
+    pub account: Uuid,
+    pub owner: String,
+    pub url: String,
+    http: reqwest::Client,
+    running: Running,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// Both stores; SQLite alone where the machine has no PostgreSQL.
+pub async fn stores() -> Vec<Bench> {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite://{}", folder.path().join("bench.sqlite3").display());
+    let mut stores = vec![Bench::open("SQLite", &sqlite, Some(folder)).await];
+    if let Some(url) = postgres::new_database() {
+        stores.push(Bench::open("PostgreSQL", &url, None).await);
+    }
+    stores
+}
+
+impl Bench {
+    async fn open(name: &'static str, url: &str, folder: Option<tempfile::TempDir>) -> Self {
+        let settings = Settings { development: true, return_origins: Vec::new(), most_releases: 100 };
+        let app = App::open(&db::Options { url: url.to_owned(), connections: 16 }, settings).await.unwrap();
+        let app = Arc::new(app);
+        let account = seed::seed(&app).await.unwrap().unwrap().accounts[0].1;
+        let secret = SecretString::from("a secret of the benchmarks, longer than 32 bytes".to_owned());
+        let owner = mint(&secret, &principal("bench", Role::Owner, Some(account), None, 24)).unwrap();
+        let serving = Serving {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            edge: Edge::development(),
+            secret,
+            engine_every: None,
+            metrics: None,
+        };
+        let running = start(Arc::clone(&app), serving).await.unwrap();
+        let url = format!("http://{}/graphql", running.address);
+        Self { name, app, account, owner, url, http: reqwest::Client::new(), running, _folder: folder }
+    }
+
+    /// Asks over HTTP and answers the body.
+    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+        let body = json!({ "query": query, "variables": variables });
+        let answer = self.http.post(&self.url).bearer_auth(&self.owner).json(&body).send().await.unwrap();
+        let body: Value = answer.json().await.unwrap();
+        assert!(body.get("errors").is_none(), "{body}");
+        body
+    }
+
+    /// How many SQL statements a query sends.
+    pub async fn statements(&self, query: &str) -> u64 {
+        let schema = graphql::schema(Arc::clone(&self.app));
+        let permissions = graphql::Permission::of_role(Role::Owner);
+        let caller = graphql::Caller::new("bench".to_owned(), Role::Owner, Some(self.account), None, permissions);
+        let request = graphql::prepare(async_graphql::Request::new(query), &self.app, Some(caller));
+        db::statements::counted(schema.execute(request)).await.1
+    }
+
+    pub async fn end(self) {
+        self.running.stop().await;
+    }
+}
+
+/// Runs `work` once for each of `items`, `callers` at a time, and answers how many were done in a second.
+pub async fn rate<T, F, R>(items: Vec<T>, callers: usize, work: F) -> u64
+where
+    F: Fn(T) -> R,
+    R: Future<Output = ()>,
+{
+    use futures_util::StreamExt as _;
+    let count = u64::try_from(items.len()).unwrap();
+    let began = clock::monotonic();
+    futures_util::stream::iter(items).map(work).buffer_unordered(callers).collect::<Vec<()>>().await;
+    let took = began.elapsed().max(Duration::from_micros(1));
+    count * 1_000_000 / u64::try_from(took.as_micros()).unwrap()
+}
+
+/// A row of a report: ours, the floor, and the ratio in hundredths.
+pub fn report(store: &str, what: &str, callers: usize, ours: &mut [u64], floor: &mut [u64], statements: u64) {
+    ours.sort_unstable();
+    floor.sort_unstable();
+    let (ours, floor) = (ours[ours.len() / 2], floor[floor.len() / 2].max(1));
+    let hundredths = ours * 100 / floor;
+    println!(
+        "{store:<11} {what:<22} {callers:>3} callers: {ours:>6}/s against {floor:>6}/s, ratio {}.{:02}; {statements} statements",
+        hundredths / 100,
+        hundredths % 100
+    );
+}

@@ -1,0 +1,81 @@
+//! What reads cost: at most one SQL statement for each list field, whatever the number of parents.
+
+use std::sync::Arc;
+
+use async_graphql::Executor as _;
+use billing_gateway::db::statements::counted;
+use billing_gateway::graphql;
+use entity::enums::Role;
+use serde_json::{Value, json};
+
+use crate::support::{World, on_every_store, project};
+
+const DASHBOARD: &str = "{ wallets { kind available { amount } }
+    resources(first: 20, orderBy: { field: EXPIRES_AT, direction: ASC }) { nodes { name status expiresAt
+        product { code } resourceType { code }
+        invoices(first: 3) { nodes { code status total { amount } lines { component { code } total { amount } } } } } } }";
+
+async fn cost(world: &World, query: &str) -> (Value, u64) {
+    let schema = graphql::schema(Arc::clone(&world.app));
+    let permissions = graphql::Permission::of_role(Role::Owner);
+    let caller = graphql::Caller::new("tester".to_owned(), Role::Owner, Some(world.account), None, permissions);
+    let request = graphql::prepare(async_graphql::Request::new(query), &world.app, Some(caller));
+    let (response, statements) = counted(schema.execute(request)).await;
+    assert!(response.errors.is_empty(), "{:?}", response.errors);
+    (response.data.into_json().unwrap(), statements)
+}
+
+on_every_store! {
+    async fn the_dashboard_costs_as_many_statements_for_one_resource_as_for_twenty(world: World) {
+        world.grant("CASH", "100000000").await;
+        world.buy(project()).await;
+        let (_, for_one) = cost(&world, DASHBOARD).await;
+        for _ in 0..19 {
+            world.buy(project()).await;
+        }
+        let (data, for_twenty) = cost(&world, DASHBOARD).await;
+        let resources = data["resources"]["nodes"].as_array().unwrap();
+        assert_eq!(resources.len(), 20);
+        assert!(resources.iter().all(|resource| resource["invoices"]["nodes"][0]["lines"] != json!([])));
+        assert_eq!(for_one, for_twenty);
+        assert!(for_twenty <= 6, "wallets, resources, invoices, lines and their parents cost {for_twenty} statements");
+    }
+
+    async fn pages_go_both_ways_without_gap_or_repeat(world: World) {
+        world.grant("CASH", "100000000").await;
+        for _ in 0..7 {
+            world.buy(project()).await;
+        }
+        let token = world.token(Role::Owner);
+        let all = world.data(&token, "{ resources(first: 100) { nodes { id } } }", json!({})).await;
+        let all: Vec<Value> = all["resources"]["nodes"].as_array().unwrap().iter().map(|node| node["id"].clone()).collect();
+        let forward = "query($c: String) { resources(first: 3, after: $c) { nodes { id } pageInfo { hasNextPage endCursor } } }";
+        let (mut seen, mut cursor) = (Vec::new(), Value::Null);
+        loop {
+            let page = world.data(&token, forward, json!({ "c": cursor })).await["resources"].take();
+            seen.extend(page["nodes"].as_array().unwrap().iter().map(|node| node["id"].clone()));
+            cursor = page["pageInfo"]["endCursor"].clone();
+            if page["pageInfo"]["hasNextPage"] == false {
+                break;
+            }
+        }
+        assert_eq!(seen, all);
+        let backward = "query($c: String) { resources(last: 3, before: $c) { nodes { id } pageInfo { hasPreviousPage startCursor } } }";
+        let (mut seen, mut cursor) = (Vec::new(), Value::Null);
+        loop {
+            let page = world.data(&token, backward, json!({ "c": cursor })).await["resources"].take();
+            seen.splice(0..0, page["nodes"].as_array().unwrap().iter().map(|node| node["id"].clone()));
+            cursor = page["pageInfo"]["startCursor"].clone();
+            if page["pageInfo"]["hasPreviousPage"] == false {
+                break;
+            }
+        }
+        assert_eq!(seen, all);
+        for bad in ["first: 0", "first: 101", "last: -1", "first: 1, last: 1", "first: 1, after: \"junk\""] {
+            let body = world.ask(&token, &format!("{{ resources({bad}) {{ nodes {{ id }} }} }}"), json!({})).await;
+            assert!(body["errors"][0]["extensions"]["code"].is_string(), "{bad}: {body}");
+        }
+        let none = world.ask(&token, "{ resources { nodes { id } } }", json!({})).await;
+        assert_eq!(none["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{none}");
+    }
+}
