@@ -8,6 +8,7 @@ mod postgres;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::Executor as _;
 use billing_gateway::app::{App, Settings};
 use billing_gateway::commands::seed;
 use billing_gateway::config::Edge;

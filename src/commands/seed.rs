@@ -210,8 +210,8 @@ pub async fn seed(app: &App) -> Result<Option<Seeded>, Error> {
                 .exec_without_returning(&**tx)
                 .await?;
             let accounts = vec![
-                open(tx, "ACME", "ACME Joint Stock Company", Language::Vi, now).await?,
-                open(tx, "GLOBEX", "Globex Viet Nam", Language::En, now).await?,
+                open(tx, "ACME", "ACME Joint Stock Company", Language::En, now).await?,
+                open(tx, "GLOBEX", "Globex Viet Nam", Language::Vi, now).await?,
             ];
             Ok(Some(Seeded { accounts }))
         })

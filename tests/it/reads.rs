@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_graphql::Executor as _;
 use billing_gateway::db::statements::counted;
 use billing_gateway::graphql;
 use entity::enums::Role;
