@@ -45,8 +45,20 @@ pub async fn stores() -> Vec<Bench> {
 
 impl Bench {
     async fn open(name: &'static str, url: &str, folder: Option<tempfile::TempDir>) -> Self {
-        let settings = Settings { development: true, return_origins: Vec::new(), most_releases: 100 };
-        let app = App::open(&db::Options { url: url.to_owned(), connections: 16 }, settings).await.unwrap();
+        let settings = Settings {
+            development: true,
+            return_origins: Vec::new(),
+            most_releases: 100,
+        };
+        let app = App::open(
+            &db::Options {
+                url: url.to_owned(),
+                connections: 16,
+            },
+            settings,
+        )
+        .await
+        .unwrap();
         let app = Arc::new(app);
         let account = seed::seed(&app).await.unwrap().unwrap().accounts[0].1;
         let secret = SecretString::from("a secret of the benchmarks, longer than 32 bytes".to_owned());
@@ -60,13 +72,29 @@ impl Bench {
         };
         let running = start(Arc::clone(&app), serving).await.unwrap();
         let url = format!("http://{}/graphql", running.address);
-        Self { name, app, account, owner, url, http: reqwest::Client::new(), running, _folder: folder }
+        Self {
+            name,
+            app,
+            account,
+            owner,
+            url,
+            http: reqwest::Client::new(),
+            running,
+            _folder: folder,
+        }
     }
 
     /// Asks over HTTP and answers the body.
     pub async fn ask(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
-        let answer = self.http.post(&self.url).bearer_auth(&self.owner).json(&body).send().await.unwrap();
+        let answer = self
+            .http
+            .post(&self.url)
+            .bearer_auth(&self.owner)
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
         let body: Value = answer.json().await.unwrap();
         assert!(body.get("errors").is_none(), "{body}");
         body
@@ -95,7 +123,11 @@ where
     use futures_util::StreamExt as _;
     let count = u64::try_from(items.len()).unwrap();
     let began = clock::monotonic();
-    futures_util::stream::iter(items).map(work).buffer_unordered(callers).collect::<Vec<()>>().await;
+    futures_util::stream::iter(items)
+        .map(work)
+        .buffer_unordered(callers)
+        .collect::<Vec<()>>()
+        .await;
     let took = began.elapsed().max(Duration::from_micros(1));
     count * 1_000_000 / u64::try_from(took.as_micros()).unwrap()
 }

@@ -70,7 +70,11 @@ impl Account {
     /// the lists below do not show.
     async fn event_cursor(&self, ctx: &Context<'_>) -> Result<EventCursor> {
         let epoch = ctx.session()?.app.epoch;
-        Ok(Cursor { epoch, sequence: self.0.event_sequence }.into())
+        Ok(Cursor {
+            epoch,
+            sequence: self.0.event_sequence,
+        }
+        .into())
     }
 
     /// Its wallets, the credit wallet first.
@@ -86,7 +90,10 @@ impl Account {
         ctx: &Context<'_>,
         #[graphql(desc = "Which wallet.", default_with = "WalletKind::Credit")] kind: WalletKind,
     ) -> Result<Option<Wallet>> {
-        Ok(wallet::of_account(ctx, self.0.id).await?.into_iter().find(|wallet| wallet.0.kind == kind))
+        Ok(wallet::of_account(ctx, self.0.id)
+            .await?
+            .into_iter()
+            .find(|wallet| wallet.0.kind == kind))
     }
 
     /// Its resources.
@@ -133,7 +140,13 @@ impl Account {
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<PaymentConnection> {
-        payment::of_account(ctx, self.0.id, status, page(List::Payments, first, after, last, before)?).await
+        payment::of_account(
+            ctx,
+            self.0.id,
+            status,
+            page(List::Payments, first, after, last, before)?,
+        )
+        .await
     }
 
     /// Its invoices, newest first: the billing history.
@@ -148,7 +161,13 @@ impl Account {
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<InvoiceConnection> {
-        invoice::of_account(ctx, self.0.id, status, page(List::Invoices, first, after, last, before)?).await
+        invoice::of_account(
+            ctx,
+            self.0.id,
+            status,
+            page(List::Invoices, first, after, last, before)?,
+        )
+        .await
     }
 
     /// Its expiry alerts, newest first.
@@ -162,7 +181,13 @@ impl Account {
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<ExpiryAlertConnection> {
-        alert::of_account(ctx, self.0.id, acknowledged, page(List::Alerts, first, after, last, before)?).await
+        alert::of_account(
+            ctx,
+            self.0.id,
+            acknowledged,
+            page(List::Alerts, first, after, last, before)?,
+        )
+        .await
     }
 }
 
@@ -174,7 +199,11 @@ pub(crate) struct Viewer;
 impl Viewer {
     /// Whom the token names.
     async fn principal<'a>(&self, ctx: &Context<'a>) -> Result<&'a str> {
-        Ok(&ctx.data_opt::<Arc<super::session::Session>>().ok_or(crate::error::Error::Unauthenticated)?.caller.principal)
+        Ok(&ctx
+            .data_opt::<Arc<super::session::Session>>()
+            .ok_or(crate::error::Error::Unauthenticated)?
+            .caller
+            .principal)
     }
 
     /// What it is.
@@ -194,14 +223,20 @@ impl Viewer {
 
     /// The account it acts for, if it has one of its own.
     async fn account(&self, ctx: &Context<'_>) -> Result<Option<Account>> {
-        let Some(own) = ctx.caller()?.account else { return Ok(None) };
+        let Some(own) = ctx.caller()?.account else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.accounts.load(own).await?.map(Account))
     }
 
     /// The accounts that its token names. Operators may use every account, by its id.
     async fn accounts(&self, ctx: &Context<'_>) -> Result<Vec<Account>> {
         let loaders = ctx.loaders()?;
-        let own = ctx.caller()?.accounts.iter().map(|account| loaders.accounts.load(*account));
+        let own = ctx
+            .caller()?
+            .accounts
+            .iter()
+            .map(|account| loaders.accounts.load(*account));
         let found = futures_util::future::try_join_all(own).await?;
         Ok(found.into_iter().flatten().map(Account).collect())
     }

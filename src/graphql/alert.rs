@@ -80,7 +80,11 @@ impl ExpiryAlert {
     /// Its place in the account's stream of events: a subscription resumes after it.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<EventCursor> {
         let epoch = ctx.session()?.app.epoch;
-        Ok(Cursor { epoch, sequence: self.0.event_sequence }.into())
+        Ok(Cursor {
+            epoch,
+            sequence: self.0.event_sequence,
+        }
+        .into())
     }
 }
 
@@ -104,10 +108,16 @@ pub(crate) struct ExpiryAlertEvent {
 }
 
 async fn connected(ctx: &Context<'_>, slice: &Slice<ListedAlert>) -> Result<ExpiryAlertConnection> {
-    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource))).collect();
+    let joined = slice
+        .rows
+        .iter()
+        .filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)))
+        .collect();
     ctx.loaders()?.resources.prime(joined).await;
     let place = |row: &ListedAlert| alerts::place(&row.alert);
-    Ok(ExpiryAlertConnection(Cut::new(slice, List::Alerts, place, |row| ExpiryAlert(Arc::clone(&row.alert)))))
+    Ok(ExpiryAlertConnection(Cut::new(slice, List::Alerts, place, |row| {
+        ExpiryAlert(Arc::clone(&row.alert))
+    })))
 }
 
 /// A page of an account's alerts.
@@ -117,8 +127,15 @@ pub(crate) async fn of_account(
     acknowledged: Option<bool>,
     page: Page,
 ) -> Result<ExpiryAlertConnection> {
-    let listing = Listing { acknowledged, with_resource: selects(ctx, "resource") };
-    let slice = ctx.loaders()?.alerts_of_account.must(ListKey::new(account, listing, page)).await?;
+    let listing = Listing {
+        acknowledged,
+        with_resource: selects(ctx, "resource"),
+    };
+    let slice = ctx
+        .loaders()?
+        .alerts_of_account
+        .must(ListKey::new(account, listing, page))
+        .await?;
     connected(ctx, &slice).await
 }
 
@@ -129,7 +146,10 @@ pub(crate) async fn of_resource(
     page: Page,
 ) -> Result<ExpiryAlertConnection> {
     let loaders = ctx.loaders()?;
-    let slice = loaders.alerts_of_resource.must(ListKey::new(resource.id, Listing::default(), page)).await?;
+    let slice = loaders
+        .alerts_of_resource
+        .must(ListKey::new(resource.id, Listing::default(), page))
+        .await?;
     if selects(ctx, "resource") {
         loaders.resources.prime(vec![(resource.id, Arc::clone(resource))]).await;
     }
@@ -193,7 +213,11 @@ impl AlertSubscriptions {
                     session.forget();
                     let cursor = told.cursor.into();
                     let found = session.loaders().alerts.must(alert).await;
-                    Some(found.map(|alert| ExpiryAlertEvent { cursor, alert: ExpiryAlert(alert), replayed: told.replayed }))
+                    Some(found.map(|alert| ExpiryAlertEvent {
+                        cursor,
+                        alert: ExpiryAlert(alert),
+                        replayed: told.replayed,
+                    }))
                 }
             })
             .boxed())

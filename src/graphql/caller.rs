@@ -82,7 +82,13 @@ impl Permission {
     /// budget), and whoever reads accounts what changes nothing. A product's service has its tasks and no permission.
     #[must_use]
     pub fn of_role(role: Role) -> BTreeSet<Self> {
-        let those = |may: fn(Self) -> bool| Self::ALL.iter().copied().filter(|permission| may(*permission)).collect();
+        let those = |may: fn(Self) -> bool| {
+            Self::ALL
+                .iter()
+                .copied()
+                .filter(|permission| may(*permission))
+                .collect()
+        };
         match role {
             Role::Owner => those(|_| true),
             Role::BillingAdmin => those(|permission| !matches!(permission, Self::ManageTags | Self::ManageBudget)),
@@ -96,7 +102,11 @@ impl FromStr for Permission {
     type Err = Error;
 
     fn from_str(text: &str) -> std::result::Result<Self, Error> {
-        Self::ALL.iter().copied().find(|permission| permission.as_str() == text).ok_or(Error::NotFound("permission"))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|permission| permission.as_str() == text)
+            .ok_or(Error::NotFound("permission"))
     }
 }
 
@@ -131,7 +141,14 @@ impl Caller {
             permissions.extend(Permission::of_role(role));
         }
         let accounts = account.into_iter().collect();
-        Self { principal, role, account, accounts, product, permissions }
+        Self {
+            principal,
+            role,
+            account,
+            accounts,
+            product,
+            permissions,
+        }
     }
 
     /// The same caller, serving these accounts. For partners.
@@ -148,12 +165,19 @@ impl Caller {
     pub fn scope(&self) -> std::result::Result<Scope, Error> {
         let principal = self.principal.clone();
         Ok(match self.role {
-            Role::Owner | Role::BillingAdmin | Role::Viewer => {
-                Scope::Account { account: self.account.ok_or(Error::Unauthenticated)?, principal }
-            }
-            Role::Product => Scope::Product { product: self.product.clone().ok_or(Error::Unauthenticated)?, principal },
+            Role::Owner | Role::BillingAdmin | Role::Viewer => Scope::Account {
+                account: self.account.ok_or(Error::Unauthenticated)?,
+                principal,
+            },
+            Role::Product => Scope::Product {
+                product: self.product.clone().ok_or(Error::Unauthenticated)?,
+                principal,
+            },
             Role::Operator => Scope::Operator { principal },
-            Role::Partner => Scope::Partner { accounts: self.accounts.clone(), principal },
+            Role::Partner => Scope::Partner {
+                accounts: self.accounts.clone(),
+                principal,
+            },
         })
     }
 
@@ -162,7 +186,11 @@ impl Caller {
     /// # Errors
     /// [`Error::Forbidden`] naming the permission.
     pub fn require(&self, permission: Permission) -> std::result::Result<(), Error> {
-        if self.permissions.contains(&permission) { Ok(()) } else { Err(Error::Forbidden(permission.needed())) }
+        if self.permissions.contains(&permission) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(permission.needed()))
+        }
     }
 }
 
@@ -219,10 +247,18 @@ pub(crate) struct ProductOrOperator;
 
 impl Guard for ProductOrOperator {
     async fn check(&self, ctx: &Context<'_>) -> async_graphql::Result<()> {
-        Ok(has_role(ctx.caller()?, &[Role::Product, Role::Operator], "the role PRODUCT or OPERATOR")?)
+        Ok(has_role(
+            ctx.caller()?,
+            &[Role::Product, Role::Operator],
+            "the role PRODUCT or OPERATOR",
+        )?)
     }
 }
 
 fn has_role(caller: &Caller, roles: &[Role], needed: &'static str) -> Result<()> {
-    if roles.contains(&caller.role) { Ok(()) } else { Err(Error::Forbidden(needed).into()) }
+    if roles.contains(&caller.role) {
+        Ok(())
+    } else {
+        Err(Error::Forbidden(needed).into())
+    }
 }

@@ -59,7 +59,11 @@ impl<T> Cut<T> {
         row: impl Fn(&R) -> T,
     ) -> Self {
         Self {
-            rows: slice.rows.iter().map(|read| (cursor(list, &place(read)), row(read))).collect(),
+            rows: slice
+                .rows
+                .iter()
+                .map(|read| (cursor(list, &place(read)), row(read)))
+                .collect(),
             has_next: slice.has_next,
             has_previous: slice.has_previous,
         }
@@ -125,7 +129,9 @@ pub(crate) fn page(
         (Some(size), after, None, None) => (End::First, size, after),
         (None, None, Some(size), before) => (End::Last, size, before),
         (None, _, None, _) => {
-            return Err(ApiError::bad_page(format!("Say how many rows: `first` or `last`, 1 to {MOST_ROWS}.")));
+            return Err(ApiError::bad_page(format!(
+                "Say how many rows: `first` or `last`, 1 to {MOST_ROWS}."
+            )));
         }
         _ => {
             return Err(ApiError::bad_page(
@@ -139,7 +145,8 @@ pub(crate) fn page(
         .ok_or_else(|| ApiError::bad_page(format!("A page has 1 to {MOST_ROWS} rows.")))?;
     let from = from
         .map(|text| {
-            place(list, &text).ok_or_else(|| ApiError::bad_page("This cursor is not one of this list. Begin again without it."))
+            place(list, &text)
+                .ok_or_else(|| ApiError::bad_page("This cursor is not one of this list. Begin again without it."))
         })
         .transpose()?;
     Ok(Page { end, size, from })
@@ -187,7 +194,10 @@ fn place(list: List, text: &str) -> Option<Place> {
         (3, List::Products) => Key::Text(String::from_utf8(key.to_vec()).ok()?),
         _ => return None,
     };
-    Some(Place { key, id: Uuid::from_slice(id).ok()? })
+    Some(Place {
+        key,
+        id: Uuid::from_slice(id).ok()?,
+    })
 }
 
 /// Whether a field of a connection's rows is selected.
@@ -208,10 +218,19 @@ mod tests {
 
     #[test]
     fn a_cursor_is_of_its_list_only() {
-        let by_time = Place { key: Key::Instant(DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap()), id: Uuid::from_u128(9) };
+        let by_time = Place {
+            key: Key::Instant(DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap()),
+            id: Uuid::from_u128(9),
+        };
         for (list, at) in [
             (List::Orders, by_time.clone()),
-            (List::ResourcesByExpiry, Place { key: Key::Nothing, id: Uuid::from_u128(9) }),
+            (
+                List::ResourcesByExpiry,
+                Place {
+                    key: Key::Nothing,
+                    id: Uuid::from_u128(9),
+                },
+            ),
             (List::Entries, Place::unique(Key::Number(i64::MAX))),
             (List::Products, Place::unique(Key::Text("vserver".to_owned()))),
         ] {
@@ -227,7 +246,10 @@ mod tests {
     fn a_page_goes_one_way_and_is_bounded() {
         let own = || Some(cursor(List::Entries, &Place::unique(Key::Number(3))));
         assert_eq!(page(List::Entries, Some(5), own(), None, None).unwrap().end, End::First);
-        assert_eq!(page(List::Entries, None, None, Some(100), own()).unwrap().end, End::Last);
+        assert_eq!(
+            page(List::Entries, None, None, Some(100), own()).unwrap().end,
+            End::Last
+        );
         for (first, after, last, before) in [
             (None, None, None, None),
             (None, own(), None, None),

@@ -44,7 +44,10 @@ impl Coupon {
 
     /// The amount; null for a share.
     async fn amount(&self) -> Result<Option<Money>> {
-        self.0.amount_minor.map(|minor| money(minor, &self.0.currency)).transpose()
+        self.0
+            .amount_minor
+            .map(|minor| money(minor, &self.0.currency))
+            .transpose()
     }
 
     /// The currency of its amounts.
@@ -69,12 +72,18 @@ impl Coupon {
 
     /// The least gross of the eligible items.
     async fn minimum_order(&self) -> Result<Option<Money>> {
-        self.0.minimum_order_minor.map(|minor| money(minor, &self.0.currency)).transpose()
+        self.0
+            .minimum_order_minor
+            .map(|minor| money(minor, &self.0.currency))
+            .transpose()
     }
 
     /// The most it takes off.
     async fn maximum_discount(&self) -> Result<Option<Money>> {
-        self.0.maximum_discount_minor.map(|minor| money(minor, &self.0.currency)).transpose()
+        self.0
+            .maximum_discount_minor
+            .map(|minor| money(minor, &self.0.currency))
+            .transpose()
     }
 
     /// How often it may be used; without limit when null.
@@ -179,8 +188,14 @@ impl CouponMutations {
         let made = commands::create(&session.app, &session.scope, coupon).await;
         session.forget();
         Ok(Some(match made {
-            Ok(row) => CreateCouponPayload { coupon: Some(Coupon(Arc::new(row))), user_errors: Vec::new() },
-            Err(error) => CreateCouponPayload { coupon: None, user_errors: refused(error)? },
+            Ok(row) => CreateCouponPayload {
+                coupon: Some(Coupon(Arc::new(row))),
+                user_errors: Vec::new(),
+            },
+            Err(error) => CreateCouponPayload {
+                coupon: None,
+                user_errors: refused(error)?,
+            },
         }))
     }
 }

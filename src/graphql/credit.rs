@@ -56,7 +56,13 @@ impl CreditMutations {
         #[graphql(desc = "The grant.")] input: GrantCreditInput,
     ) -> Result<Option<GrantCreditPayload>> {
         let session = ctx.session()?;
-        let refused_with = |errors| Some(GrantCreditPayload { wallet: None, entry: None, user_errors: errors });
+        let refused_with = |errors| {
+            Some(GrantCreditPayload {
+                wallet: None,
+                entry: None,
+                user_errors: errors,
+            })
+        };
         let Some(account) = ids::parse(&input.account_id, Kind::Account) else {
             return Ok(refused_with(wrong_id("accountId")));
         };
@@ -78,6 +84,10 @@ impl CreditMutations {
         let row = session.loaders().entries.must(granted.entry).await?;
         let entry = WalletEntry::of_its_wallet(ctx, row).await?;
         let wallet = entry.as_ref().map(WalletEntry::wallet);
-        Ok(Some(GrantCreditPayload { wallet, entry, user_errors: Vec::new() }))
+        Ok(Some(GrantCreditPayload {
+            wallet,
+            entry,
+            user_errors: Vec::new(),
+        }))
     }
 }

@@ -21,12 +21,22 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// Input that no schema-true client sends.
     pub(crate) fn bad_input(message: impl Into<String>) -> Self {
-        Self { code: "BAD_USER_INPUT", reason: None, message: message.into(), source: None }
+        Self {
+            code: "BAD_USER_INPUT",
+            reason: None,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// A page that can't be: its size, its direction or its cursor.
     pub(crate) fn bad_page(message: impl Into<String>) -> Self {
-        Self { code: "BAD_USER_INPUT", reason: Some("INVALID_PAGE"), message: message.into(), source: None }
+        Self {
+            code: "BAD_USER_INPUT",
+            reason: Some("INVALID_PAGE"),
+            message: message.into(),
+            source: None,
+        }
     }
 }
 
@@ -49,7 +59,12 @@ impl From<Arc<Error>> for ApiError {
             Error::Refused(refusal) => refusal.code.as_str(),
             other => other.code(),
         };
-        Self { code, reason: None, message, source: Some(error) }
+        Self {
+            code,
+            reason: None,
+            message,
+            source: Some(error),
+        }
     }
 }
 
@@ -66,17 +81,22 @@ impl From<ApiError> for GraphqlError {
             _ => None,
         };
         // The source is for the log: the edge never shows it.
-        let source = error.source.map(|source| source as Arc<dyn std::any::Any + Send + Sync>);
-        GraphqlError { message: error.message, source, extensions: None }.extend_with(
-            |_, extensions: &mut ErrorExtensionValues| {
-                extensions.set("code", error.code);
-                if let Some(reason) = error.reason {
-                    extensions.set("reason", reason);
-                }
-                if let Some(needs) = needs {
-                    extensions.set("needs", needs);
-                }
-            },
-        )
+        let source = error
+            .source
+            .map(|source| source as Arc<dyn std::any::Any + Send + Sync>);
+        GraphqlError {
+            message: error.message,
+            source,
+            extensions: None,
+        }
+        .extend_with(|_, extensions: &mut ErrorExtensionValues| {
+            extensions.set("code", error.code);
+            if let Some(reason) = error.reason {
+                extensions.set("reason", reason);
+            }
+            if let Some(needs) = needs {
+                extensions.set("needs", needs);
+            }
+        })
     }
 }

@@ -48,41 +48,53 @@ impl AccountEvent {
 
     /// The resource it is about.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Option<Resource>> {
-        let Some(key) = self.0.event.resource_id else { return Ok(None) };
+        let Some(key) = self.0.event.resource_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.resources.load(key).await?.map(Resource))
     }
 
     /// The order it is about.
     #[graphql(guard = "Needs(Permission::ListBillings)")]
     async fn order(&self, ctx: &Context<'_>) -> Result<Option<Order>> {
-        let Some(key) = self.0.event.order_id else { return Ok(None) };
+        let Some(key) = self.0.event.order_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.orders.load(key).await?.map(Order))
     }
 
     /// The payment it is about.
     #[graphql(guard = "Needs(Permission::ListPayments)")]
     async fn payment(&self, ctx: &Context<'_>) -> Result<Option<Payment>> {
-        let Some(key) = self.0.event.payment_id else { return Ok(None) };
+        let Some(key) = self.0.event.payment_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.payments.load(key).await?.map(Payment))
     }
 
     /// The invoice it is about.
     #[graphql(guard = "Needs(Permission::GetBilling)")]
     async fn invoice(&self, ctx: &Context<'_>) -> Result<Option<Invoice>> {
-        let Some(key) = self.0.event.invoice_id else { return Ok(None) };
+        let Some(key) = self.0.event.invoice_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.invoices.load(key).await?.map(Invoice))
     }
 
     /// The expiry alert it carries.
     async fn alert(&self, ctx: &Context<'_>) -> Result<Option<ExpiryAlert>> {
-        let Some(key) = self.0.event.alert_id else { return Ok(None) };
+        let Some(key) = self.0.event.alert_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.alerts.load(key).await?.map(ExpiryAlert))
     }
 
     /// The wallet it is about.
     #[graphql(guard = "Needs(Permission::GetUserBalance)")]
     async fn wallet(&self, ctx: &Context<'_>) -> Result<Option<Wallet>> {
-        let Some(key) = self.0.event.wallet_id else { return Ok(None) };
+        let Some(key) = self.0.event.wallet_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.wallets.load(key).await?.map(Wallet))
     }
 }

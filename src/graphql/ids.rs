@@ -86,7 +86,14 @@ mod tests {
             assert_eq!(parse(&id, Kind::Order), (kind == Kind::Order).then_some(key));
         }
         let long = "A".repeat(1_000_000);
-        for junk in ["", "1", "AAAAAAAAAAAAAAAAAAAAAAA", "~~~~~~~~~~~~~~~~~~~~~~~", "ééééééééééé0", &long] {
+        for junk in [
+            "",
+            "1",
+            "AAAAAAAAAAAAAAAAAAAAAAA",
+            "~~~~~~~~~~~~~~~~~~~~~~~",
+            "ééééééééééé0",
+            &long,
+        ] {
             assert_eq!(read(&ID::from(junk)), None);
         }
     }

@@ -101,12 +101,25 @@ impl Invoice {
     /// Its lines: one for each component.
     async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InvoiceLine>> {
         let lines = ctx.loaders()?.lines_of_invoice.must(self.0.id).await?;
-        Ok(lines.into_iter().map(|row| InvoiceLine { row, invoice: Arc::clone(&self.0) }).collect())
+        Ok(lines
+            .into_iter()
+            .map(|row| InvoiceLine {
+                row,
+                invoice: Arc::clone(&self.0),
+            })
+            .collect())
     }
 
     /// The credit notes that reduce it, oldest first.
     async fn credit_notes(&self, ctx: &Context<'_>) -> Result<Vec<CreditNote>> {
-        Ok(ctx.loaders()?.credit_notes_of_invoice.must(self.0.id).await?.into_iter().map(CreditNote).collect())
+        Ok(ctx
+            .loaders()?
+            .credit_notes_of_invoice
+            .must(self.0.id)
+            .await?
+            .into_iter()
+            .map(CreditNote)
+            .collect())
     }
 
     /// The billing address as it was; null when the account had none.
@@ -120,7 +133,10 @@ impl Invoice {
         let documents = ctx.loaders()?.invoice_documents.must(self.0.id).await?;
         let tags: BTreeMap<String, String> =
             serde::Deserialize::deserialize(&documents.tags).map_err(crate::error::Error::from)?;
-        Ok(tags.into_iter().map(|(key, value)| Tag { key, value, kind: None }).collect())
+        Ok(tags
+            .into_iter()
+            .map(|(key, value)| Tag { key, value, kind: None })
+            .collect())
     }
 
     /// When it was issued.
@@ -150,7 +166,12 @@ pub(crate) struct BillingAddress {
 impl BillingAddress {
     fn read(stored: &serde_json::Value) -> Self {
         let text = |key: &str| stored.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
-        Self { kind: text("kind"), name: text("name"), tax_code: text("tax_code"), address: text("address") }
+        Self {
+            kind: text("kind"),
+            name: text("name"),
+            tax_code: text("tax_code"),
+            address: text("address"),
+        }
     }
 }
 
@@ -267,7 +288,10 @@ impl CreditNote {
     /// By how much it reduces each line of the invoice.
     async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<CreditNoteLine>> {
         let lines = ctx.loaders()?.lines_of_credit_note.must(self.0.id).await?;
-        lines.iter().map(|line| CreditNoteLine::of(line, &self.0.currency)).collect()
+        lines
+            .iter()
+            .map(|line| CreditNoteLine::of(line, &self.0.currency))
+            .collect()
     }
 
     /// The invoice.
@@ -311,10 +335,16 @@ connection!(
 );
 
 async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedInvoice>) -> Result<InvoiceConnection> {
-    let joined = slice.rows.iter().filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource))).collect();
+    let joined = slice
+        .rows
+        .iter()
+        .filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)))
+        .collect();
     ctx.loaders()?.resources.prime(joined).await;
     let place = |row: &ListedInvoice| invoices::place(&row.invoice);
-    Ok(InvoiceConnection(Cut::new(slice, List::Invoices, place, |row| Invoice(Arc::clone(&row.invoice)))))
+    Ok(InvoiceConnection(Cut::new(slice, List::Invoices, place, |row| {
+        Invoice(Arc::clone(&row.invoice))
+    })))
 }
 
 /// A page of an account's invoices.
@@ -324,8 +354,15 @@ pub(crate) async fn of_account(
     status: Option<Vec<InvoiceStatus>>,
     page: Page,
 ) -> Result<InvoiceConnection> {
-    let listing = Listing { statuses: status.unwrap_or_default(), with_resource: selects(ctx, "resource") };
-    let slice = ctx.loaders()?.invoices_of_account.must(ListKey::new(account, listing, page)).await?;
+    let listing = Listing {
+        statuses: status.unwrap_or_default(),
+        with_resource: selects(ctx, "resource"),
+    };
+    let slice = ctx
+        .loaders()?
+        .invoices_of_account
+        .must(ListKey::new(account, listing, page))
+        .await?;
     connected(ctx, &slice).await
 }
 
@@ -337,8 +374,14 @@ pub(crate) async fn of_resource(
     page: Page,
 ) -> Result<InvoiceConnection> {
     let loaders = ctx.loaders()?;
-    let listing = Listing { statuses: status.unwrap_or_default(), with_resource: false };
-    let slice = loaders.invoices_of_resource.must(ListKey::new(resource.id, listing, page)).await?;
+    let listing = Listing {
+        statuses: status.unwrap_or_default(),
+        with_resource: false,
+    };
+    let slice = loaders
+        .invoices_of_resource
+        .must(ListKey::new(resource.id, listing, page))
+        .await?;
     if selects(ctx, "resource") {
         loaders.resources.prime(vec![(resource.id, Arc::clone(resource))]).await;
     }

@@ -92,9 +92,12 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn new(source: &Arc<Source>, fetch: Fetch<K, V>) -> Self {
-        let loader = Loader::new(Batch { source: Arc::clone(source), fetch })
-            .with_max_batch_size(MOST_KEYS)
-            .with_yield_count(ROUNDS);
+        let loader = Loader::new(Batch {
+            source: Arc::clone(source),
+            fetch,
+        })
+        .with_max_batch_size(MOST_KEYS)
+        .with_yield_count(ROUNDS);
         Self { loader }
     }
 
@@ -114,7 +117,9 @@ where
     /// What a key names, where the store promises that it exists.
     pub(crate) async fn must(&self, key: K) -> Result<V> {
         let told = format!("{key:?}");
-        self.load(key).await?.ok_or_else(|| Error::internal(format_args!("{told} is missing")).into())
+        self.load(key)
+            .await?
+            .ok_or_else(|| Error::internal(format_args!("{told} is missing")).into())
     }
 
     /// Remembers what was read on the way: a joined parent.
@@ -250,7 +255,10 @@ macro_rules! documents {
         Batched::new($source, |source, keys| {
             Box::pin(async move {
                 let found = $read(source.db(), &source.scope, &keys).await?;
-                Ok(found.into_iter().map(|(key, document)| (key, Arc::new(document))).collect())
+                Ok(found
+                    .into_iter()
+                    .map(|(key, document)| (key, Arc::new(document)))
+                    .collect())
             })
         })
     };
@@ -273,7 +281,10 @@ macro_rules! paged {
                         $read.await?
                     };
                     for (parent, slice) in pages {
-                        found.insert(ListKey::new(parent, $list.clone(), $page.clone()), Arc::new(slice.map($row)));
+                        found.insert(
+                            ListKey::new(parent, $list.clone(), $page.clone()),
+                            Arc::new(slice.map($row)),
+                        );
                     }
                 }
                 Ok(found)
@@ -370,9 +381,15 @@ fn listed_resource(listed: resources::Listed) -> ListedResource {
 }
 
 fn listed_invoice(listed: invoices::Listed) -> ListedInvoice {
-    ListedInvoice { invoice: Arc::new(listed.invoice), resource: listed.resource.map(Arc::new) }
+    ListedInvoice {
+        invoice: Arc::new(listed.invoice),
+        resource: listed.resource.map(Arc::new),
+    }
 }
 
 fn listed_alert(listed: alerts::Listed) -> ListedAlert {
-    ListedAlert { alert: Arc::new(listed.alert), resource: listed.resource.map(Arc::new) }
+    ListedAlert {
+        alert: Arc::new(listed.alert),
+        resource: listed.resource.map(Arc::new),
+    }
 }

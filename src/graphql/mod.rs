@@ -155,5 +155,7 @@ impl Executor for GatewaySchema {
 }
 
 fn session_of(data: &Data) -> Option<Arc<Session>> {
-    data.get(&TypeId::of::<Arc<Session>>())?.downcast_ref::<Arc<Session>>().map(Arc::clone)
+    data.get(&TypeId::of::<Arc<Session>>())?
+        .downcast_ref::<Arc<Session>>()
+        .map(Arc::clone)
 }

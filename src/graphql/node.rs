@@ -23,7 +23,11 @@ const MOST_IDS: usize = 100;
 
 /// What can be refetched by its id.
 #[derive(Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "Its global id: opaque, and good for as long as the thing exists."))]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "Its global id: opaque, and good for as long as the thing exists."
+))]
 #[allow(clippy::large_enum_variant, reason = "each variant is a shared pointer to its row")]
 pub(crate) enum Node {
     Account(Account),
@@ -61,7 +65,9 @@ const fn permission(kind: Kind) -> Option<Permission> {
 }
 
 async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
-    let Some((kind, key)) = ids::read(id) else { return Ok(None) };
+    let Some((kind, key)) = ids::read(id) else {
+        return Ok(None);
+    };
     // Whoever may not see a kind of things may not learn either which of them exist.
     if let Some(permission) = permission(kind) {
         ctx.caller()?.require(permission)?;
@@ -71,23 +77,53 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         Kind::Account => loaders.accounts.load(key).await?.map(|row| Node::Account(Account(row))),
         Kind::Wallet => loaders.wallets.load(key).await?.map(|row| Node::Wallet(Wallet(row))),
         Kind::WalletEntry => {
-            let Some(row) = loaders.entries.load(key).await? else { return Ok(None) };
+            let Some(row) = loaders.entries.load(key).await? else {
+                return Ok(None);
+            };
             WalletEntry::of_its_wallet(ctx, row).await?.map(Node::WalletEntry)
         }
         Kind::Product => loaders.products.load(key).await?.map(|row| Node::Product(Product(row))),
-        Kind::ResourceType => loaders.resource_types.load(key).await?.map(|row| Node::ResourceType(ResourceType(row))),
-        Kind::Resource => loaders.resources.load(key).await?.map(|row| Node::Resource(Resource(row))),
+        Kind::ResourceType => loaders
+            .resource_types
+            .load(key)
+            .await?
+            .map(|row| Node::ResourceType(ResourceType(row))),
+        Kind::Resource => loaders
+            .resources
+            .load(key)
+            .await?
+            .map(|row| Node::Resource(Resource(row))),
         Kind::Order => loaders.orders.load(key).await?.map(|row| Node::Order(Order(row))),
-        Kind::OrderItem => loaders.items.load(key).await?.map(|row| Node::OrderItem(OrderItem(row))),
+        Kind::OrderItem => loaders
+            .items
+            .load(key)
+            .await?
+            .map(|row| Node::OrderItem(OrderItem(row))),
         Kind::Payment => loaders.payments.load(key).await?.map(|row| Node::Payment(Payment(row))),
         Kind::Invoice => loaders.invoices.load(key).await?.map(|row| Node::Invoice(Invoice(row))),
-        Kind::CreditNote => loaders.credit_notes.load(key).await?.map(|row| Node::CreditNote(CreditNote(row))),
+        Kind::CreditNote => loaders
+            .credit_notes
+            .load(key)
+            .await?
+            .map(|row| Node::CreditNote(CreditNote(row))),
         Kind::Coupon => loaders.coupons.load(key).await?.map(|row| Node::Coupon(Coupon(row))),
-        Kind::Quote => loaders.quotes.load(key).await?.map(Quote::read).transpose()?.map(Node::Quote),
-        Kind::ExpiryAlert => loaders.alerts.load(key).await?.map(|row| Node::ExpiryAlert(ExpiryAlert(row))),
-        Kind::ProvisioningTask => {
-            loaders.tasks.load(key).await?.map(|row| Node::ProvisioningTask(ProvisioningTask(row)))
-        }
+        Kind::Quote => loaders
+            .quotes
+            .load(key)
+            .await?
+            .map(Quote::read)
+            .transpose()?
+            .map(Node::Quote),
+        Kind::ExpiryAlert => loaders
+            .alerts
+            .load(key)
+            .await?
+            .map(|row| Node::ExpiryAlert(ExpiryAlert(row))),
+        Kind::ProvisioningTask => loaders
+            .tasks
+            .load(key)
+            .await?
+            .map(|row| Node::ProvisioningTask(ProvisioningTask(row))),
     })
 }
 
@@ -113,6 +149,8 @@ impl NodeQueries {
         if ids.len() > MOST_IDS {
             return Err(ApiError::bad_input(format!("Ask for at most {MOST_IDS} ids at once.")));
         }
-        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await.map(Some)
+        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id)))
+            .await
+            .map(Some)
     }
 }

@@ -54,7 +54,14 @@ impl Order {
 
     /// Its items: one action on one resource each.
     async fn items(&self, ctx: &Context<'_>) -> Result<Vec<OrderItem>> {
-        Ok(ctx.loaders()?.items_of_order.must(self.0.id).await?.into_iter().map(OrderItem).collect())
+        Ok(ctx
+            .loaders()?
+            .items_of_order
+            .must(self.0.id)
+            .await?
+            .into_iter()
+            .map(OrderItem)
+            .collect())
     }
 
     /// Net and tax, before the coupon.
@@ -79,19 +86,33 @@ impl Order {
 
     /// The coupon that was used.
     async fn applied_coupon(&self, ctx: &Context<'_>) -> Result<Option<Coupon>> {
-        let Some(coupon) = self.0.coupon_id else { return Ok(None) };
+        let Some(coupon) = self.0.coupon_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.coupons.load(coupon).await?.map(Coupon))
     }
 
     /// Its payments, oldest first.
     #[graphql(guard = "Needs(Permission::ListPayments)")]
     async fn payments(&self, ctx: &Context<'_>) -> Result<Vec<Payment>> {
-        Ok(ctx.loaders()?.payments_of_order.must(self.0.id).await?.into_iter().map(Payment).collect())
+        Ok(ctx
+            .loaders()?
+            .payments_of_order
+            .must(self.0.id)
+            .await?
+            .into_iter()
+            .map(Payment)
+            .collect())
     }
 
     /// The quote it was made from.
     async fn quote(&self, ctx: &Context<'_>) -> Result<Option<Quote>> {
-        ctx.loaders()?.quotes.load(self.0.quote_id).await?.map(Quote::read).transpose()
+        ctx.loaders()?
+            .quotes
+            .load(self.0.quote_id)
+            .await?
+            .map(Quote::read)
+            .transpose()
     }
 
     /// Who placed it.
@@ -183,7 +204,10 @@ impl OrderItem {
 
     /// Its components, as they were priced.
     async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<PricedLine>> {
-        lines_of_item(&*ctx.loaders()?.item_documents.must(self.0.id).await?, self.0.account_id)
+        lines_of_item(
+            &*ctx.loaders()?.item_documents.must(self.0.id).await?,
+            self.0.account_id,
+        )
     }
 
     /// Why the product could not provision it.
@@ -217,8 +241,17 @@ pub(crate) async fn of_account(
     status: Option<OrderStatus>,
     page: Page,
 ) -> Result<OrderConnection> {
-    let slice = ctx.loaders()?.orders_of_account.must(ListKey::new(account, status, page)).await?;
-    Ok(OrderConnection(Cut::new(&slice, List::Orders, |row| orders::place(row), |row| Order(Arc::clone(row)))))
+    let slice = ctx
+        .loaders()?
+        .orders_of_account
+        .must(ListKey::new(account, status, page))
+        .await?;
+    Ok(OrderConnection(Cut::new(
+        &slice,
+        List::Orders,
+        |row| orders::place(row),
+        |row| Order(Arc::clone(row)),
+    )))
 }
 
 /// The queries of this room.
@@ -296,7 +329,13 @@ impl OrderMutations {
         #[graphql(desc = "What is ordered.")] input: PlaceOrderInput,
     ) -> Result<Option<PlaceOrderPayload>> {
         let session = ctx.session()?;
-        let refused_with = |errors| Some(PlaceOrderPayload { order: None, payment: None, user_errors: errors });
+        let refused_with = |errors| {
+            Some(PlaceOrderPayload {
+                order: None,
+                payment: None,
+                user_errors: errors,
+            })
+        };
         let account = session.account(None).await?;
         let Some(quote) = ids::parse(&input.quote_id, Kind::Quote) else {
             return Ok(refused_with(wrong_id("quoteId")));
@@ -305,7 +344,10 @@ impl OrderMutations {
             Some(PaymentInput::Credit(true)) => Some(PayBy::Credit),
             None => None,
             Some(PaymentInput::Credit(false)) => {
-                let refusal = Refusal::new(RefusalCode::PaymentRequired, "Choose a way to pay: `credit` takes only true.");
+                let refusal = Refusal::new(
+                    RefusalCode::PaymentRequired,
+                    "Choose a way to pay: `credit` takes only true.",
+                );
                 return Ok(refused_with(refused(refusal.under("credit").under("payment").into())?));
             }
         };
@@ -327,7 +369,11 @@ impl OrderMutations {
         let loaders = session.loaders();
         let order = loaders.orders.must(placed.order).await?;
         let payment = loaders.payments_of_order.must(placed.order).await?.into_iter().next();
-        Ok(Some(PlaceOrderPayload { order: Some(Order(order)), payment: payment.map(Payment), user_errors: Vec::new() }))
+        Ok(Some(PlaceOrderPayload {
+            order: Some(Order(order)),
+            payment: payment.map(Payment),
+            user_errors: Vec::new(),
+        }))
     }
 }
 
@@ -351,26 +397,28 @@ impl OrderSubscriptions {
         let order = session.loaders().orders.load(key).await?.ok_or_else(none)?;
         let changes = live::changes(Arc::clone(&session.app), session.scope.clone(), order.account_id).await?;
         let state = (changes.boxed(), session, None::<State>);
-        Ok(stream::unfold(state, move |(mut changes, session, mut shown)| async move {
-            if shown.as_ref().is_some_and(|(order, _)| rules::is_over(order.status)) {
-                return None;
-            }
-            loop {
-                changes.next().await?;
-                session.forget();
-                match present(&session, key).await {
-                    Err(error) => return Some((Err(error), (changes, session, shown))),
-                    Ok(None) => return None,
-                    Ok(Some(now)) if shown.as_ref() != Some(&now) => {
-                        let order = Order(Arc::clone(&now.0));
-                        shown = Some(now);
-                        return Some((Ok(order), (changes, session, shown)));
-                    }
-                    Ok(Some(_)) => {}
+        Ok(
+            stream::unfold(state, move |(mut changes, session, mut shown)| async move {
+                if shown.as_ref().is_some_and(|(order, _)| rules::is_over(order.status)) {
+                    return None;
                 }
-            }
-        })
-        .boxed())
+                loop {
+                    changes.next().await?;
+                    session.forget();
+                    match present(&session, key).await {
+                        Err(error) => return Some((Err(error), (changes, session, shown))),
+                        Ok(None) => return None,
+                        Ok(Some(now)) if shown.as_ref() != Some(&now) => {
+                            let order = Order(Arc::clone(&now.0));
+                            shown = Some(now);
+                            return Some((Ok(order), (changes, session, shown)));
+                        }
+                        Ok(Some(_)) => {}
+                    }
+                }
+            })
+            .boxed(),
+        )
     }
 }
 
@@ -379,7 +427,9 @@ type State = (Arc<order::Model>, Vec<OrderItemStatus>);
 
 async fn present(session: &Session, key: Uuid) -> Result<Option<State>> {
     let loaders = session.loaders();
-    let Some(order) = loaders.orders.load(key).await? else { return Ok(None) };
+    let Some(order) = loaders.orders.load(key).await? else {
+        return Ok(None);
+    };
     let items = loaders.items_of_order.must(key).await?;
     Ok(Some((order, items.iter().map(|item| item.status).collect())))
 }

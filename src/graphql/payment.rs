@@ -95,7 +95,9 @@ impl Payment {
     /// The invoice it pays.
     #[graphql(guard = "Needs(Permission::GetBilling)")]
     async fn invoice(&self, ctx: &Context<'_>) -> Result<Option<Invoice>> {
-        let Some(invoice) = self.0.invoice_id else { return Ok(None) };
+        let Some(invoice) = self.0.invoice_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.invoices.load(invoice).await?.map(Invoice))
     }
 
@@ -125,8 +127,17 @@ pub(crate) async fn of_account(
     status: Option<PaymentStatus>,
     page: Page,
 ) -> Result<PaymentConnection> {
-    let slice = ctx.loaders()?.payments_of_account.must(ListKey::new(account, status, page)).await?;
-    Ok(PaymentConnection(Cut::new(&slice, List::Payments, |row| payments::place(row), |row| Payment(Arc::clone(row)))))
+    let slice = ctx
+        .loaders()?
+        .payments_of_account
+        .must(ListKey::new(account, status, page))
+        .await?;
+    Ok(PaymentConnection(Cut::new(
+        &slice,
+        List::Payments,
+        |row| payments::place(row),
+        |row| Payment(Arc::clone(row)),
+    )))
 }
 
 /// The queries of this room.

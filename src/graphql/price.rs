@@ -143,7 +143,12 @@ impl PricedLine {
 
     /// Each rounding that made its amounts.
     async fn roundings(&self) -> Result<Vec<Rounding>> {
-        Ok(self.explained(Language::En)?.roundings.into_iter().map(Rounding::from).collect())
+        Ok(self
+            .explained(Language::En)?
+            .roundings
+            .into_iter()
+            .map(Rounding::from)
+            .collect())
     }
 
     /// Why it costs that, in a sentence.
@@ -196,13 +201,28 @@ fn percent(share: Share) -> Decimal {
 /// The lines of a stored configuration.
 pub(crate) fn lines(stored: &serde_json::Value, account: Uuid) -> Result<Vec<PricedLine>> {
     let lines = Vec::<pricing::PricedLine>::deserialize(stored).map_err(Error::from)?;
-    Ok(lines.into_iter().map(|line| PricedLine { line, coupon_code: None, account }).collect())
+    Ok(lines
+        .into_iter()
+        .map(|line| PricedLine {
+            line,
+            coupon_code: None,
+            account,
+        })
+        .collect())
 }
 
 /// The lines of a stored order item.
 pub(crate) fn lines_of_item(stored: &serde_json::Value, account: Uuid) -> Result<Vec<PricedLine>> {
     let item = PricedItem::deserialize(stored).map_err(Error::from)?;
-    Ok(item.lines.into_iter().map(|line| PricedLine { line, coupon_code: None, account }).collect())
+    Ok(item
+        .lines
+        .into_iter()
+        .map(|line| PricedLine {
+            line,
+            coupon_code: None,
+            account,
+        })
+        .collect())
 }
 
 #[derive(Clone, Debug)]

@@ -56,7 +56,14 @@ impl Product {
 
     /// The kinds of resources it has, by code.
     async fn resource_types(&self, ctx: &Context<'_>) -> Result<Vec<ResourceType>> {
-        Ok(ctx.loaders()?.types_of_product.must(self.0.id).await?.into_iter().map(ResourceType).collect())
+        Ok(ctx
+            .loaders()?
+            .types_of_product
+            .must(self.0.id)
+            .await?
+            .into_iter()
+            .map(ResourceType)
+            .collect())
     }
 
     /// When it was added.
@@ -114,7 +121,14 @@ impl ResourceType {
 
     /// What its configurations are made of.
     async fn components(&self, ctx: &Context<'_>) -> Result<Vec<Component>> {
-        Ok(ctx.loaders()?.components_of_type.must(self.0.id).await?.into_iter().map(Component).collect())
+        Ok(ctx
+            .loaders()?
+            .components_of_type
+            .must(self.0.id)
+            .await?
+            .into_iter()
+            .map(Component)
+            .collect())
     }
 }
 
@@ -151,7 +165,14 @@ impl Component {
 
     /// What it costs today, in each currency that it is sold in.
     async fn prices(&self, ctx: &Context<'_>) -> Result<Vec<Price>> {
-        Ok(ctx.loaders()?.prices_of_component.must(self.0.id).await?.into_iter().map(Price).collect())
+        Ok(ctx
+            .loaders()?
+            .prices_of_component
+            .must(self.0.id)
+            .await?
+            .into_iter()
+            .map(Price)
+            .collect())
     }
 }
 
@@ -228,8 +249,15 @@ impl ProductQueries {
     ) -> Result<Option<ProductConnection>> {
         let page = page(List::Products, first, after, last, before)?;
         let session = ctx.session()?;
-        let slice = catalogue::products(session.app.db.read(), &session.scope, &page).await?.map(Arc::new);
-        let cut = Cut::new(&slice, List::Products, |row| catalogue::place_of_product(row), |row| Product(Arc::clone(row)));
+        let slice = catalogue::products(session.app.db.read(), &session.scope, &page)
+            .await?
+            .map(Arc::new);
+        let cut = Cut::new(
+            &slice,
+            List::Products,
+            |row| catalogue::place_of_product(row),
+            |row| Product(Arc::clone(row)),
+        );
         Ok(Some(ProductConnection(cut)))
     }
 }

@@ -125,8 +125,15 @@ impl ProvisioningQueries {
         let page = page(List::Tasks, first, after, last, before)?;
         let session = ctx.session()?;
         let filter = Filter { product, status };
-        let slice = provisioning::list(session.app.db.read(), &session.scope, &filter, &page).await?.map(Arc::new);
-        let cut = Cut::new(&slice, List::Tasks, |row| provisioning::place(row), |row| ProvisioningTask(Arc::clone(row)));
+        let slice = provisioning::list(session.app.db.read(), &session.scope, &filter, &page)
+            .await?
+            .map(Arc::new);
+        let cut = Cut::new(
+            &slice,
+            List::Tasks,
+            |row| provisioning::place(row),
+            |row| ProvisioningTask(Arc::clone(row)),
+        );
         Ok(Some(ProvisioningTaskConnection(cut)))
     }
 }
@@ -191,21 +198,30 @@ impl ProvisioningMutations {
         #[graphql(desc = "The report.")] input: ReportProvisioningInput,
     ) -> Result<Option<ReportProvisioningPayload>> {
         let session = ctx.session()?;
-        let refused_with = |errors| Some(ReportProvisioningPayload { item: None, user_errors: errors });
+        let refused_with = |errors| {
+            Some(ReportProvisioningPayload {
+                item: None,
+                user_errors: errors,
+            })
+        };
         let Some(task) = ids::parse(&input.task_id, Kind::ProvisioningTask) else {
             return Ok(refused_with(wrong_id("taskId")));
         };
         let outcome = match input.outcome {
-            ProvisioningOutcomeInput::Succeeded(made) => commands::Outcome::Succeeded { external_id: made.external_id },
+            ProvisioningOutcomeInput::Succeeded(made) => commands::Outcome::Succeeded {
+                external_id: made.external_id,
+            },
             ProvisioningOutcomeInput::Failed(failed) => commands::Outcome::Failed { reason: failed.reason },
         };
-        let reported =
-            commands::report(&session.app, &session.scope, commands::Report { task, outcome }).await;
+        let reported = commands::report(&session.app, &session.scope, commands::Report { task, outcome }).await;
         session.forget();
         match reported {
             Ok(task) => {
                 let task = session.loaders().tasks.must(task).await?;
-                Ok(Some(ReportProvisioningPayload { item: Some(ProvisioningTask(task)), user_errors: Vec::new() }))
+                Ok(Some(ReportProvisioningPayload {
+                    item: Some(ProvisioningTask(task)),
+                    user_errors: Vec::new(),
+                }))
             }
             Err(error) => Ok(refused_with(refused(error)?)),
         }

@@ -96,7 +96,9 @@ impl Quote {
     /// The order it became.
     #[graphql(guard = "Needs(Permission::ListBillings)")]
     async fn order(&self, ctx: &Context<'_>) -> Result<Option<Order>> {
-        let Some(order) = self.row.order_id else { return Ok(None) };
+        let Some(order) = self.row.order_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.orders.load(order).await?.map(Order))
     }
 
@@ -195,15 +197,26 @@ fn request(
         Ok(commands::Create {
             product: create.product,
             resource_type: create.resource_type,
-            components: create.components.into_iter().map(|component| (component.code, component.quantity)).collect(),
+            components: create
+                .components
+                .into_iter()
+                .map(|component| (component.code, component.quantity))
+                .collect(),
             quantity: create.quantity,
             term,
             name: create.name,
         })
     };
-    let creates = actions.into_iter().enumerate().map(|(place, action)| create(place, action));
+    let creates = actions
+        .into_iter()
+        .enumerate()
+        .map(|(place, action)| create(place, action));
     let creates = creates.collect::<std::result::Result<_, Refusal>>()?;
-    Ok(commands::PriceRequest { account, creates, coupon_code })
+    Ok(commands::PriceRequest {
+        account,
+        creates,
+        coupon_code,
+    })
 }
 
 /// A price, explained and not promised. When it was refused there is no price, and the user errors say why.
@@ -322,8 +335,14 @@ impl QuoteMutations {
         };
         session.forget();
         Ok(Some(match made {
-            Ok(row) => CreateQuotePayload { quote: Some(Quote::read(Arc::new(row))?), user_errors: Vec::new() },
-            Err(error) => CreateQuotePayload { quote: None, user_errors: refused(error)? },
+            Ok(row) => CreateQuotePayload {
+                quote: Some(Quote::read(Arc::new(row))?),
+                user_errors: Vec::new(),
+            },
+            Err(error) => CreateQuotePayload {
+                quote: None,
+                user_errors: refused(error)?,
+            },
         }))
     }
 }

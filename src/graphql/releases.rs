@@ -42,8 +42,16 @@ impl ReleaseMutations {
         let session = ctx.session()?;
         let client_mutation_id = input.client_mutation_id;
         Ok(Some(match commands::approve(&session.app, &session.scope).await {
-            Ok(resumed) => ApproveReleasesPayload { resumed: Some(resumed), client_mutation_id, user_errors: Vec::new() },
-            Err(error) => ApproveReleasesPayload { resumed: None, client_mutation_id, user_errors: refused(error)? },
+            Ok(resumed) => ApproveReleasesPayload {
+                resumed: Some(resumed),
+                client_mutation_id,
+                user_errors: Vec::new(),
+            },
+            Err(error) => ApproveReleasesPayload {
+                resumed: None,
+                client_mutation_id,
+                user_errors: refused(error)?,
+            },
         }))
     }
 }

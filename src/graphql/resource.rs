@@ -65,7 +65,9 @@ impl Resource {
 
     /// What kind of resource it is.
     async fn resource_type(&self, ctx: &Context<'_>) -> Result<ResourceType> {
-        Ok(ResourceType(ctx.loaders()?.resource_types.must(self.0.resource_type_id).await?))
+        Ok(ResourceType(
+            ctx.loaders()?.resource_types.must(self.0.resource_type_id).await?,
+        ))
     }
 
     /// What it is made of.
@@ -85,9 +87,16 @@ impl Resource {
 
     /// How much paid time is left; null before it is provisioned and after its end.
     async fn health(&self, ctx: &Context<'_>) -> Result<Option<Health>> {
-        let living = matches!(self.0.life, Life::Active | Life::Grace | Life::Suspended | Life::Trashed);
+        let living = matches!(
+            self.0.life,
+            Life::Active | Life::Grace | Life::Suspended | Life::Trashed
+        );
         let now = ctx.loaders()?.now;
-        Ok(self.0.paid_until.filter(|_| living).map(|until| schedule::health(until, now)))
+        Ok(self
+            .0
+            .paid_until
+            .filter(|_| living)
+            .map(|until| schedule::health(until, now)))
     }
 
     /// Whether the engine renews it from credit.
@@ -102,12 +111,21 @@ impl Resource {
 
     /// Its tags, by key.
     async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<Tag>> {
-        Ok(ctx.loaders()?.tags_of_resource.must(self.0.id).await?.into_iter().map(|row| Tag::of(&row)).collect())
+        Ok(ctx
+            .loaders()?
+            .tags_of_resource
+            .must(self.0.id)
+            .await?
+            .into_iter()
+            .map(|row| Tag::of(&row))
+            .collect())
     }
 
     /// The paid period that reaches furthest; null until it is provisioned.
     async fn current_period(&self, ctx: &Context<'_>) -> Result<Option<PaidPeriod>> {
-        let Some(period) = self.0.period_id else { return Ok(None) };
+        let Some(period) = self.0.period_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.periods.load(period).await?.map(PaidPeriod))
     }
 
@@ -190,7 +208,11 @@ pub(crate) struct Tag {
 
 impl Tag {
     fn of(row: &resource_tag::Model) -> Self {
-        Self { key: row.key.clone(), value: row.value.clone(), kind: Some(row.kind) }
+        Self {
+            key: row.key.clone(),
+            value: row.value.clone(),
+            kind: Some(row.kind),
+        }
     }
 }
 
@@ -353,8 +375,15 @@ impl ResourceFilter {
     fn checked(self, now: chrono::DateTime<chrono::Utc>) -> Result<resources::Filter> {
         let texts = [self.product.as_ref(), self.resource_type.as_ref(), self.text.as_ref()];
         let tag = self.tag.iter().flat_map(|tag| [Some(&tag.key), tag.value.as_ref()]);
-        if texts.into_iter().chain(tag).flatten().any(|text| text.len() > MOST_CHARACTERS || text.contains('\0')) {
-            return Err(ApiError::bad_input(format!("A text of the filter has at most {MOST_CHARACTERS} characters.")));
+        if texts
+            .into_iter()
+            .chain(tag)
+            .flatten()
+            .any(|text| text.len() > MOST_CHARACTERS || text.contains('\0'))
+        {
+            return Err(ApiError::bad_input(format!(
+                "A text of the filter has at most {MOST_CHARACTERS} characters."
+            )));
         }
         // The status that is shown derives from life and power: so does the filter, by the same rule.
         let mut states = Vec::new();
@@ -367,12 +396,18 @@ impl ResourceFilter {
             }
         }
         if self.status.as_ref().is_some_and(Vec::is_empty) {
-            return Err(ApiError::bad_input("Name at least one status, or leave the filter out."));
+            return Err(ApiError::bad_input(
+                "Name at least one status, or leave the filter out.",
+            ));
         }
         if self.health.is_some() {
             let living = |life: &Life| matches!(life, Life::Active | Life::Grace | Life::Suspended | Life::Trashed);
             if states.is_empty() {
-                states = Life::ALL.iter().filter(|life| living(life)).map(|life| (*life, None)).collect();
+                states = Life::ALL
+                    .iter()
+                    .filter(|life| living(life))
+                    .map(|life| (*life, None))
+                    .collect();
             } else {
                 states.retain(|(life, _)| living(life));
                 if states.is_empty() {
@@ -417,13 +452,26 @@ pub(crate) async fn of_account(
         with_product: selects(ctx, "product"),
         with_type: selects(ctx, "resourceType"),
     };
-    let slice = loaders.resources_of_account.must(ListKey::new(account, listing, page)).await?;
-    let products = slice.rows.iter().filter_map(|row| row.product.clone().map(|product| (product.id, product))).collect();
+    let slice = loaders
+        .resources_of_account
+        .must(ListKey::new(account, listing, page))
+        .await?;
+    let products = slice
+        .rows
+        .iter()
+        .filter_map(|row| row.product.clone().map(|product| (product.id, product)))
+        .collect();
     loaders.products.prime(products).await;
-    let types = slice.rows.iter().filter_map(|row| row.resource_type.clone().map(|kind| (kind.id, kind))).collect();
+    let types = slice
+        .rows
+        .iter()
+        .filter_map(|row| row.resource_type.clone().map(|kind| (kind.id, kind)))
+        .collect();
     loaders.resource_types.prime(types).await;
     let place = |row: &ListedResource| resources::place(&row.resource, order.sort());
-    Ok(ResourceConnection(Cut::new(&slice, order.list(), place, |row| Resource(Arc::clone(&row.resource)))))
+    Ok(ResourceConnection(Cut::new(&slice, order.list(), place, |row| {
+        Resource(Arc::clone(&row.resource))
+    })))
 }
 
 /// The queries of this room.

@@ -18,8 +18,12 @@ where
 {
     match value {
         Value::String(text) if text.len() <= MOST_CHARACTERS => Ok(text),
-        Value::String(_) => Err(InputValueError::custom(format!("{name} takes at most {MOST_CHARACTERS} characters"))),
-        Value::Number(_) => Err(InputValueError::custom(format!("{name} is written as text, in quotes, never as a number"))),
+        Value::String(_) => Err(InputValueError::custom(format!(
+            "{name} takes at most {MOST_CHARACTERS} characters"
+        ))),
+        Value::Number(_) => Err(InputValueError::custom(format!(
+            "{name} is written as text, in quotes, never as a number"
+        ))),
         _ => Err(InputValueError::custom(format!("{name} is written as text"))),
     }
 }
@@ -162,7 +166,12 @@ mod tests {
 
     #[test]
     fn a_decimal_is_text_and_nothing_else() {
-        assert_eq!(<Decimal as async_graphql::ScalarType>::parse(Value::from("181000.5")).unwrap().0, "181000.5");
+        assert_eq!(
+            <Decimal as async_graphql::ScalarType>::parse(Value::from("181000.5"))
+                .unwrap()
+                .0,
+            "181000.5"
+        );
         for wrong in [Value::Number(Number::from(181_000)), Value::Null, Value::Boolean(true)] {
             assert!(<Decimal as async_graphql::ScalarType>::parse(wrong).is_err());
         }

@@ -32,7 +32,13 @@ impl Session {
     pub(crate) fn open(app: Arc<App>, caller: Caller) -> std::result::Result<Self, Error> {
         let scope = caller.scope()?;
         let loaders = Mutex::new(Arc::new(Loaders::new(Arc::clone(&app), scope.clone())));
-        Ok(Self { app, caller, scope, loaders, replayed: AtomicBool::new(false) })
+        Ok(Self {
+            app,
+            caller,
+            scope,
+            loaders,
+            replayed: AtomicBool::new(false),
+        })
     }
 
     /// The loaders of the moment.
@@ -93,6 +99,7 @@ pub(crate) trait Reach {
 
 impl Reach for Context<'_> {
     fn session(&self) -> Result<&Arc<Session>> {
-        self.data_opt::<Arc<Session>>().ok_or_else(|| Error::Unauthenticated.into())
+        self.data_opt::<Arc<Session>>()
+            .ok_or_else(|| Error::Unauthenticated.into())
     }
 }

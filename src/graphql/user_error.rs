@@ -313,10 +313,19 @@ pub(crate) fn wrong_id(field: &str) -> Vec<UserError> {
 }
 
 fn typed(code: UserErrorCode, refusal: Refusal) -> UserError {
-    let Refusal { code: rule, message, path, facts } = refusal;
+    let Refusal {
+        code: rule,
+        message,
+        path,
+        facts,
+    } = refusal;
     let told = Told { code, message, path };
     match facts {
-        Facts::InsufficientCredit { required, available, shortfall } => {
+        Facts::InsufficientCredit {
+            required,
+            available,
+            shortfall,
+        } => {
             return UserError::InsufficientCredit(InsufficientCreditError {
                 told,
                 required: required.into(),
@@ -325,7 +334,11 @@ fn typed(code: UserErrorCode, refusal: Refusal) -> UserError {
             });
         }
         Facts::State { state, allowed } => {
-            return UserError::State(StateError { told, state: Some(state), allowed });
+            return UserError::State(StateError {
+                told,
+                state: Some(state),
+                allowed,
+            });
         }
         Facts::None => {}
     }
@@ -349,7 +362,11 @@ fn typed(code: UserErrorCode, refusal: Refusal) -> UserError {
             UserError::Idempotency(IdempotencyError(told))
         }
         RefusalCode::StateConflict | RefusalCode::TaskAlreadyReported | RefusalCode::PeriodEnded => {
-            UserError::State(StateError { told, state: None, allowed: Vec::new() })
+            UserError::State(StateError {
+                told,
+                state: None,
+                allowed: Vec::new(),
+            })
         }
         _ => UserError::Input(InputError(told)),
     }

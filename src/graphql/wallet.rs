@@ -53,7 +53,10 @@ impl Wallet {
 
     /// Cash and promotional money together: what the books say.
     async fn posted(&self) -> Result<Money> {
-        money(self.0.cash_minor.saturating_add(self.0.promotional_minor), &self.0.currency)
+        money(
+            self.0.cash_minor.saturating_add(self.0.promotional_minor),
+            &self.0.currency,
+        )
     }
 
     /// Kept from being spent by open holds.
@@ -88,9 +91,21 @@ impl Wallet {
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<WalletEntryConnection> {
         let page = page(List::Entries, first, after, last, before)?;
-        let slice = ctx.loaders()?.entries_of_wallet.must(ListKey::new(self.0.id, (), page)).await?;
-        let row = |row: &Arc<wallet_entry::Model>| WalletEntry { row: Arc::clone(row), wallet: Arc::clone(&self.0) };
-        Ok(WalletEntryConnection(Cut::new(&slice, List::Entries, |row| wallets::place_of_entry(row), row)))
+        let slice = ctx
+            .loaders()?
+            .entries_of_wallet
+            .must(ListKey::new(self.0.id, (), page))
+            .await?;
+        let row = |row: &Arc<wallet_entry::Model>| WalletEntry {
+            row: Arc::clone(row),
+            wallet: Arc::clone(&self.0),
+        };
+        Ok(WalletEntryConnection(Cut::new(
+            &slice,
+            List::Entries,
+            |row| wallets::place_of_entry(row),
+            row,
+        )))
     }
 }
 
@@ -138,7 +153,10 @@ impl WalletEntry {
 
     /// What it did to the balance; negative is spent.
     async fn amount(&self) -> Result<Money> {
-        money(self.row.cash_minor.saturating_add(self.row.promotional_minor), &self.wallet.currency)
+        money(
+            self.row.cash_minor.saturating_add(self.row.promotional_minor),
+            &self.wallet.currency,
+        )
     }
 
     /// What it did to the cash part.
@@ -153,7 +171,10 @@ impl WalletEntry {
 
     /// The balance after it.
     async fn balance_after(&self) -> Result<Money> {
-        let after = self.row.cash_after_minor.saturating_add(self.row.promotional_after_minor);
+        let after = self
+            .row
+            .cash_after_minor
+            .saturating_add(self.row.promotional_after_minor);
         money(after, &self.wallet.currency)
     }
 
@@ -170,7 +191,9 @@ impl WalletEntry {
     /// The order it belongs to.
     #[graphql(guard = "Needs(Permission::ListBillings)")]
     async fn order(&self, ctx: &Context<'_>) -> Result<Option<Order>> {
-        let Some(order) = self.row.order_id else { return Ok(None) };
+        let Some(order) = self.row.order_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.orders.load(order).await?.map(Order))
     }
 
@@ -190,7 +213,14 @@ connection!(
 
 /// The wallets of an account.
 pub(crate) async fn of_account(ctx: &Context<'_>, account: Uuid) -> Result<Vec<Wallet>> {
-    Ok(ctx.loaders()?.wallets_of_account.must(account).await?.into_iter().map(Wallet).collect())
+    Ok(ctx
+        .loaders()?
+        .wallets_of_account
+        .must(account)
+        .await?
+        .into_iter()
+        .map(Wallet)
+        .collect())
 }
 
 /// The queries of this room.
@@ -219,7 +249,10 @@ impl WalletQueries {
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
     ) -> Result<Option<Wallet>> {
         let account = ctx.session()?.account(account_id.as_ref()).await?;
-        Ok(of_account(ctx, account).await?.into_iter().find(|wallet| wallet.0.kind == kind))
+        Ok(of_account(ctx, account)
+            .await?
+            .into_iter()
+            .find(|wallet| wallet.0.kind == kind))
     }
 }
 
@@ -241,23 +274,25 @@ impl WalletSubscriptions {
         let account = session.account(account_id.as_ref()).await?;
         let changes = live::changes(Arc::clone(&session.app), session.scope.clone(), account).await?;
         let state = (changes.boxed(), session, None::<Arc<wallet::Model>>);
-        Ok(stream::unfold(state, move |(mut changes, session, mut shown)| async move {
-            loop {
-                changes.next().await?;
-                session.forget();
-                match session.loaders().wallets_of_account.must(account).await {
-                    Err(error) => return Some((Err(error), (changes, session, shown))),
-                    Ok(wallets) => {
-                        // The row is compared, not the news: what happens to other things wakes as well.
-                        let now = wallets.into_iter().find(|wallet| wallet.kind == kind);
-                        if let Some(now) = now.filter(|now| shown.as_ref() != Some(now)) {
-                            shown = Some(Arc::clone(&now));
-                            return Some((Ok(Wallet(now)), (changes, session, shown)));
+        Ok(
+            stream::unfold(state, move |(mut changes, session, mut shown)| async move {
+                loop {
+                    changes.next().await?;
+                    session.forget();
+                    match session.loaders().wallets_of_account.must(account).await {
+                        Err(error) => return Some((Err(error), (changes, session, shown))),
+                        Ok(wallets) => {
+                            // The row is compared, not the news: what happens to other things wakes as well.
+                            let now = wallets.into_iter().find(|wallet| wallet.kind == kind);
+                            if let Some(now) = now.filter(|now| shown.as_ref() != Some(now)) {
+                                shown = Some(Arc::clone(&now));
+                                return Some((Ok(Wallet(now)), (changes, session, shown)));
+                            }
                         }
                     }
                 }
-            }
-        })
-        .boxed())
+            })
+            .boxed(),
+        )
     }
 }
