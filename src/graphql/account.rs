@@ -88,12 +88,12 @@ impl Account {
     async fn wallet(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which wallet.", default_with = "WalletKind::Credit")] kind: WalletKind,
+        #[graphql(desc = "Which wallet.", default_with = "Some(WalletKind::Credit)")] kind: Option<WalletKind>,
     ) -> Result<Option<Wallet>> {
         Ok(wallet::of_account(ctx, self.0.id)
             .await?
             .into_iter()
-            .find(|wallet| wallet.0.kind == kind))
+            .find(|wallet| wallet.0.kind == kind.unwrap_or(WalletKind::Credit)))
     }
 
     /// Its resources.

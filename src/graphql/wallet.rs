@@ -245,14 +245,14 @@ impl WalletQueries {
     async fn wallet(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which wallet.", default_with = "WalletKind::Credit")] kind: WalletKind,
+        #[graphql(desc = "Which wallet.", default_with = "Some(WalletKind::Credit)")] kind: Option<WalletKind>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
     ) -> Result<Option<Wallet>> {
         let account = ctx.session()?.account(account_id.as_ref()).await?;
         Ok(of_account(ctx, account)
             .await?
             .into_iter()
-            .find(|wallet| wallet.0.kind == kind))
+            .find(|wallet| wallet.0.kind == kind.unwrap_or(WalletKind::Credit)))
     }
 }
 
@@ -267,7 +267,7 @@ impl WalletSubscriptions {
     async fn wallet_updates(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which wallet.", default_with = "WalletKind::Credit")] kind: WalletKind,
+        #[graphql(desc = "Which wallet.", default_with = "Some(WalletKind::Credit)")] kind: Option<WalletKind>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
     ) -> Result<BoxStream<'static, Result<Wallet>>> {
         let session = Arc::clone(ctx.session()?);
@@ -283,7 +283,9 @@ impl WalletSubscriptions {
                         Err(error) => return Some((Err(error), (changes, session, shown))),
                         Ok(wallets) => {
                             // The row is compared, not the news: what happens to other things wakes as well.
-                            let now = wallets.into_iter().find(|wallet| wallet.kind == kind);
+                            let now = wallets
+                                .into_iter()
+                                .find(|wallet| wallet.kind == kind.unwrap_or(WalletKind::Credit));
                             if let Some(now) = now.filter(|now| shown.as_ref() != Some(now)) {
                                 shown = Some(Arc::clone(&now));
                                 return Some((Ok(Wallet(now)), (changes, session, shown)));

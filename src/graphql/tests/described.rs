@@ -1,0 +1,91 @@
+//! What tools read of the schema.
+
+use async_graphql::parser::parse_schema;
+use async_graphql::parser::types::{InputValueDefinition, TypeKind, TypeSystemDefinition};
+use async_graphql::{Name, Positioned};
+
+use crate::graphql::sdl;
+
+fn described(description: Option<&Positioned<String>>) -> bool {
+    description.is_some_and(|text| text.node.trim().len() > 2)
+}
+
+fn arguments<'a>(of: &'a str, inputs: &'a [Positioned<InputValueDefinition>]) -> impl Iterator<Item = String> + 'a {
+    let bare = inputs
+        .iter()
+        .filter(|input| !described(input.node.description.as_ref()));
+    bare.map(move |input| format!("{of}.{}", input.node.name.node))
+}
+
+#[test]
+fn every_element_of_the_schema_is_described() {
+    let sdl = sdl();
+    let document = parse_schema(&sdl).unwrap();
+    let mut bare = Vec::new();
+    for definition in document.definitions {
+        let TypeSystemDefinition::Type(found) = definition else {
+            continue;
+        };
+        let name: Name = found.node.name.node.clone();
+        if !described(found.node.description.as_ref()) {
+            bare.push(name.to_string());
+        }
+        match &found.node.kind {
+            TypeKind::Object(object) => {
+                for field in &object.fields {
+                    let path = format!("{name}.{}", field.node.name.node);
+                    bare.extend(arguments(&path, &field.node.arguments));
+                    if !described(field.node.description.as_ref()) {
+                        bare.push(path);
+                    }
+                }
+            }
+            TypeKind::Interface(interface) => {
+                for field in &interface.fields {
+                    if !described(field.node.description.as_ref()) {
+                        bare.push(format!("{name}.{}", field.node.name.node));
+                    }
+                }
+            }
+            TypeKind::Enum(values) => {
+                for value in &values.values {
+                    if !described(value.node.description.as_ref()) {
+                        bare.push(format!("{name}.{}", value.node.value.node));
+                    }
+                }
+            }
+            TypeKind::InputObject(input) => bare.extend(arguments(&name, &input.fields)),
+            TypeKind::Scalar | TypeKind::Union(_) => {}
+        }
+    }
+    assert!(bare.is_empty(), "without a description: {bare:#?}");
+}
+
+#[test]
+fn the_published_schema_is_the_same_on_every_run_and_names_what_was_promised() {
+    let text = sdl();
+    assert_eq!(text, sdl());
+    for promised in [
+        "interface Node",
+        "interface UserError",
+        "node(",
+        "nodes(",
+        "pricePreview(",
+        "provisioningTasks(",
+        "createQuote(input: CreateQuoteInput!): CreateQuotePayload",
+        "placeOrder(input: PlaceOrderInput!): PlaceOrderPayload",
+        "reportProvisioning(",
+        "grantCredit(",
+        "createCoupon(",
+        "walletUpdates(",
+        "@oneOf",
+        "scalar Decimal @specifiedBy(url:",
+    ] {
+        assert!(text.replace(['\n', '\t'], " ").contains(promised), "{promised}");
+    }
+    assert!(!text.contains("scalar UUID"), "keys stay inside");
+}
+#[test]
+fn print() {
+    std::fs::write("/tmp/sdl.graphql", sdl()).unwrap();
+}
