@@ -29,7 +29,8 @@ const QUERY: &str = "{ wallets { kind cash { amount } promotional { amount } ava
         invoices(first: 3) { nodes { id code status total { amount } tax { amount } issuedAt
             lines { component { code name } quantity minutes total { amount } } } } } } }";
 
-const WALLETS: &str = "select kind, cash_minor, promotional_minor, held_minor from wallet where account_id = $1 order by kind";
+const WALLETS: &str =
+    "select kind, cash_minor, promotional_minor, held_minor from wallet where account_id = $1 order by kind";
 const RESOURCES_WITH_ALL: &str = "
     with r as (select id, name, life, power, paid_until from resource where account_id = $1 order by paid_until, id limit 20)
     select r.id, r.name, r.life, r.power, r.paid_until, i.id as invoice_id, i.code, i.status, i.total_minor, i.tax_minor, i.issued_at,
@@ -43,10 +44,13 @@ const RESOURCES_WITH_ALL: &str = "
 async fn by_hand(State((app, account)): State<(Arc<App>, Uuid)>, Json(_): Json<Value>) -> Json<Value> {
     let (db, backend) = (app.db.read(), app.db.backend());
     let rows = async |sql: &str| {
-        db.query_all_raw(Statement::from_sql_and_values(backend, sql, [account.into()])).await.unwrap()
+        db.query_all_raw(Statement::from_sql_and_values(backend, sql, [account.into()]))
+            .await
+            .unwrap()
     };
     let text = |row: &QueryResult, column: &str| row.try_get::<String>("", column).unwrap();
-    let amount = |row: &QueryResult, column: &str| json!({ "amount": row.try_get::<i64>("", column).unwrap().to_string() });
+    let amount =
+        |row: &QueryResult, column: &str| json!({ "amount": row.try_get::<i64>("", column).unwrap().to_string() });
     let wallets: Vec<Value> = rows(WALLETS)
         .await
         .iter()
@@ -62,31 +66,44 @@ async fn by_hand(State((app, account)): State<(Arc<App>, Uuid)>, Json(_): Json<V
         if id != resource {
             resource = id;
             let expires: Option<chrono::DateTime<chrono::Utc>> = row.try_get("", "paid_until").unwrap();
-            resources.push(json!({ "id": id.to_string(), "name": text(row, "name"), "status": text(row, "life"),
-                                   "expiresAt": expires.map(|at| at.to_rfc3339()), "invoices": { "nodes": [] } }));
+            resources.push(
+                json!({ "id": id.to_string(), "name": text(row, "name"), "status": text(row, "life"),
+                                   "expiresAt": expires.map(|at| at.to_rfc3339()), "invoices": { "nodes": [] } }),
+            );
         }
         let Some(shown) = resources.last_mut() else { continue };
-        let Some(id) = row.try_get::<Option<Uuid>>("", "invoice_id").unwrap() else { continue };
+        let Some(id) = row.try_get::<Option<Uuid>>("", "invoice_id").unwrap() else {
+            continue;
+        };
         let invoices = shown["invoices"]["nodes"].as_array_mut().unwrap();
         if id != invoice {
             invoice = id;
             let issued: chrono::DateTime<chrono::Utc> = row.try_get("", "issued_at").unwrap();
-            invoices.push(json!({ "id": id.to_string(), "code": text(row, "code"), "status": text(row, "status"),
+            invoices.push(
+                json!({ "id": id.to_string(), "code": text(row, "code"), "status": text(row, "status"),
                                   "total": amount(row, "total_minor"), "tax": amount(row, "tax_minor"),
-                                  "issuedAt": issued.to_rfc3339(), "lines": [] }));
+                                  "issuedAt": issued.to_rfc3339(), "lines": [] }),
+            );
         }
         let lines = invoices.last_mut().unwrap()["lines"].as_array_mut().unwrap();
-        lines.push(json!({ "component": { "code": text(row, "component_code"), "name": text(row, "component_name") },
+        lines.push(
+            json!({ "component": { "code": text(row, "component_code"), "name": text(row, "component_name") },
                            "quantity": row.try_get::<i64>("", "quantity").unwrap(),
-                           "minutes": row.try_get::<i64>("", "minutes").unwrap(), "total": amount(row, "line_minor") }));
+                           "minutes": row.try_get::<i64>("", "minutes").unwrap(), "total": amount(row, "line_minor") }),
+        );
     }
     Json(json!({ "data": { "wallets": wallets, "resources": { "nodes": resources } } }))
 }
 
 /// Sixty storage projects, provisioned at once; each with the invoice of its purchase.
 async fn fill(bench: &Bench) {
-    let operator = Scope::Operator { principal: "bench".to_owned() };
-    let scope = Scope::Account { account: bench.account, principal: "bench".to_owned() };
+    let operator = Scope::Operator {
+        principal: "bench".to_owned(),
+    };
+    let scope = Scope::Account {
+        account: bench.account,
+        principal: "bench".to_owned(),
+    };
     let grant = Grant {
         account: bench.account,
         funds: FundsKind::Cash,
@@ -104,7 +121,11 @@ async fn fill(bench: &Bench) {
             term: Term::Months(1),
             name: None,
         };
-        let request = PriceRequest { account: bench.account, creates: vec![wanted], coupon_code: None };
+        let request = PriceRequest {
+            account: bench.account,
+            creates: vec![wanted],
+            coupon_code: None,
+        };
         let quote = create(&bench.app, &scope, request).await.unwrap().id;
         let order = PlaceOrder {
             account: bench.account,
@@ -123,12 +144,22 @@ async fn main() {
         fill(&bench).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let floor_url = format!("http://{}/", listener.local_addr().unwrap());
-        let routes = Router::new().route("/", post(by_hand)).with_state((Arc::clone(&bench.app), bench.account));
+        let routes = Router::new()
+            .route("/", post(by_hand))
+            .with_state((Arc::clone(&bench.app), bench.account));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
         let client = reqwest::Client::new();
         let floor_call = async |_: usize| {
             let body = json!({ "query": QUERY });
-            let answer: Value = client.post(&floor_url).json(&body).send().await.unwrap().json().await.unwrap();
+            let answer: Value = client
+                .post(&floor_url)
+                .json(&body)
+                .send()
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap();
             assert_eq!(answer["data"]["resources"]["nodes"].as_array().unwrap().len(), 20);
         };
         let our_call = async |_: usize| {
@@ -141,7 +172,14 @@ async fn main() {
                 ours.push(rate((0..CALLS).collect(), callers, our_call).await);
                 floor.push(rate((0..CALLS).collect(), callers, floor_call).await);
             }
-            report(bench.name, "dashboard", callers, &mut ours, &mut floor, bench.statements(QUERY).await);
+            report(
+                bench.name,
+                "dashboard",
+                callers,
+                &mut ours,
+                &mut floor,
+                bench.statements(QUERY).await,
+            );
         }
         server.abort();
         bench.end().await;

@@ -20,10 +20,14 @@ use uuid::Uuid;
 
 const ROUNDS: usize = 5;
 const ORDERS: usize = 200;
-const PLACE: &str = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id status } userErrors { code } } }";
+const PLACE: &str =
+    "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id status } userErrors { code } } }";
 
 async fn quotes(bench: &Bench, count: usize) -> Vec<Uuid> {
-    let scope = Scope::Account { account: bench.account, principal: "bench".to_owned() };
+    let scope = Scope::Account {
+        account: bench.account,
+        principal: "bench".to_owned(),
+    };
     let mut made = Vec::with_capacity(count);
     for _ in 0..count {
         let wanted = Create {
@@ -34,7 +38,11 @@ async fn quotes(bench: &Bench, count: usize) -> Vec<Uuid> {
             term: Term::Months(1),
             name: None,
         };
-        let request = PriceRequest { account: bench.account, creates: vec![wanted], coupon_code: None };
+        let request = PriceRequest {
+            account: bench.account,
+            creates: vec![wanted],
+            coupon_code: None,
+        };
         made.push(create(&bench.app, &scope, request).await.unwrap().id);
     }
     made
@@ -52,8 +60,13 @@ async fn pay_by_hand(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
     let backend = app.db.backend();
     let locks = if db::locks_rows(backend) { " for update" } else { "" };
     let now = app.clock.now();
-    let (order, item, payment, resource, transaction) =
-        (ids::new_id(), ids::new_id(), ids::new_id(), ids::new_id(), ids::new_id());
+    let (order, item, payment, resource, transaction) = (
+        ids::new_id(),
+        ids::new_id(),
+        ids::new_id(),
+        ids::new_id(),
+        ids::new_id(),
+    );
     app.db
         .write("floor", async |tx| {
             let tx = &*tx;
@@ -120,7 +133,9 @@ async fn main() {
     let numbers = AtomicU64::new(0);
     let next = || numbers.fetch_add(1, Ordering::Relaxed);
     for bench in stores().await {
-        let operator = Scope::Operator { principal: "bench".to_owned() };
+        let operator = Scope::Operator {
+            principal: "bench".to_owned(),
+        };
         let grant = Grant {
             account: bench.account,
             funds: FundsKind::Cash,
@@ -129,11 +144,20 @@ async fn main() {
             idempotency_key: "grant".to_owned(),
         };
         credit::grant(&bench.app, &operator, grant).await.unwrap();
-        let kind = entity::resource_type::Entity::find().all(bench.app.db.read()).await.unwrap();
+        let kind = entity::resource_type::Entity::find()
+            .all(bench.app.db.read())
+            .await
+            .unwrap();
         let kind = kind.into_iter().find(|kind| kind.code == "server").unwrap();
-        let known = Known { product: kind.product_id, resource_type: kind.id };
+        let known = Known {
+            product: kind.product_id,
+            resource_type: kind.id,
+        };
 
-        let scope = Scope::Account { account: bench.account, principal: "bench".to_owned() };
+        let scope = Scope::Account {
+            account: bench.account,
+            principal: "bench".to_owned(),
+        };
         let order = PlaceOrder {
             account: bench.account,
             quote: quotes(&bench, 1).await[0],
@@ -152,7 +176,14 @@ async fn main() {
                 let made = quotes(&bench, ORDERS).await;
                 floor.push(rate(made, callers, |quote| pay_by_hand(&bench, &known, quote, next())).await);
             }
-            report(bench.name, "paying an order", callers, &mut ours, &mut floor, statements);
+            report(
+                bench.name,
+                "paying an order",
+                callers,
+                &mut ours,
+                &mut floor,
+                statements,
+            );
         }
         bench.end().await;
     }

@@ -21,19 +21,19 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A store with a serving process in front of it.
-pub struct Bench {
-    pub name: &'static str,
-    pub app: Arc<App>,
-    pub account: Uuid,
-    pub owner: String,
-    pub url: String,
+pub(crate) struct Bench {
+    pub(crate) name: &'static str,
+    pub(crate) app: Arc<App>,
+    pub(crate) account: Uuid,
+    pub(crate) owner: String,
+    pub(crate) url: String,
     http: reqwest::Client,
     running: Running,
     _folder: Option<tempfile::TempDir>,
 }
 
 /// Both stores; SQLite alone where the machine has no PostgreSQL.
-pub async fn stores() -> Vec<Bench> {
+pub(crate) async fn stores() -> Vec<Bench> {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}", folder.path().join("bench.sqlite3").display());
     let mut stores = vec![Bench::open("SQLite", &sqlite, Some(folder)).await];
@@ -45,8 +45,20 @@ pub async fn stores() -> Vec<Bench> {
 
 impl Bench {
     async fn open(name: &'static str, url: &str, folder: Option<tempfile::TempDir>) -> Self {
-        let settings = Settings { development: true, return_origins: Vec::new(), most_releases: 100 };
-        let app = App::open(&db::Options { url: url.to_owned(), connections: 16 }, settings).await.unwrap();
+        let settings = Settings {
+            development: true,
+            return_origins: Vec::new(),
+            most_releases: 100,
+        };
+        let app = App::open(
+            &db::Options {
+                url: url.to_owned(),
+                connections: 16,
+            },
+            settings,
+        )
+        .await
+        .unwrap();
         let app = Arc::new(app);
         let account = seed::seed(&app).await.unwrap().unwrap().accounts[0].1;
         let secret = SecretString::from("a secret of the benchmarks, longer than 32 bytes".to_owned());
@@ -60,20 +72,36 @@ impl Bench {
         };
         let running = start(Arc::clone(&app), serving).await.unwrap();
         let url = format!("http://{}/graphql", running.address);
-        Self { name, app, account, owner, url, http: reqwest::Client::new(), running, _folder: folder }
+        Self {
+            name,
+            app,
+            account,
+            owner,
+            url,
+            http: reqwest::Client::new(),
+            running,
+            _folder: folder,
+        }
     }
 
     /// Asks over HTTP and answers the body.
-    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+    pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
-        let answer = self.http.post(&self.url).bearer_auth(&self.owner).json(&body).send().await.unwrap();
+        let answer = self
+            .http
+            .post(&self.url)
+            .bearer_auth(&self.owner)
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
         let body: Value = answer.json().await.unwrap();
         assert!(body.get("errors").is_none(), "{body}");
         body
     }
 
     /// How many SQL statements a query sends.
-    pub async fn statements(&self, query: &str) -> u64 {
+    pub(crate) async fn statements(&self, query: &str) -> u64 {
         let schema = graphql::schema(Arc::clone(&self.app));
         let permissions = graphql::Permission::of_role(Role::Owner);
         let caller = graphql::Caller::new("bench".to_owned(), Role::Owner, Some(self.account), None, permissions);
@@ -81,13 +109,13 @@ impl Bench {
         db::statements::counted(schema.execute(request)).await.1
     }
 
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.running.stop().await;
     }
 }
 
 /// Runs `work` once for each of `items`, `callers` at a time, and answers how many were done in a second.
-pub async fn rate<T, F, R>(items: Vec<T>, callers: usize, work: F) -> u64
+pub(crate) async fn rate<T, F, R>(items: Vec<T>, callers: usize, work: F) -> u64
 where
     F: Fn(T) -> R,
     R: Future<Output = ()>,
@@ -95,13 +123,17 @@ where
     use futures_util::StreamExt as _;
     let count = u64::try_from(items.len()).unwrap();
     let began = clock::monotonic();
-    futures_util::stream::iter(items).map(work).buffer_unordered(callers).collect::<Vec<()>>().await;
+    futures_util::stream::iter(items)
+        .map(work)
+        .buffer_unordered(callers)
+        .collect::<Vec<()>>()
+        .await;
     let took = began.elapsed().max(Duration::from_micros(1));
     count * 1_000_000 / u64::try_from(took.as_micros()).unwrap()
 }
 
 /// A row of a report: ours, the floor, and the ratio in hundredths.
-pub fn report(store: &str, what: &str, callers: usize, ours: &mut [u64], floor: &mut [u64], statements: u64) {
+pub(crate) fn report(store: &str, what: &str, callers: usize, ours: &mut [u64], floor: &mut [u64], statements: u64) {
     ours.sort_unstable();
     floor.sort_unstable();
     let (ours, floor) = (ours[ours.len() / 2], floor[floor.len() / 2].max(1));

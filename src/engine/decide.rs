@@ -56,18 +56,23 @@ pub(super) fn decide(
     };
     let downtime = schedule::downtime_minutes(present.downtimes, paid_until, now);
     let mut notice_sent_at = notice_sent_at;
+    let release_at = |notice| schedule::effective_release(planned.planned_release(), notice, downtime);
+    let mut plan = Plan {
+        release_at: release_at(notice_sent_at),
+        ..planned
+    };
     let mut next = match resource.next_step.as_deref() {
-        Some(key) => planned.step(key.parse()?),
+        // A step that the plan does not know is put off and logged: forgetting it would end the schedule in silence.
+        Some(key) => Some(
+            plan.step(key.parse()?)
+                .ok_or_else(|| Error::internal(format_args!("{key} is not in the plan")))?,
+        ),
         None => None,
     };
     let (mut steps, mut alerts) = (Vec::new(), Vec::new());
     let mut waits_until = None;
 
     while let Some(step) = next.filter(|step| step.is_due(now)) {
-        let plan = Plan {
-            release_at: schedule::effective_release(planned.planned_release(), notice_sent_at, downtime),
-            ..planned
-        };
         if step.kind == StepKind::Release && (present.releases_halted || plan.release_at.is_none_or(|at| at > now)) {
             waits_until = Some(plan.release_at.filter(|at| *at > now).unwrap_or(now + HALTED_WAIT));
             break;
@@ -94,6 +99,7 @@ pub(super) fn decide(
         if status == StepStatus::Sent {
             if step.kind == StepKind::FinalNotice {
                 notice_sent_at = Some(now);
+                plan.release_at = release_at(notice_sent_at);
             }
             if let Some(event) = event_of(step.kind) {
                 let state = State {
@@ -130,7 +136,7 @@ pub(super) fn decide(
                 alerts.push((alert, news));
             }
         }
-        next = after;
+        next = plan.next_after(Some(step.key()));
     }
 
     resource.next_step = next.map(|step| step.key().to_string());

@@ -218,17 +218,12 @@ async fn batch(app: &App, account: Uuid, present: Present<'_>, most: u64) -> Res
 async fn handle(tx: &Tx, account: Uuid, present: Present<'_>, most: u64) -> Result<(Passed, Option<i64>), Error> {
     let scope = Scope::engine();
     let due = due::lock_batch(tx, &scope, account, present.now, most).await?;
-    let releasing: Vec<Uuid> = due
+    let past_their_end: Vec<Uuid> = due
         .iter()
-        .filter(|(resource, _)| {
-            resource
-                .next_step
-                .as_deref()
-                .is_some_and(|step| step.starts_with("RELEASE"))
-        })
+        .filter(|(resource, _)| resource.paid_until.is_some_and(|end| end <= present.now))
         .map(|(resource, _)| resource.id)
         .collect();
-    let notices: HashMap<(Uuid, Uuid), DateTime<Utc>> = due::final_notices(tx, &scope, &releasing)
+    let notices: HashMap<(Uuid, Uuid), DateTime<Utc>> = due::final_notices(tx, &scope, &past_their_end)
         .await?
         .into_iter()
         .map(|step| ((step.resource_id, step.period_id), step.handled_at))

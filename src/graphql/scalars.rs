@@ -183,7 +183,10 @@ mod tests {
     fn an_instant_is_utc_to_the_microsecond() {
         let parse = |text: &str| <DateTime as async_graphql::ScalarType>::parse(Value::from(text));
         let instant = parse("2026-04-06T07:00:00.123456789+07:00").unwrap();
-        assert_eq!(InputType::to_value(&instant), Value::from("2026-04-06T00:00:00.123456Z"));
+        assert_eq!(
+            InputType::to_value(&instant),
+            Value::from("2026-04-06T00:00:00.123456Z")
+        );
         for wrong in ["", "2026-04-06", "yesterday", "2026-13-01T00:00:00Z"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

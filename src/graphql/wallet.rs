@@ -283,7 +283,9 @@ impl WalletSubscriptions {
                         Err(error) => return Some((Err(error), (changes, session, shown))),
                         Ok(wallets) => {
                             // The row is compared, not the news: what happens to other things wakes as well.
-                            let now = wallets.into_iter().find(|wallet| wallet.kind == kind.unwrap_or(WalletKind::Credit));
+                            let now = wallets
+                                .into_iter()
+                                .find(|wallet| wallet.kind == kind.unwrap_or(WalletKind::Credit));
                             if let Some(now) = now.filter(|now| shown.as_ref() != Some(now)) {
                                 shown = Some(Arc::clone(&now));
                                 return Some((Ok(Wallet(now)), (changes, session, shown)));

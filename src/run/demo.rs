@@ -40,14 +40,25 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
             format!("sqlite://{}", folder.join("demo.sqlite3").display())
         }
     };
-    let settings = Settings { development: true, return_origins: Vec::new(), most_releases: 100 };
+    let settings = Settings {
+        development: true,
+        return_origins: Vec::new(),
+        most_releases: 100,
+    };
     let app = Arc::new(App::open(&db::Options { url, connections: 10 }, settings).await?);
     let seeded = seed::seed(&app)
         .await?
         .ok_or_else(|| Error::internal("the demo needs an empty store, and this one has accounts: name another"))?;
-    let (code, account) = seeded.accounts.first().cloned().ok_or_else(|| Error::internal("nothing was seeded"))?;
+    let (code, account) = seeded
+        .accounts
+        .first()
+        .cloned()
+        .ok_or_else(|| Error::internal("nothing was seeded"))?;
 
-    let secret: String = ids::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret: String = ids::random_bytes::<32>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let secret = SecretString::from(secret);
     let serving = Serving {
         listen: options.listen,
@@ -64,7 +75,10 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
     };
     let stage = Stage {
         app,
-        http: reqwest::Client::builder().timeout(PATIENCE).build().map_err(Error::internal)?,
+        http: reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .build()
+            .map_err(Error::internal)?,
         url: format!("http://{}/graphql", running.address),
         ws_url: format!("ws://{}/graphql", running.address),
         owner: token(Role::Owner, None)?,
@@ -73,8 +87,11 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         quiet: options.json,
     };
     if options.json {
-        let accounts: Vec<Value> =
-            seeded.accounts.iter().map(|(code, id)| json!({ "code": code, "id": id.to_string() })).collect();
+        let accounts: Vec<Value> = seeded
+            .accounts
+            .iter()
+            .map(|(code, id)| json!({ "code": code, "id": id.to_string() }))
+            .collect();
         let line = json!({
             "url": stage.url,
             "ws_url": stage.ws_url,
@@ -169,7 +186,12 @@ impl Stage {
             "term": { "months": 1 },
             "components": [ { "code": "s-general-1x1", "quantity": 1 }, { "code": "root-disk-20gb", "quantity": 1 } ] } });
         let quoted = self
-            .act(&self.owner, "createQuote", QUOTE, json!({ "items": [create], "couponCode": "LAUNCH10" }))
+            .act(
+                &self.owner,
+                "createQuote",
+                QUOTE,
+                json!({ "items": [create], "couponCode": "LAUNCH10" }),
+            )
             .await?;
         let quote = &quoted["quote"];
         for item in list(&quote["items"]) {
@@ -183,10 +205,20 @@ impl Stage {
         self.say("3. They pay from the wallet.");
         let input = json!({ "quoteId": quote["id"], "payment": { "credit": true }, "idempotencyKey": "demo-order-1" });
         let placed = self.act(&self.owner, "placeOrder", PLACE, input).await?;
-        self.say(&format!("     order {} is {}", text(&placed["order"]["code"]), text(&placed["order"]["status"])));
+        self.say(&format!(
+            "     order {} is {}",
+            text(&placed["order"]["code"]),
+            text(&placed["order"]["status"])
+        ));
 
         self.say("4. vServer makes the server and reports it.");
-        let tasks = self.ask(&self.product, "{ provisioningTasks(first: 10) { nodes { id } } }", json!({})).await?;
+        let tasks = self
+            .ask(
+                &self.product,
+                "{ provisioningTasks(first: 10) { nodes { id } } }",
+                json!({}),
+            )
+            .await?;
         let task = tasks["provisioningTasks"]["nodes"][0]["id"].clone();
         let report = json!({ "taskId": task, "outcome": { "succeeded": { "externalId": "srv-0001" } } });
         self.act(&self.product, "reportProvisioning", REPORT, report).await?;
@@ -220,7 +252,10 @@ impl Stage {
 
         let expires: DateTime<Utc> = text(&resource["expiresAt"]).parse().map_err(Error::internal)?;
         let until = expires - TimeDelta::days(7) + TimeDelta::minutes(1);
-        self.say(&format!("7. Time moves to {}.", until.to_rfc3339_opts(SecondsFormat::Secs, true)));
+        self.say(&format!(
+            "7. Time moves to {}.",
+            until.to_rfc3339_opts(SecondsFormat::Secs, true)
+        ));
         engine::advance(&self.app, until).await?;
         let told = next_alert(&mut alerts).await?;
         let alert = &told["alert"];
@@ -243,15 +278,27 @@ impl Stage {
         let mut request = self.ws_url.as_str().into_client_request().map_err(Error::internal)?;
         let protocol = "graphql-transport-ws".parse().map_err(Error::internal)?;
         request.headers_mut().insert("sec-websocket-protocol", protocol);
-        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.map_err(Error::internal)?;
-        let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {}", self.owner) } });
-        socket.send(Message::text(init.to_string())).await.map_err(Error::internal)?;
+        let (mut socket, _) = tokio_tungstenite::connect_async(request)
+            .await
+            .map_err(Error::internal)?;
+        let init =
+            json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {}", self.owner) } });
+        socket
+            .send(Message::text(init.to_string()))
+            .await
+            .map_err(Error::internal)?;
         expect(&mut socket, "connection_ack").await?;
         let query = "subscription { expiryAlerts { cursor replayed alert { step daysLeft resource { name } } } }";
         let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
-        socket.send(Message::text(subscribe.to_string())).await.map_err(Error::internal)?;
+        socket
+            .send(Message::text(subscribe.to_string()))
+            .await
+            .map_err(Error::internal)?;
         // A ping answered after the subscribe message shows that the subscription stands.
-        socket.send(Message::text(json!({ "type": "ping" }).to_string())).await.map_err(Error::internal)?;
+        socket
+            .send(Message::text(json!({ "type": "ping" }).to_string()))
+            .await
+            .map_err(Error::internal)?;
         expect(&mut socket, "pong").await?;
         Ok(socket)
     }
@@ -284,7 +331,9 @@ async fn expect(socket: &mut Socket, kind: &str) -> Result<Value, Error> {
         }
         Err(Error::internal("the socket closed"))
     };
-    tokio::time::timeout(PATIENCE, wait).await.map_err(|_| Error::internal(format_args!("no {kind} came")))?
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .map_err(|_| Error::internal(format_args!("no {kind} came")))?
 }
 
 async fn next_alert(socket: &mut Socket) -> Result<Value, Error> {
@@ -315,16 +364,23 @@ fn grouped(text: &str) -> String {
 }
 
 fn money(value: &Value) -> String {
-    format!("{} {}", grouped(value["amount"].as_str().unwrap_or("?")), text(&value["currency"]))
+    format!(
+        "{} {}",
+        grouped(value["amount"].as_str().unwrap_or("?")),
+        text(&value["currency"])
+    )
 }
 
-const GRANT: &str = "mutation($input: GrantCreditInput!) { grantCredit(input: $input) { userErrors { code message } } }";
-const COUPON: &str = "mutation($input: CreateCouponInput!) { createCoupon(input: $input) { userErrors { code message } } }";
+const GRANT: &str =
+    "mutation($input: GrantCreditInput!) { grantCredit(input: $input) { userErrors { code message } } }";
+const COUPON: &str =
+    "mutation($input: CreateCouponInput!) { createCoupon(input: $input) { userErrors { code message } } }";
 const QUOTE: &str = "mutation($input: CreateQuoteInput!) { createQuote(input: $input) {
     quote { id charged { amount currency } items { lines { explanation } } } userErrors { code message } } }";
 const PLACE: &str = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) {
     order { id code status } userErrors { code message } } }";
-const REPORT: &str = "mutation($input: ReportProvisioningInput!) { reportProvisioning(input: $input) { userErrors { code message } } }";
+const REPORT: &str =
+    "mutation($input: ReportProvisioningInput!) { reportProvisioning(input: $input) { userErrors { code message } } }";
 const SHOW: &str = "{ resources(first: 1) { nodes { name status expiresAt } }
     invoices(first: 1) { nodes { code status total { amount currency } tax { amount currency } } }
     wallet { entries(first: 20) { nodes { action details amount { amount currency } balanceAfter { amount currency } } } } }";

@@ -77,12 +77,18 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     };
     let shutdown = CancellationToken::new();
     let ready = Arc::clone(&app);
-    let mut edge = Edge::new(edge_config(&app, &serving.edge), SchemaEngine::new(schema, &graphql::sdl(), prepare), authenticator, clock::machine_now, ids::new_id)
-        .ready_when(move || {
-            let app = Arc::clone(&ready);
-            Box::pin(async move { app.db.ping().await.map_err(|error| error.to_string()) })
-        })
-        .shutdown(shutdown.clone());
+    let mut edge = Edge::new(
+        edge_config(&app, &serving.edge),
+        SchemaEngine::new(schema, &graphql::sdl(), prepare),
+        authenticator,
+        clock::machine_now,
+        ids::new_id,
+    )
+    .ready_when(move || {
+        let app = Arc::clone(&ready);
+        Box::pin(async move { app.db.ping().await.map_err(|error| error.to_string()) })
+    })
+    .shutdown(shutdown.clone());
     if let Some(metrics) = serving.metrics {
         edge = edge.metrics(move || metrics.render());
     }
@@ -95,7 +101,9 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let mut tasks = JoinSet::new();
     let (routes, signal) = (router(Arc::clone(&edge)), shutdown.clone());
     tasks.spawn(async move {
-        let served = axum::serve(listener, routes).with_graceful_shutdown(signal.clone().cancelled_owned()).await;
+        let served = axum::serve(listener, routes)
+            .with_graceful_shutdown(signal.clone().cancelled_owned())
+            .await;
         if let Err(error) = served {
             tracing::error!(%error, "the listener failed");
             signal.cancel();
@@ -108,7 +116,11 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         let (engine, signal) = (engine::drive(app, every), shutdown.clone());
         tasks.spawn(async move { signal.run_until_cancelled(engine).await.unwrap_or(()) });
     }
-    Ok(Running { address, shutdown, tasks })
+    Ok(Running {
+        address,
+        shutdown,
+        tasks,
+    })
 }
 
 fn caller_of(caller: &crate::http::Caller) -> Option<graphql::Caller> {
@@ -118,7 +130,11 @@ fn caller_of(caller: &crate::http::Caller) -> Option<graphql::Caller> {
         principal.role,
         principal.account,
         principal.product.clone(),
-        principal.permissions.iter().filter_map(|permission| permission.as_str().parse().ok()).collect(),
+        principal
+            .permissions
+            .iter()
+            .filter_map(|permission| permission.as_str().parse().ok())
+            .collect(),
     ))
 }
 
@@ -127,7 +143,11 @@ fn edge_config(app: &App, options: &EdgeOptions) -> EdgeConfig {
     EdgeConfig {
         body_limit_bytes: usize::try_from(options.body_bytes).unwrap_or(usize::MAX),
         request_timeout: options.request_timeout(),
-        introspection: if open { Introspection::Everyone } else { Introspection::Nobody },
+        introspection: if open {
+            Introspection::Everyone
+        } else {
+            Introspection::Nobody
+        },
         cors_origins: options.allowed_origins.clone(),
         guard: GuardLimits {
             depth: u32::try_from(options.depth).unwrap_or(u32::MAX),
@@ -172,9 +192,16 @@ pub fn signing_secret(given: Option<&SecretString>, mode: Mode, file: &PathBuf) 
     if let Ok(kept) = std::fs::read_to_string(file) {
         return Ok(SecretString::from(kept.trim().to_owned()));
     }
-    let made: String = ids::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
-    write_private(file, &made)
-        .map_err(|error| Error::internal(format_args!("keeping the development secret in {}: {error}", file.display())))?;
+    let made: String = ids::random_bytes::<32>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    write_private(file, &made).map_err(|error| {
+        Error::internal(format_args!(
+            "keeping the development secret in {}: {error}",
+            file.display()
+        ))
+    })?;
     Ok(SecretString::from(made))
 }
 
@@ -202,7 +229,10 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         options.mode,
         &crate::config::secret_file(&options.store.database_url),
     )?;
-    let store = db::Options { url: options.store.database_url.clone(), connections: options.store.database_connections };
+    let store = db::Options {
+        url: options.store.database_url.clone(),
+        connections: options.store.database_connections,
+    };
     let app = Arc::new(App::open(&store, settings).await?);
     let serving = Serving {
         listen: options.listen,

@@ -18,11 +18,18 @@ use crate::{clock, engine};
 use super::serve::signing_secret;
 
 fn options(store: &Store) -> db::Options {
-    db::Options { url: store.database_url.clone(), connections: store.database_connections }
+    db::Options {
+        url: store.database_url.clone(),
+        connections: store.database_connections,
+    }
 }
 
 fn settings(mode: Mode, most_releases: u64) -> Settings {
-    Settings { development: mode == Mode::Development, return_origins: Vec::new(), most_releases }
+    Settings {
+        development: mode == Mode::Development,
+        return_origins: Vec::new(),
+        most_releases,
+    }
 }
 
 /// `migrate`.
@@ -43,7 +50,11 @@ pub async fn seed(store: &Store) -> Result<String, Error> {
     let app = App::open(&options(store), settings(Mode::Development, 100)).await?;
     Ok(match seed::seed(&app).await? {
         Some(seeded) => {
-            let accounts: Vec<String> = seeded.accounts.iter().map(|(code, id)| format!("{code} {id}")).collect();
+            let accounts: Vec<String> = seeded
+                .accounts
+                .iter()
+                .map(|(code, id)| format!("{code} {id}"))
+                .collect();
             format!("A catalogue and two accounts:\n{}", accounts.join("\n"))
         }
         None => "The store has accounts already; nothing was changed.".to_owned(),
@@ -88,7 +99,10 @@ pub async fn token(options_given: &Token) -> Result<String, Error> {
             principal.account = Some(query.one(db.read()).await?.ok_or(Error::NotFound("account"))?.id);
         }
         if let Some(code) = &options_given.product {
-            let found = product::Entity::find().filter(product::Column::Code.eq(code.as_str())).one(db.read()).await?;
+            let found = product::Entity::find()
+                .filter(product::Column::Code.eq(code.as_str()))
+                .one(db.read())
+                .await?;
             principal.product = Some(found.ok_or(Error::NotFound("product"))?.code);
         }
     }
@@ -100,12 +114,21 @@ pub async fn token(options_given: &Token) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Internal`] for a secret that is too short.
 pub fn mint(secret: &secrecy::SecretString, principal: &Principal) -> Result<String, Error> {
-    Authenticator::hs256(secret).map_err(Error::internal)?.mint(principal).map_err(Error::internal)
+    Authenticator::hs256(secret)
+        .map_err(Error::internal)?
+        .mint(principal)
+        .map_err(Error::internal)
 }
 
 /// The principal of a role in an account, with the role's own permissions, for some hours.
 #[must_use]
-pub fn principal(subject: &str, role: Role, account: Option<uuid::Uuid>, product: Option<&str>, hours: i64) -> Principal {
+pub fn principal(
+    subject: &str,
+    role: Role,
+    account: Option<uuid::Uuid>,
+    product: Option<&str>,
+    hours: i64,
+) -> Principal {
     let permissions: BTreeSet<Permission> = Permission::of_role(role);
     Principal {
         subject: subject.to_owned(),

@@ -32,7 +32,13 @@ struct Case {
 }
 
 const fn case(field: &'static str, document: &'static str, owner: Answer, viewer: Answer, other: Answer) -> Case {
-    Case { field, document, owner, viewer, other }
+    Case {
+        field,
+        document,
+        owner,
+        viewer,
+        other,
+    }
 }
 
 const FORBIDDEN: Answer = Code("FORBIDDEN");
@@ -46,9 +52,9 @@ const QUERIES: &[Case] = &[
     case("wallets", "query($account: ID!) { wallets(accountId: $account) { id } }", Data, Data, MISSING),
     case("wallet", "query($account: ID!) { wallet(accountId: $account) { id } }", Data, Data, MISSING),
     case("products", "{ products(first: 1) { nodes { id } } }", Data, Data, Data),
-    case("pricePreview", "query($account: ID!) { pricePreview(input: { accountId: $account, items: [{ create: { product: \"vserver\",
+    case("pricePreview", "{ pricePreview(input: { items: [{ create: { product: \"vserver\",
         resourceType: \"server\", components: [{ code: \"s-general-1x1\", quantity: 1 }], term: { months: 1 } } }] }) { charged { amount } } }",
-        Data, Data, MISSING),
+        Data, Data, Data),
     case("resources", "query($account: ID!) { resources(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
     case("orders", "query($account: ID!) { orders(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
     case("payments", "query($account: ID!) { payments(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
@@ -58,31 +64,52 @@ const QUERIES: &[Case] = &[
 ];
 
 const MUTATIONS: &[Case] = &[
-    case("createQuote", "mutation($account: ID!) { createQuote(input: { accountId: $account, items: [{ create: { product: \"vserver\",
+    case("createQuote", "mutation { createQuote(input: { items: [{ create: { product: \"vserver\",
         resourceType: \"server\", components: [{ code: \"s-general-1x1\", quantity: 1 }], term: { months: 1 } } }] }) { userErrors { code } } }",
-        Data, FORBIDDEN, MISSING),
-    case("placeOrder", "mutation($account: ID!, $quote: ID!) { placeOrder(input: { accountId: $account, quoteId: $quote,
-        payment: { credit: true }, idempotencyKey: \"access\" }) { userErrors { code } } }", Code("QUOTE_ALREADY_ORDERED"), FORBIDDEN, MISSING),
+        Data, FORBIDDEN, Data),
+    case("placeOrder", "mutation($quote: ID!) { placeOrder(input: { quoteId: $quote,
+        payment: { credit: true }, idempotencyKey: \"access\" }) { userErrors { code } } }", Code("QUOTE_ALREADY_ORDERED"), FORBIDDEN, Code("QUOTE_NOT_FOUND")),
     case("reportProvisioning", "mutation($task: ID!) { reportProvisioning(input: { taskId: $task, outcome: { succeeded: {} } }) { userErrors { code } } }",
         FORBIDDEN, FORBIDDEN, FORBIDDEN),
     case("grantCredit", "mutation($account: ID!) { grantCredit(input: { accountId: $account, kind: CASH, amount: \"1\", reason: \"x\",
         idempotencyKey: \"access\" }) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
     case("createCoupon", "mutation { createCoupon(input: { code: \"ACCESS\", value: { percent: \"1\" }, currency: \"VND\" }) { userErrors { code } } }",
         FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    case("approveReleases", "mutation { approveReleases { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
 ];
 
 const SUBSCRIPTIONS: &[(&str, &str, Answer)] = &[
-    ("expiryAlerts", "subscription($account: ID!) { expiryAlerts(accountId: $account) { cursor } }", MISSING),
-    ("accountEvents", "subscription($account: ID!) { accountEvents(accountId: $account) { cursor } }", MISSING),
-    ("orderUpdates", "subscription($order: ID!) { orderUpdates(orderId: $order) { id } }", MISSING),
-    ("walletUpdates", "subscription($account: ID!) { walletUpdates(accountId: $account) { id } }", MISSING),
+    (
+        "expiryAlerts",
+        "subscription($account: ID!) { expiryAlerts(accountId: $account) { cursor } }",
+        MISSING,
+    ),
+    (
+        "accountEvents",
+        "subscription($account: ID!) { accountEvents(accountId: $account) { cursor } }",
+        MISSING,
+    ),
+    (
+        "orderUpdates",
+        "subscription($order: ID!) { orderUpdates(orderId: $order) { id } }",
+        MISSING,
+    ),
+    (
+        "walletUpdates",
+        "subscription($account: ID!) { walletUpdates(accountId: $account) { id } }",
+        MISSING,
+    ),
 ];
 
 async fn fields(world: &World, root: &str) -> BTreeSet<String> {
     let query = format!("{{ __type(name: \"{root}\") {{ fields {{ name }} }} }}");
     let data = world.data(&world.token(Role::Owner), &query, json!({})).await;
-    data["__type"]["fields"].as_array().unwrap().iter().map(|field| text(&field["name"])).collect()
+    data["__type"]["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| text(&field["name"]))
+        .collect()
 }
 
 fn answer(body: &Value, field: &str) -> String {
@@ -92,7 +119,11 @@ fn answer(body: &Value, field: &str) -> String {
     if let Some(code) = body["data"][field]["userErrors"][0]["code"].as_str() {
         return code.to_owned();
     }
-    if body["data"][field].is_null() { "null".to_owned() } else { "data".to_owned() }
+    if body["data"][field].is_null() {
+        "null".to_owned()
+    } else {
+        "data".to_owned()
+    }
 }
 
 fn expected(answer: Answer) -> &'static str {

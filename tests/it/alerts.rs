@@ -1,7 +1,7 @@
 //! Expiry: what the engine does as time passes, and how it is told.
 
 use entity::enums::Role;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::socket::Socket;
 use crate::support::{World, on_every_store, project, server, text};
@@ -54,7 +54,6 @@ on_every_store! {
     }
 
     async fn a_dropped_socket_resumes_with_each_alert_once_in_order_across_a_restart(world: World) {
-        let mut world = world;
         world.grant("CASH", "181000").await;
         let cursor = world.data(&world.token(Role::Owner), "{ account { eventCursor } }", json!({})).await;
         let mut after = text(&cursor["account"]["eventCursor"]);
@@ -75,13 +74,10 @@ on_every_store! {
             seen.push(text(&told["alert"]["step"]));
         }
         assert_eq!(seen, ["REMINDER:-7", "REMINDER:-6", "REMINDER:-5", "REMINDER:-4", "REMINDER:-3", "REMINDER:-2", "REMINDER:-1"]);
-        let foreign = format!("{}AAAA", &after[..28]);
-        let _ = foreign;
         let mut socket = Socket::open(&world.ws_url(), &world.token(Role::Owner)).await;
         socket.subscribe("1", SUBSCRIBE, json!({ "after": "A".repeat(32) })).await;
         let refused = socket.expect("error").await;
         assert_eq!(refused["payload"][0]["extensions"]["code"], "CURSOR_EXPIRED", "{refused}");
-        return world;
     }
 
     async fn the_standard_policy_goes_through_grace_and_suspension_to_release(world: World) {
@@ -143,6 +139,3 @@ on_every_store! {
         assert_eq!(steps(&world).await, ["REMINDER:-6"], "of two that are due at once, the last is told");
     }
 }
-
-#[allow(dead_code)]
-fn unused(_: Value) {}

@@ -6,7 +6,10 @@ use billing_gateway::graphql;
 #[test]
 fn the_published_schema_is_current() {
     let published = include_str!("../../schema.graphql");
-    assert!(published == graphql::sdl(), "schema.graphql is not current: cargo run -- schema > schema.graphql");
+    assert!(
+        published == graphql::sdl(),
+        "schema.graphql is not current: cargo run -- schema > schema.graphql"
+    );
 }
 
 #[test]

@@ -38,7 +38,8 @@ macro_rules! on_every_store {
             mod $name {
                 use super::*;
 
-                async fn body($world: World) -> World {
+                #[allow(unused_mut, reason = "some tests restart their world")]
+                async fn body(mut $world: World) -> World {
                     $body
                     $world
                 }

@@ -34,6 +34,10 @@ pub(crate) fn new_database() -> Option<String> {
     Some(format!("postgres://postgres@127.0.0.1:{}/{name}", server.port))
 }
 
+#[allow(
+    clippy::zombie_processes,
+    reason = "the server outlives this function; its shell ends it when this process does"
+)]
 fn start() -> Option<Server> {
     let Some(bin) = binaries() else {
         assert!(
