@@ -122,14 +122,6 @@ where
             .ok_or_else(|| Error::internal(format_args!("{told} is missing")).into())
     }
 
-    /// Whether somebody is reading a batch just now: the loader's state is locked for as long as that takes.
-    #[cfg(test)]
-    pub(crate) fn is_reading(&self) -> bool {
-        let mut probe = Box::pin(self.loader.prime_many(Vec::new()));
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        probe.as_mut().poll(&mut context).is_pending()
-    }
-
     /// Remembers what was read on the way: a joined parent.
     pub(crate) async fn prime(&self, known: Vec<(K, V)>) {
         if !known.is_empty() {
@@ -399,5 +391,49 @@ fn listed_alert(listed: alerts::Listed) -> ListedAlert {
     ListedAlert {
         alert: Arc::new(listed.alert),
         resource: listed.resource.map(Arc::new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::future::Future;
+    use std::task::{Context, Waker};
+
+    use super::super::tests::gateway;
+    use super::*;
+
+    /// Answers each key with itself, after as many turns as a store may take.
+    fn slow(_source: Arc<Source>, keys: Vec<u8>) -> BoxFuture<'static, Found<u8, u8>> {
+        Box::pin(async move {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            Ok(keys.into_iter().map(|key| (key, key)).collect())
+        })
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_batch_whose_driver_is_cancelled_loads_again() {
+        let (app, _, _folder) = gateway().await;
+        let now = app.clock.now();
+        let source = Arc::new(Source {
+            app,
+            scope: Scope::engine(),
+            now,
+        });
+        let loader = Batched::new(&source, slow);
+        let mut driver = Box::pin(loader.load(1));
+        let mut waiter = Box::pin(loader.load(2));
+        let mut context = Context::from_waker(Waker::noop());
+        // Both ask in one turn; then the driver goes on alone, into the middle of a batch of both.
+        assert!(driver.as_mut().poll(&mut context).is_pending());
+        assert!(waiter.as_mut().poll(&mut context).is_pending());
+        for _ in 0..ROUNDS + 3 {
+            assert!(driver.as_mut().poll(&mut context).is_pending());
+        }
+        drop(driver);
+        assert_eq!(waiter.await.unwrap(), Some(2));
     }
 }

@@ -1,39 +1,18 @@
-//! What reads cost, and what a cancelled batch does to those who wait for it.
+//! What reads cost, and what each caller gets.
 
-use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use async_graphql::{Executor as _, Request, Value};
 use entity::enums::Role;
 use futures_util::future::join_all;
-use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::app::{App, Settings};
-use crate::commands::seed;
-use crate::db::Options;
+use super::gateway;
 use crate::db::statements::counted;
+use crate::graphql::ids::{self, Kind};
 use crate::graphql::loaders::Loaders;
 use crate::graphql::{Caller, Permission, prepare, schema};
 use crate::store::Scope;
-
-async fn gateway() -> (Arc<App>, Vec<Uuid>, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("graphql.sqlite3").display());
-    let settings = Settings {
-        development: true,
-        return_origins: Vec::new(),
-        most_releases: 1,
-    };
-    let app = App::open(&Options { url, connections: 2 }, settings).await.unwrap();
-    let seeded = seed::seed(&app).await.unwrap().unwrap();
-    (
-        Arc::new(app),
-        seeded.accounts.into_iter().map(|(_, key)| key).collect(),
-        folder,
-    )
-}
 
 #[tokio::test]
 async fn a_level_of_any_width_is_one_statement() {
@@ -53,29 +32,6 @@ async fn a_level_of_any_width_is_one_statement() {
             .count();
         assert_eq!((found, statements), (accounts.len(), 1), "{width} wide");
     }
-}
-
-#[tokio::test]
-async fn whoever_waits_for_a_batch_whose_driver_is_cancelled_loads_again() {
-    let (app, accounts, _folder) = gateway().await;
-    let loaders = Loaders::new(app, Scope::engine());
-    let mut driver = Box::pin(loaders.accounts.load(accounts[0]));
-    let mut waiter = Box::pin(loaders.accounts.load(accounts[1]));
-    let mut context = Context::from_waker(Waker::noop());
-    // Both ask; then the driver alone goes on until it is in the middle of its statement, with both keys.
-    for _ in 0..20 {
-        assert!(driver.as_mut().poll(&mut context).is_pending());
-        if loaders.accounts.is_reading() {
-            break;
-        }
-        if let Poll::Ready(answer) = waiter.as_mut().poll(&mut context) {
-            panic!("the waiter drove the batch: {answer:?}");
-        }
-    }
-    assert!(loaders.accounts.is_reading());
-    drop(driver);
-    let found = waiter.await.unwrap().unwrap();
-    assert_eq!(found.id, accounts[1]);
 }
 
 #[tokio::test]
@@ -137,7 +93,7 @@ async fn strangers_get_nothing_and_roles_get_theirs() {
             .1,
         code("BAD_USER_INPUT")
     );
-    let nobody = super::super::ids::global(super::super::ids::Kind::Account, Uuid::from_u128(9)).0;
+    let nobody = ids::global(Kind::Account, Uuid::from_u128(9)).0;
     let query = format!("{{ orders(first: 1, accountId: \"{nobody}\") {{ nodes {{ id }} }} }}");
     assert_eq!(ask(Some(operator), &query).await.1, code("NOT_FOUND"));
 }
