@@ -289,6 +289,8 @@ pub(crate) enum PaymentInput {
 /// What is ordered.
 #[derive(Clone, Debug, InputObject)]
 pub(crate) struct PlaceOrderInput {
+    /// For whom; the caller's own account when absent.
+    account_id: Option<ID>,
     /// The quote.
     quote_id: ID,
     /// How it is paid. Needed exactly when something is to be paid.
@@ -336,7 +338,7 @@ impl OrderMutations {
                 user_errors: errors,
             })
         };
-        let account = session.account(None).await?;
+        let account = session.account(input.account_id.as_ref()).await?;
         let Some(quote) = ids::parse(&input.quote_id, Kind::Quote) else {
             return Ok(refused_with(wrong_id("quoteId")));
         };

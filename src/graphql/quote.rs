@@ -172,6 +172,8 @@ pub(crate) struct PricePreviewInput {
 /// What a quote is asked for.
 #[derive(Clone, Debug, InputObject)]
 pub(crate) struct CreateQuoteInput {
+    /// For whom; the caller's own account when absent.
+    account_id: Option<ID>,
     /// The actions, 1 to 20.
     items: Vec<QuoteActionInput>,
     /// A coupon.
@@ -328,7 +330,7 @@ impl QuoteMutations {
         #[graphql(desc = "What is to be bought.")] input: CreateQuoteInput,
     ) -> Result<Option<CreateQuotePayload>> {
         let session = ctx.session()?;
-        let account = session.account(None).await?;
+        let account = session.account(input.account_id.as_ref()).await?;
         let made = match request(account, input.items, input.coupon_code) {
             Ok(request) => commands::create(&session.app, &session.scope, request).await,
             Err(error) => Err(error),
