@@ -10,11 +10,10 @@ fn described(description: Option<&Positioned<String>>) -> bool {
     description.is_some_and(|text| text.node.trim().len() > 2)
 }
 
-fn arguments<'a>(
-    of: &'a str,
-    inputs: &'a [Positioned<InputValueDefinition>],
-) -> impl Iterator<Item = String> + 'a {
-    let bare = inputs.iter().filter(|input| !described(input.node.description.as_ref()));
+fn arguments<'a>(of: &'a str, inputs: &'a [Positioned<InputValueDefinition>]) -> impl Iterator<Item = String> + 'a {
+    let bare = inputs
+        .iter()
+        .filter(|input| !described(input.node.description.as_ref()));
     bare.map(move |input| format!("{of}.{}", input.node.name.node))
 }
 
@@ -24,7 +23,9 @@ fn every_element_of_the_schema_is_described() {
     let document = parse_schema(&sdl).unwrap();
     let mut bare = Vec::new();
     for definition in document.definitions {
-        let TypeSystemDefinition::Type(found) = definition else { continue };
+        let TypeSystemDefinition::Type(found) = definition else {
+            continue;
+        };
         let name: Name = found.node.name.node.clone();
         if !described(found.node.description.as_ref()) {
             bare.push(name.to_string());
