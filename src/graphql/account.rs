@@ -198,12 +198,8 @@ pub(crate) struct Viewer;
 #[Object]
 impl Viewer {
     /// Whom the token names.
-    async fn principal<'a>(&self, ctx: &Context<'a>) -> Result<&'a str> {
-        Ok(&ctx
-            .data_opt::<Arc<super::session::Session>>()
-            .ok_or(crate::error::Error::Unauthenticated)?
-            .caller
-            .principal)
+    async fn principal(&self, ctx: &Context<'_>) -> Result<String> {
+        Ok(ctx.caller()?.principal.clone())
     }
 
     /// What it is.

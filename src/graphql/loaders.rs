@@ -122,6 +122,14 @@ where
             .ok_or_else(|| Error::internal(format_args!("{told} is missing")).into())
     }
 
+    /// Whether somebody is reading a batch just now: the loader's state is locked for as long as that takes.
+    #[cfg(test)]
+    pub(crate) fn is_reading(&self) -> bool {
+        let mut probe = Box::pin(self.loader.prime_many(Vec::new()));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        probe.as_mut().poll(&mut context).is_pending()
+    }
+
     /// Remembers what was read on the way: a joined parent.
     pub(crate) async fn prime(&self, known: Vec<(K, V)>) {
         if !known.is_empty() {

@@ -13,9 +13,7 @@ use crate::live::Cursor;
 /// The longest text that a scalar takes.
 const MOST_CHARACTERS: usize = 64;
 
-fn text(value: Value, name: &str) -> InputValueResult<String>
-where
-{
+fn text(value: Value, name: &str) -> InputValueResult<String> {
     match value {
         Value::String(text) if text.len() <= MOST_CHARACTERS => Ok(text),
         Value::String(_) => Err(InputValueError::custom(format!(
