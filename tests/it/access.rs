@@ -52,9 +52,9 @@ const QUERIES: &[Case] = &[
     case("wallets", "query($account: ID!) { wallets(accountId: $account) { id } }", Data, Data, MISSING),
     case("wallet", "query($account: ID!) { wallet(accountId: $account) { id } }", Data, Data, MISSING),
     case("products", "{ products(first: 1) { nodes { id } } }", Data, Data, Data),
-    case("pricePreview", "{ pricePreview(input: { items: [{ create: { product: \"vserver\",
+    case("pricePreview", "query($account: ID!) { pricePreview(input: { accountId: $account, items: [{ create: { product: \"vserver\",
         resourceType: \"server\", components: [{ code: \"s-general-1x1\", quantity: 1 }], term: { months: 1 } } }] }) { charged { amount } } }",
-        Data, Data, Data),
+        Data, Data, MISSING),
     case("resources", "query($account: ID!) { resources(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
     case("orders", "query($account: ID!) { orders(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
     case("payments", "query($account: ID!) { payments(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
@@ -64,18 +64,18 @@ const QUERIES: &[Case] = &[
 ];
 
 const MUTATIONS: &[Case] = &[
-    case("createQuote", "mutation { createQuote(input: { items: [{ create: { product: \"vserver\",
+    case("createQuote", "mutation($account: ID!) { createQuote(input: { accountId: $account, items: [{ create: { product: \"vserver\",
         resourceType: \"server\", components: [{ code: \"s-general-1x1\", quantity: 1 }], term: { months: 1 } } }] }) { userErrors { code } } }",
-        Data, FORBIDDEN, Data),
-    case("placeOrder", "mutation($quote: ID!) { placeOrder(input: { quoteId: $quote,
-        payment: { credit: true }, idempotencyKey: \"access\" }) { userErrors { code } } }", Code("QUOTE_ALREADY_ORDERED"), FORBIDDEN, Code("QUOTE_NOT_FOUND")),
+        Data, FORBIDDEN, MISSING),
+    case("placeOrder", "mutation($account: ID!, $quote: ID!) { placeOrder(input: { accountId: $account, quoteId: $quote,
+        payment: { credit: true }, idempotencyKey: \"access\" }) { userErrors { code } } }", Code("QUOTE_ALREADY_ORDERED"), FORBIDDEN, MISSING),
     case("reportProvisioning", "mutation($task: ID!) { reportProvisioning(input: { taskId: $task, outcome: { succeeded: {} } }) { userErrors { code } } }",
         FORBIDDEN, FORBIDDEN, FORBIDDEN),
     case("grantCredit", "mutation($account: ID!) { grantCredit(input: { accountId: $account, kind: CASH, amount: \"1\", reason: \"x\",
         idempotencyKey: \"access\" }) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
     case("createCoupon", "mutation { createCoupon(input: { code: \"ACCESS\", value: { percent: \"1\" }, currency: \"VND\" }) { userErrors { code } } }",
         FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    case("approveReleases", "mutation { approveReleases { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
 ];
 
 const SUBSCRIPTIONS: &[(&str, &str, Answer)] = &[
