@@ -1,5 +1,6 @@
 //! The one binary. It reads its options, does what the subcommand says, and tells what went wrong in one line.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use billing_gateway::config::{Cli, Command, LogFormat};
@@ -30,24 +31,29 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Serve(options) => serve::serve(options).await?,
-        Command::Migrate(store) => println!("{}", tools::migrate(&store).await?),
-        Command::Seed(store) => println!("{}", tools::seed(&store).await?),
-        Command::Schema => print!("{}", billing_gateway::graphql::sdl()),
-        Command::Token(options) => println!("{}", tools::token(&options).await?),
-        Command::Tick(options) => println!("{}", tools::tick(&options).await?),
+        Command::Migrate(store) => say(&format!("{}\n", tools::migrate(&store).await?)),
+        Command::Seed(store) => say(&format!("{}\n", tools::seed(&store).await?)),
+        Command::Schema => say(&billing_gateway::graphql::sdl()),
+        Command::Token(options) => say(&format!("{}\n", tools::token(&options).await?)),
+        Command::Tick(options) => say(&format!("{}\n", tools::tick(&options).await?)),
         Command::CheckLedger(store) => {
             let differences = tools::check_ledger(&store).await?;
             if !differences.is_empty() {
                 for difference in &differences {
-                    println!("{difference}");
+                    say(&format!("{difference}\n"));
                 }
                 return Ok(ExitCode::FAILURE);
             }
-            println!("The books agree.");
+            say("The books agree.\n");
         }
         Command::Demo(options) => demo::demo(options).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a result. A reader that has gone away (`| head`) is no failure of ours.
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 fn log_to_stderr(format: LogFormat, default: &str) {
