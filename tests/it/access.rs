@@ -75,7 +75,7 @@ const MUTATIONS: &[Case] = &[
         idempotencyKey: \"access\" }) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
     case("createCoupon", "mutation { createCoupon(input: { code: \"ACCESS\", value: { percent: \"1\" }, currency: \"VND\" }) { userErrors { code } } }",
         FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    case("approveReleases", "mutation { approveReleases { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
 ];
 
 const SUBSCRIPTIONS: &[(&str, &str, Answer)] = &[
