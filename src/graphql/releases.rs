@@ -37,10 +37,10 @@ impl ReleaseMutations {
     async fn approve_releases(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The approval; nothing needs to be said in it.")] input: Option<ApproveReleasesInput>,
+        #[graphql(desc = "The approval.")] input: ApproveReleasesInput,
     ) -> Result<Option<ApproveReleasesPayload>> {
         let session = ctx.session()?;
-        let client_mutation_id = input.and_then(|input| input.client_mutation_id);
+        let client_mutation_id = input.client_mutation_id;
         Ok(Some(match commands::approve(&session.app, &session.scope).await {
             Ok(resumed) => ApproveReleasesPayload {
                 resumed: Some(resumed),
