@@ -87,7 +87,7 @@ fn start() -> Option<Server> {
         .arg(&data));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let script = "\"$1\" -D \"$2\" -p \"$3\" -k \"$2\" -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=400 \
-                  -c shared_buffers=64MB >\"$2/log\" 2>&1 & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; rm -rf \"$4\"";
+                  -c shared_buffers=64MB >\"$2/log\" 2>&1 & pid=$!; cat >/dev/null; kill -TERM $pid; kill -INT $pid; wait $pid; rm -rf \"$4\"";
     let mut shell = command(Path::new("/bin/sh"));
     let guard = shell
         .arg("-c")
