@@ -83,6 +83,9 @@ pub struct GuardLimits {
     pub root_fields: u64,
     /// Fields and spreads after fragments are spread: what the validator would walk. Default 10,000.
     pub selections: u64,
+    /// Nodes of variables, each variable counted at every place that names it after fragments are spread, and text once
+    /// more for each 64 bytes: what the validator would copy. Default 20,000.
+    pub variables: u64,
     /// Fragments that spread one another, from the first to the last. Default 30.
     pub fragment_chain: u32,
     /// Cost of the operation: an object costs 1, a leaf nothing, and a list its children times its size. Default 5,000.
@@ -108,6 +111,7 @@ impl Default for GuardLimits {
             directives: 50,
             root_fields: 20,
             selections: 10_000,
+            variables: 20_000,
             fragment_chain: 30,
             cost: 5_000,
             page_size: 100,

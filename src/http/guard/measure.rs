@@ -16,6 +16,9 @@ const TYPE_LISTS: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFi
 /// How many of them may be nested: what the community's introspection query and its tools need.
 const MOST_TYPE_LISTS: u32 = 2;
 
+/// Text weighs like a node of a variable for each of so many bytes.
+const BYTES_OF_A_NODE: usize = 64;
+
 /// What a selection set stands for. Counts saturate: a bomb measures as very much, not as little.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measure {
@@ -25,6 +28,8 @@ pub(super) struct Measure {
     pub(super) aliases: u64,
     pub(super) directives: u64,
     pub(super) root_fields: u64,
+    /// What validation copies of variables: the size of each, once for each place that names it.
+    pub(super) variables: u64,
     pub(super) introspects: bool,
     /// Fragments that spread one another below this place, at most.
     chain: u32,
@@ -44,6 +49,7 @@ impl Measure {
             (&mut self.aliases, other.aliases),
             (&mut self.directives, other.directives),
             (&mut self.root_fields, other.root_fields),
+            (&mut self.variables, other.variables),
         ] {
             *sum = sum.saturating_add(more);
         }
@@ -69,6 +75,8 @@ pub(super) struct Walk<'d> {
     document: &'d ExecutableDocument,
     chosen: &'d OperationDefinition,
     variables: &'d Variables,
+    /// Sizes of the variables met so far.
+    sizes: HashMap<&'d Name, u64>,
     known: HashMap<&'d Name, Known>,
 }
 
@@ -84,17 +92,17 @@ impl<'d> Walk<'d> {
             document,
             chosen,
             variables,
+            sizes: HashMap::new(),
             known: HashMap::with_capacity(document.fragments.len()),
         }
     }
 
     pub(super) fn operation(&mut self, operation: &'d OperationDefinition) -> Result<Measure, Breach<'d>> {
         let mut measure = self.selection_set(&operation.selection_set.node, 0)?;
-        let mut directives = operation.directives.len();
+        self.add_directives(&mut measure, &operation.directives);
         for variable in &operation.variable_definitions {
-            directives = directives.saturating_add(variable.node.directives.len());
+            self.add_directives(&mut measure, &variable.node.directives);
         }
-        measure.directives = measure.directives.saturating_add(wide(directives));
         if operation.ty == OperationType::Mutation {
             let base = measure.root_fields.saturating_mul(self.limits.mutation_cost);
             measure.cost = measure.cost.saturating_add(base);
@@ -118,7 +126,7 @@ impl<'d> Walk<'d> {
         }
         self.known.insert(name, Known::Open);
         let mut measure = self.selection_set(&fragment.node.selection_set.node, chain.saturating_add(1))?;
-        measure.directives = measure.directives.saturating_add(wide(fragment.node.directives.len()));
+        self.add_directives(&mut measure, &fragment.node.directives);
         // Said of the fragment, not of the way to it: which one is measured first must not matter.
         measure.chain = measure.chain.saturating_add(1);
         if measure.chain > self.limits.fragment_chain {
@@ -143,10 +151,45 @@ impl<'d> Walk<'d> {
                 ),
             };
             measure.selections = measure.selections.saturating_add(1);
-            measure.directives = measure.directives.saturating_add(count(directives));
+            self.add_directives(&mut measure, directives);
             sum.add(&measure);
         }
         Ok(sum)
+    }
+
+    fn add_directives(&mut self, measure: &mut Measure, directives: &'d [Positioned<Directive>]) {
+        measure.directives = measure.directives.saturating_add(wide(directives.len()));
+        for directive in directives {
+            self.add_variables(measure, &directive.node.arguments);
+        }
+    }
+
+    fn add_variables(&mut self, measure: &mut Measure, arguments: &'d [(Positioned<Name>, Positioned<Literal>)]) {
+        for (_, value) in arguments {
+            let copied = self.copied(&value.node);
+            measure.variables = measure.variables.saturating_add(copied);
+        }
+    }
+
+    /// The sizes of the variables that a literal names, once for each time. The scan has bounded how deep it goes.
+    fn copied(&mut self, literal: &'d Literal) -> u64 {
+        match literal {
+            Literal::Variable(name) => match self.sizes.get(name) {
+                Some(size) => *size,
+                None => {
+                    let size = self.variable(name).map_or(1, weight);
+                    self.sizes.insert(name, size);
+                    size
+                }
+            },
+            Literal::List(items) => items
+                .iter()
+                .fold(0, |sum, item| u64::saturating_add(sum, self.copied(item))),
+            Literal::Object(fields) => fields
+                .values()
+                .fold(0, |sum, value| u64::saturating_add(sum, self.copied(value))),
+            _ => 0,
+        }
     }
 
     fn field(&mut self, field: &'d Field, chain: u32) -> Result<Measure, Breach<'d>> {
@@ -174,6 +217,7 @@ impl<'d> Walk<'d> {
                 .saturating_add(below.cost)
                 .saturating_mul(if leaf { 1 } else { self.size(field) });
         }
+        self.add_variables(&mut measure, &field.arguments);
         measure.aliases = below.aliases.saturating_add(u64::from(field.alias.is_some()));
         measure.root_fields = 1;
         Ok(measure)
@@ -236,10 +280,12 @@ impl<'d> Walk<'d> {
     }
 }
 
-/// Compares an operation's measure with the limits; cost counts only for the one that runs.
+/// Compares an operation's measure with the limits; cost and variables count only for the one that runs.
 pub(super) fn hold(measure: &Measure, limits: &GuardLimits, runs: bool) -> Result<(), Refused> {
     let cost = if runs { measure.cost } else { 0 };
+    let variables = if runs { measure.variables } else { 0 };
     hold_selections(measure.selections, limits)?;
+    hold_variables(variables, limits)?;
     for (limit, found, allowed) in [
         ("DEPTH", u64::from(measure.depth), u64::from(limits.depth)),
         ("ALIASES", measure.aliases, limits.aliases),
@@ -270,8 +316,28 @@ pub(super) fn hold_selections(found: u64, limits: &GuardLimits) -> Result<(), Re
     Ok(())
 }
 
-fn count(directives: &[Positioned<Directive>]) -> u64 {
-    wide(directives.len())
+/// Compares what a validator would copy of variables with the limit.
+pub(super) fn hold_variables(found: u64, limits: &GuardLimits) -> Result<(), Refused> {
+    if found > limits.variables {
+        return Err(Refused::Limit {
+            limit: "VARIABLES",
+            allowed: limits.variables,
+            found: Some(found),
+        });
+    }
+    Ok(())
+}
+
+/// How much a value is: its nodes, and one more for each 64 bytes of text. JSON's reader and the scan have bounded how
+/// deep it goes.
+fn weight(value: &Value) -> u64 {
+    let below = match value {
+        Value::String(text) => wide(text.len() / BYTES_OF_A_NODE),
+        Value::List(items) => items.iter().map(weight).fold(0, u64::saturating_add),
+        Value::Object(fields) => fields.values().map(weight).fold(0, u64::saturating_add),
+        _ => 0,
+    };
+    below.saturating_add(1)
 }
 
 fn wide(count: usize) -> u64 {

@@ -2,6 +2,7 @@
 //!
 //! Validators walk a fragment each time it is spread, so thirty levels of fragments that spread the next twice are a
 //! billion steps from one kilobyte. Here every fragment is measured once and its measure is added where it is spread.
+//! Validators also copy a variable's value each time it is named, so a large one named a thousand times is gigabytes.
 //! The parser is recursive, so the text is scanned for its tokens and brackets before it is parsed. The document is
 //! parsed once and handed on.
 
@@ -26,6 +27,8 @@ pub struct Measured {
     pub cost: u64,
     /// Fields and spreads the validator would walk.
     pub selections: u64,
+    /// What validation copies of variables, in nodes.
+    pub variables: u64,
     /// Whether it reads the schema.
     pub introspects: bool,
 }
@@ -130,12 +133,15 @@ pub(super) fn check(
 
     let mut walk = Walk::new(limits, &document, operation, variables);
     let mut spread_at_most = 0;
+    let mut copied_at_most = 0;
     for fragment in document.fragments.keys() {
         let spread = walk.fragment(fragment, 0).map_err(|breach| refused(breach, limits))?;
         spread_at_most = spread.selections.max(spread_at_most);
+        copied_at_most = spread.variables.max(copied_at_most);
     }
     // Also of fragments that no operation spreads: the validator would look.
     measure::hold_selections(spread_at_most, limits)?;
+    measure::hold_variables(copied_at_most, limits)?;
     let mut measured = Measured::default();
     for (_, definition) in document.operations.iter() {
         let whole = walk
@@ -149,6 +155,7 @@ pub(super) fn check(
         if runs {
             measured.depth = whole.depth;
             measured.cost = whole.cost;
+            measured.variables = whole.variables;
         }
     }
     measure::hold_selections(measured.selections, limits)?;

@@ -196,3 +196,45 @@ fn syntax_errors_say_where_on_one_line() {
         }
     }
 }
+
+#[test]
+fn a_variable_counts_at_every_place_that_names_it() {
+    let list: Vec<u32> = (0..999).collect();
+    let variables = || serde_json::json!({ "v": list, "t": "x".repeat(6_399) });
+    let found = |text: &str| match checked(text, None, variables()) {
+        Ok(measured) => (measured.variables, false),
+        Err(Refused::Limit {
+            limit: "VARIABLES",
+            allowed: 20_000,
+            found,
+        }) => (found.unwrap(), true),
+        other => panic!("{text:.80}: {other:?}"),
+    };
+    let declared = "query($v: [Int!], $t: String)";
+    assert_eq!(found(&format!("{declared} {{ a(v: $v) }}")), (1_000, false));
+    assert_eq!(found(&format!("{declared} {{ a(v: $t) }}")), (100, false));
+    assert_eq!(
+        found(&format!("{declared} {{ a(v: {{ b: [$v, $v] }}) @c(v: $v) }}")),
+        (3_000, false)
+    );
+    let many = "$v ".repeat(21);
+    assert_eq!(found(&format!("{declared} {{ a(v: [{many}]) }}")), (21_000, true));
+    // Also where fragments are spread, and in one that nothing spreads.
+    let twice = "fragment f on Q { ...g ...g } fragment g on Q { a(v: [$v $v $v $v $v $v]) }";
+    assert_eq!(found(&format!("{declared} {{ ...f }} {twice}")), (12_000, false));
+    assert_eq!(
+        found(&format!("{declared} {{ ...f x {{ ...f }} }} {twice}")),
+        (24_000, true)
+    );
+    assert_eq!(
+        found(&format!("{{ b }} fragment f on Q {{ a(v: [{many}]) }}")),
+        (21_000, true)
+    );
+    // A default is copied like a value that is sent.
+    let defaults = format!(
+        "query($d: [Int!] = [{}]) {{ a(v: [{}]) }}",
+        "1 ".repeat(599),
+        "$d ".repeat(40)
+    );
+    assert_eq!(found(&defaults), (24_000, true));
+}
