@@ -10,7 +10,8 @@ use entity::enums::Role;
 pub struct EdgeConfig {
     /// Largest request body in bytes; more is answered 413. Default 100 KB (102,400).
     pub body_limit_bytes: usize,
-    /// How long a query or mutation may take, reading its body included. Default 10 s.
+    /// How long an HTTP request may take, from its headers to its answer, its body and all of a batch included; over a
+    /// socket, one query or mutation. Default 10 s.
     pub request_timeout: Duration,
     /// Requests in one JSON array; 0 refuses batches. Default 0.
     pub batch_limit: usize,
@@ -135,8 +136,11 @@ pub struct SocketLimits {
     pub subscriptions: usize,
     /// Largest message in bytes; a bigger one closes the socket with 1009. Default 100 KB (102,400).
     pub message_limit_bytes: usize,
-    /// Messages that wait for a slow reader; when it is full nothing more is read or produced. Default 64.
+    /// Messages that wait for a slow reader; when so many wait nothing more is read, and each operation keeps what it
+    /// has to say next. Default 64.
     pub queue: usize,
+    /// The same in bytes; the message that goes beyond it is the last that is taken. Default 1 MB (1,048,576).
+    pub queue_bytes: usize,
     /// How long a waiting message may make no progress; then 1013, and the client resumes by its cursor. Default 10 s.
     pub send_timeout: Duration,
     /// Origins whose pages may open sockets, besides the gateway's own; `*` allows all. A missing Origin is always
@@ -155,6 +159,7 @@ impl Default for SocketLimits {
             subscriptions: 100,
             message_limit_bytes: 100 * 1024,
             queue: 64,
+            queue_bytes: 1024 * 1024,
             send_timeout: Duration::from_secs(10),
             origins: Vec::new(),
             anonymous: false,

@@ -19,7 +19,7 @@ use super::mend::Shape;
 pub type MachineClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 /// New ids, for requests: `ids::new_id`.
 pub type IdSource = Arc<dyn Fn() -> Uuid + Send + Sync>;
-/// Says that the process can serve, or why not.
+/// Says that the process can serve, or why not, in words for the log.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 /// Renders the metrics in Prometheus' text format.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;

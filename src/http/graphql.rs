@@ -1,5 +1,6 @@
 //! GraphQL over HTTP: POST with JSON, GET for queries, and the upgrade to a socket, all on one path.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
@@ -11,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use axum::response::IntoResponse;
 use http_body_util::LengthLimitError;
+use tokio::time::{Sleep, sleep};
 
 use super::accept::{self, Media};
 use super::edge::{Caller, Edge, Transport};
@@ -51,21 +53,23 @@ pub(super) async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Re
 }
 
 async fn answer(edge: &Edge, parts: &Parts, body: Body, media: Media) -> Result<Response<Body>, Rejection> {
+    // One for all that the request takes: its body, and everything it asks for.
+    let mut deadline = pin!(sleep(edge.config.request_timeout));
     match parts.method {
         Method::POST => {
             accept::check_json(&parts.headers).map_err(Rejection::unsupported)?;
             let caller = caller(edge, parts)?;
-            let bytes = read(edge, &parts.headers, body).await?;
+            let bytes = read(edge, &parts.headers, body, deadline.as_mut()).await?;
             match params::from_body(&bytes, edge.config.batch_limit).map_err(|bad| Rejection::bad_request(bad.0))? {
                 params::Body::One(params) => {
-                    let answer = perform(edge, &caller, params, |_| Ok(())).await?;
+                    let answer = perform(edge, &caller, params, |_| Ok(()), deadline.as_mut()).await?;
                     Ok(write(media, answer))
                 }
                 params::Body::Batch(batch) => {
                     let mut answers = Vec::with_capacity(batch.len());
                     // One after the other: what a batch writes happens in its order.
                     for params in batch {
-                        answers.push(perform(edge, &caller, params, |_| Ok(())).await?);
+                        answers.push(perform(edge, &caller, params, |_| Ok(()), deadline.as_mut()).await?);
                     }
                     let wires: Vec<_> = answers.iter().map(Answer::wire).collect();
                     Ok(reply::write(StatusCode::OK, media, &wires))
@@ -77,7 +81,7 @@ async fn answer(edge: &Edge, parts: &Parts, body: Body, media: Media) -> Result<
             let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
                 .map_err(|_| Rejection::bad_request("The query string cannot be read."))?;
             let params = params::from_pairs(pairs.0).map_err(|bad| Rejection::bad_request(bad.0))?;
-            let answer = perform(edge, &caller, params, only_queries).await?;
+            let answer = perform(edge, &caller, params, only_queries, deadline.as_mut()).await?;
             Ok(write(media, answer))
         }
         _ => Err(Rejection::not_allowed("Send POST, or GET for queries.", ALLOWED)),
@@ -101,11 +105,12 @@ async fn perform(
     caller: &Caller,
     params: Params,
     allowed: impl Fn(OperationType) -> Result<(), Rejection>,
+    deadline: Pin<&mut Sleep>,
 ) -> Result<Answer, Rejection> {
     match run::admit(edge, caller, params) {
         Ok(operation) => {
             allowed(operation.kind)?;
-            Ok(run::execute(edge, caller, operation).await)
+            Ok(run::execute(edge, caller, operation, deadline).await)
         }
         Err(errors) => Ok(Answer::refused(errors)),
     }
@@ -137,7 +142,7 @@ fn caller(edge: &Edge, parts: &Parts) -> Result<Caller, Rejection> {
     })
 }
 
-async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Bytes, Rejection> {
+async fn read(edge: &Edge, headers: &HeaderMap, body: Body, mut deadline: Pin<&mut Sleep>) -> Result<Bytes, Rejection> {
     let limit = edge.config.body_limit_bytes;
     let too_large = || {
         Rejection::new(
@@ -152,17 +157,23 @@ async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Bytes, Rej
     if announced.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit)) {
         return Err(too_large());
     }
-    match tokio::time::timeout(edge.config.request_timeout, axum::body::to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => {
+    let read = tokio::select! {
+        biased;
+        () = deadline.as_mut() => {
+            return Err(Rejection::new(
+                StatusCode::REQUEST_TIMEOUT,
+                code::TIMEOUT,
+                "The body did not arrive in time.",
+            ));
+        }
+        read = axum::body::to_bytes(body, limit) => read,
+    };
+    match read {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => {
             Err(too_large())
         }
-        Ok(Err(_)) => Err(Rejection::bad_request("The body could not be read.")),
-        Err(_) => Err(Rejection::new(
-            StatusCode::REQUEST_TIMEOUT,
-            code::TIMEOUT,
-            "The body did not arrive in time.",
-        )),
+        Err(_) => Err(Rejection::bad_request("The body could not be read.")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What machines ask about the process: is it alive, can it serve, what has it counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -17,16 +18,30 @@ pub(super) async fn alive() -> Response<Body> {
     fresh(reply::write(StatusCode::OK, Media::Json, &json!({ "status": "ok" })))
 }
 
-/// Ready: 200, or 503 with the reason; 503 too once the process has begun to stop, so that it gets no new work.
+/// How long what the process needs may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Ready: 200, or 503 with the reason; 503 too once the process has begun to stop, so that it gets no new work. What the
+/// store said about itself (addresses, users) is for the log: anybody may ask this.
 pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response<Body> {
-    let ready = if edge.shutdown.is_cancelled() {
-        Err("stopping".to_owned())
+    let reason = if edge.shutdown.is_cancelled() {
+        Some("stopping")
     } else {
-        (edge.ready)().await
+        match tokio::time::timeout(PATIENCE, (edge.ready)()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                tracing::warn!(error, "not ready: the store is away");
+                Some("the store is away")
+            }
+            Err(_) => {
+                tracing::warn!(seconds = PATIENCE.as_secs(), "not ready: the store does not answer");
+                Some("the store is away")
+            }
+        }
     };
-    fresh(match ready {
-        Ok(()) => reply::write(StatusCode::OK, Media::Json, &json!({ "status": "ready" })),
-        Err(reason) => {
+    fresh(match reason {
+        None => reply::write(StatusCode::OK, Media::Json, &json!({ "status": "ready" })),
+        Some(reason) => {
             let body = json!({ "status": "unavailable", "reason": reason });
             reply::write(StatusCode::SERVICE_UNAVAILABLE, Media::Json, &body)
         }

@@ -1,12 +1,14 @@
 //! From parameters to an answer: the one way every operation takes, over HTTP and over sockets.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, ServerError, Value};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
+use tokio::time::Sleep;
 
 use super::edge::{Caller, Edge};
 use super::guard::{self, Measured};
@@ -51,7 +53,11 @@ pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Oper
         query: params.query.clone(),
         operation: params.operation_name.clone(),
     };
-    let mut request = Request::new(params.query).variables(params.variables);
+    let mut variables = params.variables;
+    for (name, value) in checked.defaults {
+        variables.insert(name, value);
+    }
+    let mut request = Request::new(params.query).variables(variables);
     request.operation_name = params.operation_name;
     for (name, value) in params.extensions {
         if let Ok(value) = Value::from_json(value) {
@@ -70,15 +76,24 @@ pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Oper
     })
 }
 
-/// Runs a query or a mutation within the configured time. A panic in a resolver is ours: logged and masked.
-pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation) -> Answer {
+/// Runs a query or a mutation, until the deadline of the request it came with. After it nothing is begun. A panic in a
+/// resolver is ours: logged and masked.
+pub(super) async fn execute(
+    edge: &Edge,
+    caller: &Caller,
+    operation: Operation,
+    mut deadline: Pin<&mut Sleep>,
+) -> Answer {
     let kind = operation.kind;
     let measured = operation.measured;
     let run = AssertUnwindSafe(async { edge.engine.execute(caller, operation.request).await }).catch_unwind();
-    let mut answer = match tokio::time::timeout(edge.config.request_timeout, run).await {
-        Ok(Ok(response)) => finish(edge, caller, &operation.source, response),
-        Ok(Err(panic)) => panicked(caller, &*panic),
-        Err(_) => timed_out(edge, kind),
+    let mut answer = tokio::select! {
+        biased;
+        () = deadline.as_mut() => timed_out(edge, kind),
+        ran = run => match ran {
+            Ok(response) => finish(edge, caller, &operation.source, response),
+            Err(panic) => panicked(caller, &*panic),
+        },
     };
     add_cost(edge, &mut answer, measured);
     count(kind, &answer);

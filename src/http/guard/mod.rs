@@ -8,6 +8,7 @@
 
 mod lexer;
 mod measure;
+mod roots;
 
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType};
 use async_graphql::parser::{Error as ParseError, parse_query};
@@ -62,6 +63,13 @@ pub enum Refused {
         /// Why, in a sentence.
         message: String,
     },
+    /// Its root can't be run as it is written.
+    Root {
+        /// Why, in a sentence.
+        message: String,
+        /// Where.
+        at: Pos,
+    },
     /// A variable that must have a value has none.
     Variable {
         /// Its name.
@@ -100,6 +108,11 @@ impl Refused {
                 format!("The fragment \"{}\" spreads itself.", short(&fragment)),
             ),
             Self::Operation { message } => coded(code::OPERATION_RESOLUTION_FAILURE, message),
+            Self::Root { message, at } => {
+                let mut error = coded(code::VALIDATION_FAILED, message);
+                error.locations = vec![at];
+                error
+            }
             Self::Variable { name, at } => {
                 let message = format!("The variable \"${}\" is required and has no value.", short(&name));
                 let mut error = coded(code::BAD_USER_INPUT, message);
@@ -116,11 +129,13 @@ pub(super) struct Checked {
     pub(super) document: ExecutableDocument,
     pub(super) kind: OperationType,
     pub(super) measured: Measured,
+    /// The defaults of the variables that were not sent.
+    pub(super) defaults: Vec<(Name, Value)>,
 }
 
 /// Scans, parses and measures a document.
 ///
-/// Errors: the first of syntax, limits, cycles, operation and variables that does not hold.
+/// Errors: the first of syntax, limits, cycles, operation, root and variables that does not hold.
 pub(super) fn check(
     limits: &GuardLimits,
     text: &str,
@@ -159,12 +174,15 @@ pub(super) fn check(
         }
     }
     measure::hold_selections(measured.selections, limits)?;
+    roots::check(&document, operation)?;
     check_variables(operation, variables)?;
     let kind = operation.ty;
+    let defaults = defaults(operation, variables);
     Ok(Checked {
         document,
         kind,
         measured,
+        defaults,
     })
 }
 
@@ -251,6 +269,18 @@ fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Re
         }
     }
     Ok(())
+}
+
+/// The engine reads defaults for arguments, but not for `@skip` and `@include`: it is given them as if they were sent.
+fn defaults(operation: &OperationDefinition, variables: &Variables) -> Vec<(Name, Value)> {
+    let declared = operation.variable_definitions.iter().map(|definition| &definition.node);
+    declared
+        .filter(|declared| !variables.contains_key(&declared.name.node))
+        .filter_map(|declared| {
+            let default = declared.default_value.as_ref()?;
+            Some((declared.name.node.clone(), default.node.clone()))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::*;
@@ -125,4 +126,22 @@ async fn the_console_is_served_whole_from_the_binary_where_it_is_enabled() {
         .unwrap();
     assert_eq!(again.status().as_u16(), 304);
     assert_eq!(read(world.client.get(world.url("/graphiql/..%2fmod.rs"))).await.0, 404);
+}
+
+#[tokio::test]
+async fn what_the_store_says_about_itself_is_not_for_everybody() {
+    let away = || -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async { Err("postgres://billing:secret@10.0.0.7 refused the connection".to_owned()) })
+    };
+    let world = World::dressed(|_| {}, |edge| edge.ready_when(away)).await;
+    let (status, answer) = read(world.client.get(world.url("/readyz"))).await;
+    assert_eq!(status, 503);
+    assert_eq!(
+        answer,
+        json!({ "status": "unavailable", "reason": "the store is away" })
+    );
+    // One that never answers is away too.
+    let silent = || -> BoxFuture<'static, Result<(), String>> { Box::pin(std::future::pending()) };
+    let world = World::dressed(|_| {}, |edge| edge.ready_when(silent)).await;
+    assert_eq!(read(world.client.get(world.url("/readyz"))).await, (status, answer));
 }

@@ -121,7 +121,21 @@ impl Mutation {
     async fn bump(&self, ctx: &Context<'_>) -> u64 {
         ctx.data_unchecked::<Arc<AtomicU64>>().fetch_add(1, Ordering::SeqCst) + 1
     }
+
+    /// In the middle of its work until the gate opens.
+    async fn gated(&self, ctx: &Context<'_>) -> u64 {
+        ctx.data_unchecked::<Gate>().0.notified().await;
+        self.bump(ctx).await.unwrap()
+    }
 }
+
+/// What `gated` waits for.
+#[derive(Clone, Default)]
+struct Gate(Arc<Notify>);
+
+/// How many messages `flood` has made.
+#[derive(Clone, Default)]
+struct Flooded(Arc<AtomicU64>);
 
 /// Tells when a subscription's stream is dropped.
 struct Dropped(Arc<Notify>);
@@ -153,8 +167,10 @@ impl Subscriptions {
     /// As much as anybody reads.
     async fn flood(&self, ctx: &Context<'_>) -> impl Stream<Item = String> {
         let dropped = Dropped(Arc::clone(ctx.data_unchecked::<Arc<Notify>>()));
+        let flooded = ctx.data_unchecked::<Flooded>().clone();
         stream::repeat_with(move || {
             let _held = &dropped;
+            flooded.0.fetch_add(1, Ordering::SeqCst);
             "x".repeat(64 * 1024)
         })
     }
@@ -184,6 +200,8 @@ struct World {
     bumped: Arc<AtomicU64>,
     /// A `silence` or `flood` was dropped.
     dropped: Arc<Notify>,
+    gate: Gate,
+    flooded: Flooded,
     client: reqwest::Client,
 }
 
@@ -193,6 +211,10 @@ impl World {
     }
 
     async fn with(set: impl FnOnce(&mut EdgeConfig)) -> Self {
+        Self::dressed(set, |edge| edge).await
+    }
+
+    async fn dressed(set: impl FnOnce(&mut EdgeConfig), dress: impl FnOnce(Edge) -> Edge) -> Self {
         let mut config = EdgeConfig {
             introspection: Introspection::Authenticated,
             ..EdgeConfig::default()
@@ -203,7 +225,10 @@ impl World {
             Arc::new(AtomicU64::new(0)),
             Arc::new(Notify::new()),
         );
+        let (gate, flooded) = (Gate::default(), Flooded::default());
         let schema = Schema::build(Query, Mutation, Subscriptions)
+            .data(gate.clone())
+            .data(flooded.clone())
             .data(Arc::clone(&bumped))
             .data(Arc::clone(&dropped))
             .finish();
@@ -216,7 +241,7 @@ impl World {
         let edge = Edge::new(config, engine, authenticator(), now, next)
             .shutdown(shutdown.clone())
             .metrics(|| "toy_metric 1\n".to_owned());
-        let edge = Arc::new(edge);
+        let edge = Arc::new(dress(edge));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let app = super::router(Arc::clone(&edge));
@@ -228,6 +253,8 @@ impl World {
             clock,
             bumped,
             dropped,
+            gate,
+            flooded,
             client: reqwest::Client::new(),
         }
     }

@@ -394,3 +394,51 @@ async fn the_communitys_introspection_query_passes_the_guard() {
     let (status, answer) = world.owner_asks(&query).await;
     assert_eq!((status, answer.get("errors")), (200, None));
 }
+
+#[tokio::test]
+async fn a_request_has_one_deadline_and_after_it_nothing_is_begun() {
+    let world = World::with(|config| {
+        config.batch_limit = 2;
+        config.request_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let batch = json!([{ "query": "{ never }" }, { "query": "mutation { bump }" }]);
+    let (_, answers) = world.asks(&batch).await;
+    for answer in answers.as_array().unwrap() {
+        assert_eq!(codes(answer), ["TIMEOUT"], "{answers}");
+    }
+    assert_eq!(world.bumped.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_variables_default_decides_what_is_included() {
+    let world = World::new().await;
+    let query = "query($a: Boolean! = false, $b: Boolean = true) { hello toy @include(if: $a) { name } x: hello @skip(if: $b) }";
+    let (_, answer) = world.asks(&json!({ "query": query })).await;
+    assert_eq!(answer["data"], json!({ "hello": "world" }), "{answer}");
+    let (_, answer) = world
+        .asks(&json!({ "query": query, "variables": { "a": true, "b": false } }))
+        .await;
+    assert_eq!(
+        answer["data"],
+        json!({ "hello": "world", "toy": { "name": "toy" }, "x": "world" })
+    );
+}
+
+#[tokio::test]
+async fn a_mutations_field_runs_once() {
+    let world = World::new().await;
+    for query in [
+        "mutation { ...f ...f } fragment f on Mutation { bump }",
+        "mutation { bump ... on Mutation { bump } }",
+        "mutation { x: bump ...f } fragment f on Mutation { x: bump }",
+    ] {
+        let (_, answer) = world.asks(&json!({ "query": query })).await;
+        assert_eq!(codes(&answer), ["GRAPHQL_VALIDATION_FAILED"], "{query}: {answer}");
+    }
+    assert_eq!(world.bumped.load(Ordering::SeqCst), 0);
+    let (_, answer) = world
+        .asks(&json!({ "query": "mutation { ...f b: bump } fragment f on Mutation { bump }" }))
+        .await;
+    assert_eq!(answer["data"], json!({ "bump": 1, "b": 2 }), "{answer}");
+}

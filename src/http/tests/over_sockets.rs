@@ -5,6 +5,9 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -316,7 +319,7 @@ async fn pings_go_both_ways_and_silence_ends_the_socket() {
         assert_eq!(socket.hears().await, json!({ "type": "ping" }));
         socket.says(json!({ "type": "pong" })).await;
     }
-    assert_eq!(socket.closed().await, (4408, "No pong in time".to_owned()));
+    assert_eq!(socket.closed().await, (3008, "No pong in time".to_owned()));
 
     let world = World::new().await;
     let mut socket = Socket::new(&world).await;
@@ -402,4 +405,87 @@ async fn a_reader_that_does_not_read_is_sent_away_and_costs_a_bounded_queue() {
     // Nothing is read until the server has given the operation up.
     world.dropped.notified().await;
     assert_eq!(socket.closed().await.0, 1013);
+}
+
+#[tokio::test]
+async fn a_slow_reader_holds_up_messages_and_not_what_runs() {
+    let world = World::with(|config| config.sockets.send_timeout = Duration::from_secs(600)).await;
+    let mut socket = Socket::open(&world).await;
+    socket.subscribes("work", "mutation { gated }").await;
+    socket.subscribes("flood", "subscription { flood }").await;
+    // Nothing is read any more: the flood comes to a stand.
+    let (mut seen, mut tick) = (0, tokio::time::interval(Duration::from_millis(100)));
+    loop {
+        tick.tick().await;
+        let made = world.flooded.0.load(Ordering::SeqCst);
+        if made > 0 && made == seen {
+            break;
+        }
+        seen = made;
+    }
+    world.gate.0.notify_one();
+    let done = async {
+        while world.bumped.load(Ordering::SeqCst) == 0 {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), done)
+        .await
+        .expect("the mutation stands still in the middle of its work");
+    // Nothing was lost: who reads on gets it.
+    while socket.hears().await["id"] != "work" {}
+    drop(socket);
+    world.edge.sockets_closed().await;
+}
+
+#[tokio::test]
+async fn a_clients_goodbye_is_answered() {
+    let world = World::new().await;
+    let mut socket = Socket::open(&world).await;
+    socket.subscribes("a", "subscription { silence }").await;
+    assert_eq!(socket.hears().await["type"], "next");
+    let goodbye = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "enough".into(),
+    };
+    socket.0.send(Message::Close(Some(goodbye))).await.unwrap();
+    assert_eq!(socket.closed().await, (1000, "enough".to_owned()));
+    assert!(socket.0.next().await.is_none(), "cut off instead of closed");
+    world.dropped.notified().await;
+}
+
+#[tokio::test]
+async fn what_is_no_frame_or_no_text_is_told_so() {
+    let world = World::new().await;
+    for (bytes, kind, code) in [
+        (&b"{\xFF}"[..], Data::Text, 1007),
+        (&b"{}"[..], Data::Reserved(5), 1002),
+    ] {
+        let mut socket = Socket::open(&world).await;
+        let frame = Frame::message(bytes, OpCode::Data(kind), true);
+        socket.0.send(Message::Frame(frame)).await.unwrap();
+        assert_eq!(socket.closed().await.0, code);
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_has_one_root_field() {
+    let world = World::new().await;
+    let mut socket = Socket::open(&world).await;
+    for query in [
+        "subscription { a: count(to: 1) b: count(to: 1) }",
+        "subscription { ...f } fragment f on Subscriptions { count(to: 1) }",
+        "subscription { ... on Subscriptions { count(to: 1) } }",
+        "subscription { count(to: 1) ...f } fragment f on Subscriptions { silence }",
+        "subscription { __typename }",
+        "subscription { count(to: 1) @skip(if: true) }",
+    ] {
+        socket.subscribes("a", query).await;
+        let message = socket.hears().await;
+        assert_eq!(message["type"], "error", "{query}: {message}");
+        assert_eq!(
+            message["payload"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED",
+            "{query}"
+        );
+    }
 }

@@ -1,10 +1,13 @@
-//! graphql-transport-ws: one task for each socket, which reads, runs every operation of the socket, and writes.
+//! graphql-transport-ws: one task for each socket, which reads and writes, and one for each operation that runs on it.
 //!
-//! Nothing here grows without bound: when the reader is slow the outgoing queue fills, and then nothing more is read
-//! from the socket and nothing more is taken from its operations until it moves again.
+//! Nothing here grows without bound: when the reader is slow the outbox fills, in messages or in bytes, and then nothing
+//! more is read from the socket and nothing more is taken from its operations until it moves again. Operations have
+//! tasks of their own so that only what they have finished waits: one that stood still in the middle would hold what it
+//! has, a transaction above all.
 
 mod messages;
 mod operations;
+mod outbox;
 mod session;
 
 use std::sync::Arc;
@@ -26,8 +29,12 @@ const PROTOCOL: &str = "graphql-transport-ws";
 /// Why the server closes a socket; the protocol's codes and the WebSocket's own.
 pub(super) mod close {
     pub(in crate::http) const GOING_AWAY: u16 = 1001;
+    pub(in crate::http) const PROTOCOL_ERROR: u16 = 1002;
+    pub(in crate::http) const INVALID_PAYLOAD: u16 = 1007;
     pub(in crate::http) const TOO_BIG: u16 = 1009;
     pub(in crate::http) const TRY_AGAIN_LATER: u16 = 1013;
+    /// Registered with IANA as "Timeout"; 4408 is kept for `connection_init`, as the protocol says.
+    pub(in crate::http) const SILENT: u16 = 3008;
     pub(in crate::http) const BAD_MESSAGE: u16 = 4400;
     pub(in crate::http) const UNAUTHORIZED: u16 = 4401;
     pub(in crate::http) const FORBIDDEN: u16 = 4403;

@@ -1,4 +1,4 @@
-//! The operations of one socket, as one stream of messages to send.
+//! The operations of one socket, each in a task of its own, and the messages they send.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,8 +6,10 @@ use std::sync::Arc;
 use async_graphql::parser::types::OperationType;
 use axum::extract::ws::Message;
 use futures_util::StreamExt;
-use futures_util::future::AbortHandle;
-use futures_util::stream::{self, Abortable, BoxStream, SelectAll};
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 
 use super::messages::Outgoing;
 use crate::http::edge::{Caller, Edge};
@@ -24,16 +26,25 @@ struct Delivery {
 
 /// Operations by the ids the client gave them. A stopped operation's id may be used again at once: what the old one
 /// still had to say is recognised by its generation and not sent.
+///
+/// Tasks run on while nobody takes their messages; each waits with the one it has finished. Boxed, because a channel
+/// keeps room for many of what it carries.
 pub(super) struct Operations {
-    running: SelectAll<BoxStream<'static, Delivery>>,
+    sender: mpsc::Sender<Box<Delivery>>,
+    finished: mpsc::Receiver<Box<Delivery>>,
+    /// Dropped, they are aborted.
+    tasks: JoinSet<()>,
     by_id: HashMap<Arc<str>, (u64, AbortHandle)>,
     generation: u64,
 }
 
 impl Operations {
     pub(super) fn new() -> Self {
+        let (sender, finished) = mpsc::channel(1);
         Self {
-            running: SelectAll::new(),
+            sender,
+            finished,
+            tasks: JoinSet::new(),
             by_id: HashMap::new(),
             generation: 0,
         }
@@ -47,26 +58,25 @@ impl Operations {
         self.by_id.contains_key(id)
     }
 
-    /// Whether there is anything to wait for; stopped operations count until their streams are dropped.
-    pub(super) fn is_idle(&self) -> bool {
-        self.running.is_empty()
-    }
-
     /// Starts an operation under an id that is free.
     pub(super) fn start(&mut self, edge: &Arc<Edge>, caller: Caller, id: &str, operation: Operation) {
+        while self.tasks.try_join_next().is_some() {}
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let id: Arc<str> = Arc::from(id);
-        let (handle, registration) = AbortHandle::new_pair();
-        let deliveries = match operation.kind {
-            OperationType::Subscription => events(Arc::clone(&id), generation, run::subscribe(edge, caller, operation)),
+        let answers = match operation.kind {
+            OperationType::Subscription => run::subscribe(edge, caller, operation),
             OperationType::Query | OperationType::Mutation => {
                 let edge = Arc::clone(edge);
-                let answer = stream::once(async move { run::execute(&edge, &caller, operation).await });
-                events(Arc::clone(&id), generation, answer.boxed())
+                stream::once(async move {
+                    let deadline = std::pin::pin!(sleep(edge.config.request_timeout));
+                    run::execute(&edge, &caller, operation, deadline).await
+                })
+                .boxed()
             }
         };
-        self.running.push(Abortable::new(deliveries, registration).boxed());
+        let task = tell(Arc::clone(&id), generation, answers, self.sender.clone());
+        let handle = self.tasks.spawn(task);
         self.by_id.insert(id, (generation, handle));
     }
 
@@ -77,9 +87,9 @@ impl Operations {
         }
     }
 
-    /// The next message of any operation; `None` when that was only a stopped one going away.
+    /// The next message of any operation; `None` when that was only a stopped one's. Waits for ever when none runs.
     pub(super) async fn next(&mut self) -> Option<Message> {
-        let delivery = self.running.next().await?;
+        let delivery = self.finished.recv().await?;
         match self.by_id.get(&delivery.id) {
             Some((generation, _)) if *generation == delivery.generation => {}
             _ => return None,
@@ -92,56 +102,35 @@ impl Operations {
 }
 
 /// Answers as messages: `next` for each, then `complete`; or `error`, which ends the operation, for what did not run.
-fn events(id: Arc<str>, generation: u64, answers: BoxStream<'static, Answer>) -> BoxStream<'static, Delivery> {
-    enum State {
-        Running {
-            answers: BoxStream<'static, Answer>,
-            open: Open,
-        },
-        Ended,
-    }
-    let state = State::Running {
-        answers,
-        open: Open::new(),
-    };
-    stream::unfold(state, move |state| {
-        let id = Arc::clone(&id);
-        async move {
-            let State::Running { mut answers, open } = state else {
-                return None;
-            };
-            let (message, state) = match answers.next().await {
-                Some(answer) if answer.outcome != Outcome::Executed => (
-                    Outgoing::Error {
-                        id: &id,
-                        payload: &answer.errors,
-                    }
-                    .frame(),
-                    State::Ended,
-                ),
-                Some(answer) => {
-                    let message = Outgoing::Next {
-                        id: &id,
-                        payload: answer.wire(),
-                    }
-                    .frame();
-                    (message, State::Running { answers, open })
-                }
-                None => (Outgoing::Complete { id: &id }.frame(), State::Ended),
-            };
-            let last = matches!(state, State::Ended);
-            Some((
-                Delivery {
-                    id,
-                    generation,
-                    message,
-                    last,
-                },
-                state,
-            ))
+async fn tell(
+    id: Arc<str>,
+    generation: u64,
+    mut answers: BoxStream<'static, Answer>,
+    sender: mpsc::Sender<Box<Delivery>>,
+) {
+    let _open = Open::new();
+    loop {
+        let (message, last) = match answers.next().await {
+            Some(answer) if answer.outcome != Outcome::Executed => {
+                let payload = &answer.errors;
+                (Outgoing::Error { id: &id, payload }.frame(), true)
+            }
+            Some(answer) => {
+                let payload = answer.wire();
+                (Outgoing::Next { id: &id, payload }.frame(), false)
+            }
+            None => (Outgoing::Complete { id: &id }.frame(), true),
+        };
+        let delivery = Delivery {
+            id: Arc::clone(&id),
+            generation,
+            message,
+            last,
+        };
+        if sender.send(Box::new(delivery)).await.is_err() || last {
+            return;
         }
-    })
-    .boxed()
+    }
 }
 
 /// One running operation in the gauge.

@@ -1,6 +1,5 @@
 //! One socket from its upgrade to its close.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +10,13 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Map, Value as Json};
 use tokio::time::{Sleep, sleep};
+use tokio_tungstenite::tungstenite::Error as SocketError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use super::close;
 use super::messages::{Incoming, Outgoing};
 use super::operations::Operations;
+use super::outbox::Outbox;
 use crate::http::auth::{AuthError, Principal, strip_bearer};
 use crate::http::edge::{Caller, Edge, Transport};
 use crate::http::params::Params;
@@ -50,7 +52,7 @@ pub(super) struct Session {
     header: Result<Option<Arc<Principal>>, AuthError>,
     phase: Phase,
     operations: Operations,
-    outbox: VecDeque<Message>,
+    outbox: Outbox,
     /// Something was written and not flushed.
     unflushed: bool,
     /// Something came since the last ping.
@@ -66,7 +68,7 @@ impl Session {
             header,
             phase: Phase::New,
             operations: Operations::new(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             unflushed: false,
             heard: false,
             silent_intervals: 0,
@@ -89,7 +91,7 @@ impl Session {
                 stall.set(sleep(limits.send_timeout));
             }
             stalling = writing;
-            let room = self.outbox.len() < limits.queue;
+            let room = self.outbox.has_room(&limits);
             let new = matches!(self.phase, Phase::New);
 
             tokio::select! {
@@ -127,24 +129,27 @@ impl Session {
                                 ping.set(sleep(limits.ping_interval));
                                 expiry.set(sleep(self.expires_in().unwrap_or(FAR)));
                             }
-                            Ok(Received::Gone) => return None,
+                            Ok(Received::Goodbye) => return Some(Closing::answering(socket)),
                             Err(close) => break close,
                         }
                     }
-                    Exchanged::Received(Some(Err(error))) if is_too_big(&error) => {
-                        break Close::new(close::TOO_BIG, "Message too big");
-                    }
-                    Exchanged::Received(Some(Err(_)) | None) => return None,
+                    Exchanged::Received(Some(Err(error))) => match breach(&error) {
+                        Some(close) => break close,
+                        None => return None,
+                    },
+                    Exchanged::Received(None) => return None,
                 },
-                message = self.operations.next(), if room && !self.operations.is_idle() => {
-                    self.outbox.extend(message);
+                message = self.operations.next(), if room => {
+                    if let Some(message) = message {
+                        self.outbox.push(message);
+                    }
                 }
             }
         };
         metrics::counter!("graphql_socket_closes_total", "code" => closed.0.to_string()).increment(1);
         // What was already promised is still delivered, unless the reader is what is slow.
         let outbox = if closed.0 == close::TRY_AGAIN_LATER {
-            VecDeque::new()
+            Outbox::default()
         } else {
             self.outbox
         };
@@ -152,7 +157,7 @@ impl Session {
             socket,
             outbox,
             unflushed: self.unflushed,
-            close: closed,
+            close: Some(closed),
         })
     }
 
@@ -162,7 +167,7 @@ impl Session {
             Message::Binary(_) => return Err(Close::new(close::BAD_MESSAGE, "Invalid message: not text")),
             // The WebSocket's own pings are answered below us.
             Message::Ping(_) | Message::Pong(_) => return Ok(Received::Nothing),
-            Message::Close(_) => return Ok(Received::Gone),
+            Message::Close(_) => return Ok(Received::Goodbye),
         };
         let incoming = Incoming::read(&text).map_err(|why| Close::new(close::BAD_MESSAGE, why))?;
         match incoming {
@@ -170,7 +175,7 @@ impl Session {
                 self.open(&payload)?;
                 return Ok(Received::Opened);
             }
-            Incoming::Ping(payload) => self.outbox.push_back(Outgoing::Pong { payload }.frame()),
+            Incoming::Ping(payload) => self.outbox.push(Outgoing::Pong { payload }.frame()),
             Incoming::Pong => {}
             Incoming::Subscribe { id, params } => self.subscribe(&id, *params)?,
             Incoming::Complete { id } => self.operations.stop(&id),
@@ -201,7 +206,7 @@ impl Session {
         if self.expires_in().is_some_and(|left| left.is_zero()) {
             return Err(expired());
         }
-        self.outbox.push_back(Outgoing::ConnectionAck.frame());
+        self.outbox.push(Outgoing::ConnectionAck.frame());
         Ok(())
     }
 
@@ -233,7 +238,7 @@ impl Session {
                 Err(errors) => errors,
             }
         };
-        self.outbox.push_back(Outgoing::Error { id, payload: &errors }.frame());
+        self.outbox.push(Outgoing::Error { id, payload: &errors }.frame());
         Ok(())
     }
 
@@ -245,11 +250,11 @@ impl Session {
             self.silent_intervals = self.silent_intervals.saturating_add(1);
         }
         if self.silent_intervals > 1 {
-            return Err(Close::new(close::TIMEOUT, "No pong in time"));
+            return Err(Close::new(close::SILENT, "No pong in time"));
         }
         // What already waits to be sent says more than a ping.
         if self.outbox.is_empty() {
-            self.outbox.push_back(Outgoing::Ping.frame());
+            self.outbox.push(Outgoing::Ping.frame());
         }
         Ok(())
     }
@@ -277,7 +282,7 @@ impl Session {
 enum Received {
     Nothing,
     Opened,
-    Gone,
+    Goodbye,
 }
 
 fn expired() -> Close {
@@ -305,15 +310,24 @@ fn token(payload: &Map<String, Json>) -> Result<Option<&str>, AuthError> {
     }
 }
 
-fn is_too_big(error: &axum::Error) -> bool {
+/// How to close after what could not be read as a WebSocket's frames; `None` when there is nobody to close with.
+fn breach(error: &axum::Error) -> Option<Close> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
-        if let Some(tokio_tungstenite::tungstenite::Error::Capacity(_)) = error.downcast_ref() {
-            return true;
+        match error.downcast_ref() {
+            Some(SocketError::Capacity(_)) => return Some(Close::new(close::TOO_BIG, "Message too big")),
+            Some(SocketError::Utf8(_)) => return Some(Close::new(close::INVALID_PAYLOAD, "Text is not UTF-8")),
+            Some(SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return None,
+            Some(SocketError::Protocol(_)) => {
+                return Some(Close::new(
+                    close::PROTOCOL_ERROR,
+                    "Not a frame of the WebSocket protocol",
+                ));
+            }
+            _ => source = error.source(),
         }
-        source = error.source();
     }
-    false
+    None
 }
 
 enum Exchanged {
@@ -323,12 +337,7 @@ enum Exchanged {
 
 /// Writes what waits and, with `room`, reads; ready after each message either way, so that its caller sees progress. May
 /// be dropped at any await: what is left to do stays in the arguments.
-async fn exchange(
-    socket: &mut WebSocket,
-    outbox: &mut VecDeque<Message>,
-    unflushed: &mut bool,
-    room: bool,
-) -> Exchanged {
+async fn exchange(socket: &mut WebSocket, outbox: &mut Outbox, unflushed: &mut bool, room: bool) -> Exchanged {
     poll_fn(|cx| {
         if (*unflushed || !outbox.is_empty())
             && let Poll::Ready(sent) = poll_send(socket, outbox, unflushed, cx)
@@ -346,13 +355,13 @@ async fn exchange(
 
 fn poll_send(
     socket: &mut WebSocket,
-    outbox: &mut VecDeque<Message>,
+    outbox: &mut Outbox,
     unflushed: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), axum::Error>> {
     if !*unflushed {
         ready!(socket.poll_ready_unpin(cx))?;
-        if let Some(message) = outbox.pop_front() {
+        if let Some(message) = outbox.pop() {
             socket.start_send_unpin(message)?;
         }
         *unflushed = true;
@@ -362,37 +371,48 @@ fn poll_send(
     Poll::Ready(Ok(()))
 }
 
-/// A socket that the server closes.
+/// A socket that ends.
 pub(super) struct Closing {
     socket: WebSocket,
-    outbox: VecDeque<Message>,
+    outbox: Outbox,
     unflushed: bool,
-    close: Close,
+    /// `None` when the client has said goodbye: the answer to that is written below us, as we read on.
+    close: Option<Close>,
 }
 
 impl Closing {
     /// A socket that is closed before anything was said.
     pub(super) fn early(socket: WebSocket, code: u16, reason: &str) -> Self {
         Self {
+            close: Some(Close::new(code, reason)),
+            ..Self::answering(socket)
+        }
+    }
+
+    /// A socket that the client closes.
+    fn answering(socket: WebSocket) -> Self {
+        Self {
             socket,
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             unflushed: false,
-            close: Close::new(code, reason),
+            close: None,
         }
     }
 
     /// Sends what waits and the close frame, and reads on until the client has answered: a socket dropped with unread
-    /// bytes resets the connection, and the client never sees why.
+    /// bytes resets the connection, and the client never sees why. Or, when it was the client who closed, until it has
+    /// its answer.
     pub(super) async fn finish(mut self) {
-        let Close(code, mut reason) = self.close;
-        while reason.len() > LONGEST_REASON {
-            reason.pop();
+        if let Some(Close(code, mut reason)) = self.close {
+            while reason.len() > LONGEST_REASON {
+                reason.pop();
+            }
+            let frame = CloseFrame {
+                code,
+                reason: Utf8Bytes::from(reason),
+            };
+            self.outbox.push(Message::Close(Some(frame)));
         }
-        let frame = CloseFrame {
-            code,
-            reason: Utf8Bytes::from(reason),
-        };
-        self.outbox.push_back(Message::Close(Some(frame)));
         let goodbye = async {
             while self.unflushed || !self.outbox.is_empty() {
                 let sent = exchange(&mut self.socket, &mut self.outbox, &mut self.unflushed, false).await;
