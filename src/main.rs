@@ -7,7 +7,12 @@ use billing_gateway::config::{Cli, Command, LogFormat};
 use billing_gateway::error::Error;
 use billing_gateway::run::{demo, serve, tools};
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
+
+/// Answers are thousands of small pieces that live for a millisecond: the system's allocator is a third slower at them.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -91,12 +91,12 @@ macro_rules! connection {
         impl $connection {
             /// The page's rows, each with its cursor.
             async fn edges(&self) -> Vec<$edge> {
-                self.0.rows.iter().map(|(cursor, node)| $edge { cursor: cursor.clone(), node: node.clone() }).collect()
+                self.0.rows.iter().map(|(cursor, node)| $edge { cursor: cursor.clone(), node: $crate::graphql::in_place::InPlace(node.clone()) }).collect()
             }
 
             /// The page's rows alone.
-            async fn nodes(&self) -> Vec<$node> {
-                self.0.rows.iter().map(|(_, node)| node.clone()).collect()
+            async fn nodes(&self) -> Vec<$crate::graphql::in_place::InPlace<$node>> {
+                self.0.rows.iter().map(|(_, node)| $crate::graphql::in_place::InPlace(node.clone())).collect()
             }
 
             /// Where the page stands in the list.
@@ -109,7 +109,7 @@ macro_rules! connection {
         #[derive(Clone, Debug, async_graphql::SimpleObject)]
         pub(crate) struct $edge {
             /// The row.
-            node: $node,
+            node: $crate::graphql::in_place::InPlace<$node>,
             /// Its place in the list, to page from.
             cursor: String,
         }

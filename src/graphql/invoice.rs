@@ -12,6 +12,7 @@ use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page, selects};
 use super::errors::Result;
 use super::ids::{Kind, global};
+use super::in_place::InPlace;
 use super::loaders::{ListKey, ListedInvoice};
 use super::order::Order;
 use super::price::LineComponent;
@@ -99,13 +100,15 @@ impl Invoice {
     }
 
     /// Its lines: one for each component.
-    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InvoiceLine>> {
+    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InPlace<InvoiceLine>>> {
         let lines = ctx.loaders()?.lines_of_invoice.must(self.0.id).await?;
         Ok(lines
             .into_iter()
-            .map(|row| InvoiceLine {
-                row,
-                invoice: Arc::clone(&self.0),
+            .map(|row| {
+                InPlace(InvoiceLine {
+                    row,
+                    invoice: Arc::clone(&self.0),
+                })
             })
             .collect())
     }
@@ -190,12 +193,12 @@ impl InvoiceLine {
     }
 
     /// The component, as it was called.
-    async fn component(&self) -> LineComponent {
-        LineComponent {
+    async fn component(&self) -> InPlace<LineComponent> {
+        InPlace(LineComponent {
             code: self.row.component_code.clone(),
             name: self.row.component_name.clone(),
             unit_label: self.row.unit_label.clone(),
-        }
+        })
     }
 
     /// What the unit price is for.
