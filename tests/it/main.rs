@@ -10,7 +10,9 @@
 
 mod access;
 mod alerts;
+mod bad_input;
 mod buying;
+mod configuration;
 mod house;
 mod reads;
 mod schema;

@@ -1,7 +1,9 @@
 //! A small world for each test: a store, a server on loopback, a clock that stands where the test puts it, and the
 //! people who use it. When the test ends, the books are proved.
 
+pub(crate) mod binary;
 pub(crate) mod postgres;
+pub(crate) mod rows;
 pub(crate) mod socket;
 
 use std::future::Future;
@@ -15,6 +17,7 @@ use billing_gateway::run::tools::{mint, principal};
 use billing_gateway::{db, engine};
 use chrono::{DateTime, Utc};
 use entity::enums::Role;
+use sea_orm::ConnectionTrait as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -122,6 +125,11 @@ impl World {
 
     pub(crate) fn ws_url(&self) -> String {
         self.url.replace("http://", "ws://")
+    }
+
+    /// The store's URL, for processes of their own.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {
@@ -285,6 +293,12 @@ pub(crate) fn text(value: &Value) -> String {
         .as_str()
         .unwrap_or_else(|| panic!("not a text: {value}"))
         .to_owned()
+}
+
+/// Runs a statement on the store behind the gateway's back: what only a mishap or an intruder does.
+pub(crate) async fn execute(app: &App, sql: &str) {
+    let done = app.db.write("behind_its_back", async |tx| Ok(tx.execute_unprepared(sql).await?));
+    assert_eq!(done.await.unwrap().rows_affected(), 1, "{sql}");
 }
 
 fn secret() -> SecretString {
