@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use billing_gateway::db::locks_rows;
-use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement};
+use sea_orm::{FromQueryResult, Statement};
 
 use super::World;
 
@@ -14,13 +14,14 @@ struct Table {
 
 #[derive(FromQueryResult)]
 struct Count {
+    name: String,
     rows: i64,
 }
 
 /// How many rows each table has. The database itself is asked for its tables, so that none is forgotten.
 pub(crate) async fn rows(world: &World) -> BTreeMap<String, i64> {
     let db = world.app.db.read();
-    let backend = db.get_database_backend();
+    let backend = world.app.db.backend();
     let tables = if locks_rows(backend) {
         "select cast(table_name as text) as name from information_schema.tables where table_schema = 'public'"
     } else {
@@ -29,11 +30,11 @@ pub(crate) async fn rows(world: &World) -> BTreeMap<String, i64> {
     let tables = Table::find_by_statement(Statement::from_string(backend, tables));
     let tables = tables.all(db).await.unwrap();
     assert!(tables.len() > 20, "the store has more tables than {}", tables.len());
-    let count = tables.iter().map(|Table { name }| format!("select '{name}' as name, count(*) as rows from \"{name}\""));
-    let mut counted = BTreeMap::new();
-    for (Table { name }, sql) in tables.iter().zip(count) {
-        let count = Count::find_by_statement(Statement::from_string(backend, sql)).one(db).await;
-        counted.insert(name.clone(), count.unwrap().unwrap().rows);
-    }
-    counted
+    let count: Vec<String> = tables
+        .iter()
+        .map(|Table { name }| format!("select cast('{name}' as text) as name, count(*) as rows from \"{name}\""))
+        .collect();
+    let counted = Count::find_by_statement(Statement::from_string(backend, count.join(" union all ")));
+    let counted = counted.all(db).await.unwrap();
+    counted.into_iter().map(|count| (count.name, count.rows)).collect()
 }
