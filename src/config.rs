@@ -204,7 +204,10 @@ impl Cli {
                 Some(ContextValue::String(flag)) if SECRETIVE.iter().any(|secretive| flag.starts_with(secretive))
             );
             if holds_secret {
-                error.insert(ContextKind::InvalidValue, ContextValue::String("(not shown)".to_owned()));
+                error.insert(
+                    ContextKind::InvalidValue,
+                    ContextValue::String("(not shown)".to_owned()),
+                );
             }
             error
         })

@@ -46,9 +46,9 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         most_releases: 100,
     };
     let app = Arc::new(App::open(&db::Options { url, connections: 10 }, settings).await?);
-    let seeded = seed::seed(&app)
-        .await?
-        .ok_or_else(|| Error::configuration("the demo needs an empty store, and this one has accounts: name another"))?;
+    let seeded = seed::seed(&app).await?.ok_or_else(|| {
+        Error::configuration("the demo needs an empty store, and this one has accounts: name another")
+    })?;
     let (code, account) = seeded
         .accounts
         .first()

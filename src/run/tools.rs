@@ -83,7 +83,9 @@ pub async fn token(options_given: &Token) -> Result<String, Error> {
         expires_at: clock::machine_now() + TimeDelta::hours(i64::from(options_given.hours)),
     };
     if needs_account && options_given.account.is_none() {
-        return Err(Error::configuration(format_args!("--account is needed for the role {role}")));
+        return Err(Error::configuration(format_args!(
+            "--account is needed for the role {role}"
+        )));
     }
     if role == Role::Product && options_given.product.is_none() {
         return Err(Error::configuration("--product is needed for the role PRODUCT"));

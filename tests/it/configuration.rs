@@ -40,7 +40,16 @@ fn a_bad_flag_stops_the_start_and_is_named() {
     let refused = Refused::here();
     for (flag, values) in [
         ("--listen", &["nonsense", "127.0.0.1", "127.0.0.1:65536", ""][..]),
-        ("--database-url", &["mysql://root@localhost/x", "sqlite::memory:", "sqlite://file::memory:", "x.sqlite3", ""]),
+        (
+            "--database-url",
+            &[
+                "mysql://root@localhost/x",
+                "sqlite::memory:",
+                "sqlite://file::memory:",
+                "x.sqlite3",
+                "",
+            ],
+        ),
         ("--database-connections", &["1", "501", "many"]),
         ("--jwt-secret", &[SHORT, ""]),
         ("--engine-seconds", &["3601", "-1", "1.5", "18446744073709551616"]),
@@ -50,8 +59,20 @@ fn a_bad_flag_stops_the_start_and_is_named() {
         ("--depth", &["0", "101"]),
         ("--cost", &["0", "1000001"]),
         ("--subscriptions", &["0", "10001"]),
-        ("--allowed-origins", &["console.test", "ftp://console.test", "https://", "https://console.test/path", "*"]),
-        ("--return-origins", &["console.test", "https://a.test,b.test", "javascript:alert(1)"]),
+        (
+            "--allowed-origins",
+            &[
+                "console.test",
+                "ftp://console.test",
+                "https://",
+                "https://console.test/path",
+                "*",
+            ],
+        ),
+        (
+            "--return-origins",
+            &["console.test", "https://a.test,b.test", "javascript:alert(1)"],
+        ),
         ("--mode", &["staging", "PRODUCTION", ""]),
         ("--log-format", &["xml", ""]),
     ] {
@@ -72,13 +93,21 @@ fn a_bad_environment_variable_stops_the_start_and_its_flag_is_named() {
         ("BILLING_ENGINE_SECONDS", "--engine-seconds", "3601"),
         ("BILLING_MOST_RELEASES", "--most-releases", "0"),
         ("BILLING_BODY_BYTES", "--body-bytes", "1"),
-        ("BILLING_ALLOWED_ORIGINS", "--allowed-origins", "https://a.test,nonsense"),
+        (
+            "BILLING_ALLOWED_ORIGINS",
+            "--allowed-origins",
+            "https://a.test,nonsense",
+        ),
         ("BILLING_RETURN_ORIGINS", "--return-origins", "nonsense"),
         ("BILLING_MODE", "--mode", "staging"),
         ("BILLING_LOG_FORMAT", "--log-format", "xml"),
         ("BILLING_INTROSPECTION", "--introspection", "perhaps"),
     ] {
-        let output = gateway(refused.folder.path()).arg("serve").env(name, value).output().unwrap();
+        let output = gateway(refused.folder.path())
+            .arg("serve")
+            .env(name, value)
+            .output()
+            .unwrap();
         refused.naming(flag, &output);
     }
 }
@@ -89,7 +118,11 @@ fn production_without_a_secret_does_not_begin() {
     let output = run(refused.folder.path(), &["serve", "--mode", "production"]);
     let told = refused.naming("BILLING_JWT_SECRET", &output);
     assert!(told.contains("--jwt-secret"), "{told}");
-    let output = gateway(refused.folder.path()).arg("serve").env("BILLING_MODE", "production").output().unwrap();
+    let output = gateway(refused.folder.path())
+        .arg("serve")
+        .env("BILLING_MODE", "production")
+        .output()
+        .unwrap();
     refused.naming("BILLING_JWT_SECRET", &output);
 }
 
@@ -99,7 +132,10 @@ fn what_is_refused_is_not_repeated_when_it_may_hold_a_secret() {
     let folder = refused.folder.path();
     let told = refused.naming("--jwt-secret", &run(folder, &["serve", "--jwt-secret", SHORT]));
     assert!(!told.contains(SHORT), "{told}");
-    let told = refused.naming("--jwt-secret", &run(folder, &["token", "--role", "OPERATOR", "--jwt-secret", SHORT]));
+    let told = refused.naming(
+        "--jwt-secret",
+        &run(folder, &["token", "--role", "OPERATOR", "--jwt-secret", SHORT]),
+    );
     assert!(!told.contains(SHORT), "{told}");
     for command in ["serve", "migrate", "seed", "check-ledger", "demo"] {
         let output = run(folder, &[command, "--database-url", "mysql://root:hunter2@db.test/x"]);
@@ -112,7 +148,12 @@ fn what_is_refused_is_not_repeated_when_it_may_hold_a_secret() {
 fn a_token_names_what_it_lacks() {
     let refused = Refused::here();
     let secret = "a secret of this test, longer than thirty-two bytes";
-    let token = |role: &str| run(refused.folder.path(), &["token", "--jwt-secret", secret, "--role", role]);
+    let token = |role: &str| {
+        run(
+            refused.folder.path(),
+            &["token", "--jwt-secret", secret, "--role", role],
+        )
+    };
     refused.naming("--role", &token("KING"));
     refused.naming("--account", &token("OWNER"));
     refused.naming("--product", &token("PRODUCT"));
@@ -134,12 +175,18 @@ async fn viewer(url: &str, token: &str) -> Value {
 }
 
 async fn status(address: &str, path: &str) -> u16 {
-    reqwest::get(format!("http://{address}{path}")).await.unwrap().status().as_u16()
+    reqwest::get(format!("http://{address}{path}"))
+        .await
+        .unwrap()
+        .status()
+        .as_u16()
 }
 
 fn names(folder: &Path) -> Vec<String> {
     let files = folder.read_dir().unwrap().flatten();
-    files.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
+    files
+        .map(|file| file.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +204,10 @@ async fn an_empty_folder_is_enough_to_serve_and_a_signal_ends_it_well() {
         assert_eq!((&seen["role"], &seen["account"]["code"]), (&json!(role), &code));
     }
     let token = printed(folder.path(), &["token", "--role", "OPERATOR"]);
-    assert_eq!(viewer(&format!("http://{address}/graphql"), &token).await["role"], "OPERATOR");
+    assert_eq!(
+        viewer(&format!("http://{address}/graphql"), &token).await["role"],
+        "OPERATOR"
+    );
     assert_eq!(process.terminate(), Some(0));
 }
 
@@ -177,7 +227,12 @@ async fn the_demonstration_says_in_one_line_how_to_use_it_and_a_signal_ends_it()
     let told: Value = serde_json::from_str(&line).unwrap();
     let url = told["url"].as_str().unwrap();
     assert_eq!(told["ws_url"], url.replace("http://", "ws://"));
-    let codes: Vec<&Value> = told["accounts"].as_array().unwrap().iter().map(|account| &account["code"]).collect();
+    let codes: Vec<&Value> = told["accounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|account| &account["code"])
+        .collect();
     assert_eq!(codes, ["ACME", "GLOBEX"]);
     assert!(told["accounts"][0]["id"].is_string());
     for role in ["OWNER", "BILLING_ADMIN", "VIEWER", "PRODUCT", "OPERATOR"] {

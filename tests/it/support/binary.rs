@@ -67,6 +67,24 @@ impl Process {
         (process, first(printed, |line| Some(line.to_owned())))
     }
 
+    /// Begins a command that ends by itself.
+    pub(crate) fn begin(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = gateway(folder);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        Self {
+            child: command.spawn().unwrap(),
+        }
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end, and answers whether that was well.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+
     /// SIGTERM, as a supervisor sends it; answers the exit code, none when the signal was its end.
     pub(crate) fn terminate(mut self) -> Option<i32> {
         let kill = format!("kill -TERM {}", self.child.id());
