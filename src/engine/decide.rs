@@ -15,6 +15,9 @@ use crate::store::fulfilment;
 /// How long a release waits before it is looked at again while releases are halted.
 pub(super) const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
 
+/// After this pass, whose present is one instant, and before any other.
+const NEXT_PASS: TimeDelta = TimeDelta::microseconds(1);
+
 /// What the engine knows besides the row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Present<'a> {
@@ -74,6 +77,11 @@ pub(super) fn decide(
     let mut waits_until = None;
 
     while let Some(step) = next.filter(|step| step.is_due(now)) {
+        if step.kind == StepKind::Release && !steps.is_empty() {
+            // Never a side effect: the next pass counts it among those that are due, before any of them is made.
+            waits_until = Some(now + NEXT_PASS);
+            break;
+        }
         if step.kind == StepKind::Release && (present.releases_halted || plan.release_at.is_none_or(|at| at > now)) {
             waits_until = Some(plan.release_at.filter(|at| *at > now).unwrap_or(now + HALTED_WAIT));
             break;

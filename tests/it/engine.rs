@@ -53,6 +53,16 @@ async fn waits_for(world: &World, id: Uuid, step: &str) {
         .unwrap();
 }
 
+/// Puts everything off, as after failures.
+async fn put_off(world: &World, until: &str) {
+    for row in resource::Entity::find().all(world.app.db.read()).await.unwrap() {
+        let put_off = world.app.db.write("put_off", async |tx| {
+            due::put_off(&tx, &Scope::engine(), row.id, at(until)).await
+        });
+        put_off.await.unwrap();
+    }
+}
+
 async fn all_are(world: &World, life: &str, many: usize, why: &str) {
     assert_eq!(states(world).await, BTreeMap::from([(life.to_owned(), many)]), "{why}");
 }
@@ -157,14 +167,31 @@ on_every_store! {
         all_are(&world, "DELETED", 6, "approved as well").await;
     }
 
+    async fn releases_that_come_with_other_steps_are_counted_too(world: World) {
+        world.grant("CASH", "10000000").await;
+        for _ in 0..3 {
+            world.buy(server("s-general-1x1")).await;
+            world.provision().await;
+        }
+        world.advance("2023-05-04T12:00:00+07:00").await;
+        // The last reminder fails until the release is due as well.
+        put_off(&world, "2023-05-06T00:20:00+07:00").await;
+        world.advance("2023-05-06T00:10:00+07:00").await;
+        let careful = world.another(2).await;
+        for minute in [30, 40, 50] {
+            pass_at(&careful, &format!("2023-05-06T00:{minute}:00+07:00")).await;
+            all_are(&world, "SUSPENDED", 3, "three are due and two may be made").await;
+        }
+        approve(&world, Role::Operator).await;
+        pass_at(&careful, "2023-05-06T01:10:00+07:00").await;
+        all_are(&world, "DELETED", 3, "approved").await;
+    }
+
     async fn a_release_waits_for_72_hours_after_its_notice(world: World) {
         a_server(&world).await;
         world.advance("2023-05-02T12:00:00+07:00").await;
         // The notice of 3 May can't be sent for two days, and the engine runs all along.
-        let id = resource::Entity::find().one(world.app.db.read()).await.unwrap().unwrap().id;
-        world.app.db.write("put_off", async |tx| {
-            due::put_off(&tx, &Scope::engine(), id, at("2023-05-05T00:00:00+07:00")).await
-        }).await.unwrap();
+        put_off(&world, "2023-05-05T00:00:00+07:00").await;
         world.advance("2023-05-07T23:59:00+07:00").await;
         all_are(&world, "SUSPENDED", 1, "planned for 6 May, but its notice is of 5 May").await;
         world.advance("2023-05-08T00:10:00+07:00").await;
