@@ -10,8 +10,13 @@
 
 mod access;
 mod alerts;
+mod bad_input;
+mod bad_requests;
 mod buying;
+mod configuration;
+mod engine;
 mod house;
+mod kill;
 mod reads;
 mod schema;
 mod support;
