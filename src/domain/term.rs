@@ -368,6 +368,23 @@ mod tests {
     }
 
     #[test]
+    fn a_chosen_end_within_a_day_that_counts_nothing_is_still_served() {
+        let term = Term::Until(at("2023-03-31T20:00:00+07:00"));
+        let planned = saigon(term, "2023-03-30T12:00:00+07:00", None).unwrap();
+        assert_eq!(planned.priced.get(), 720);
+        // Day 31 adds nothing: from here to the end the day count finds no minute.
+        let real = respan_at_provisioning(
+            term,
+            &planned,
+            at("2023-03-31T09:00:00+07:00"),
+            SAIGON,
+            DayCount::Thirty360,
+        )
+        .unwrap();
+        assert_eq!((real.end, real.length.get(), real.priced.get()), (planned.end, 1, 720));
+    }
+
+    #[test]
     fn terms_are_words_and_numbers_in_json() {
         assert_eq!(
             serde_json::to_string(&Term::Months(3)).unwrap(),

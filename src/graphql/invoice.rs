@@ -343,7 +343,14 @@ async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedIn
         .iter()
         .filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)))
         .collect();
-    ctx.loaders()?.resources.prime(joined).await;
+    let lines = slice
+        .rows
+        .iter()
+        .filter_map(|row| row.lines.clone().map(|lines| (row.invoice.id, lines)))
+        .collect();
+    let loaders = ctx.loaders()?;
+    loaders.resources.prime(joined).await;
+    loaders.lines_of_invoice.prime(lines).await;
     let place = |row: &ListedInvoice| invoices::place(&row.invoice);
     Ok(InvoiceConnection(Cut::new(slice, List::Invoices, place, |row| {
         Invoice(Arc::clone(&row.invoice))
@@ -360,6 +367,7 @@ pub(crate) async fn of_account(
     let listing = Listing {
         statuses: status.unwrap_or_default(),
         with_resource: selects(ctx, "resource"),
+        with_lines: selects(ctx, "lines"),
     };
     let slice = ctx
         .loaders()?
@@ -380,6 +388,7 @@ pub(crate) async fn of_resource(
     let listing = Listing {
         statuses: status.unwrap_or_default(),
         with_resource: false,
+        with_lines: selects(ctx, "lines"),
     };
     let slice = loaders
         .invoices_of_resource

@@ -12,6 +12,7 @@ mod access;
 mod alerts;
 mod bad_input;
 mod bad_requests;
+mod books;
 mod buying;
 mod configuration;
 mod engine;
