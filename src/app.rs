@@ -45,7 +45,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the store can't be reached; [`Error::Internal`] when its tables can't be brought up
-    /// to date, or its clock was moved and this is production.
+    /// to date; [`Error::Configuration`] when its clock was moved and this is production.
     pub async fn open(options: &crate::db::Options, settings: Settings) -> Result<Self, Error> {
         let db = Db::connect(options).await?;
         migrate(&db).await?;
@@ -58,7 +58,7 @@ impl App {
             })
             .await?;
         if state.clock_offset_micros != 0 && !settings.development {
-            return Err(Error::internal(
+            return Err(Error::configuration(
                 "this store's clock was moved: it is a development store and can't be served in production mode",
             ));
         }

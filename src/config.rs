@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::enums::Role;
 use secrecy::{ExposeSecret, SecretString};
@@ -51,6 +52,9 @@ pub struct Store {
     #[arg(long, env = "BILLING_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500))]
     pub database_connections: u32,
 }
+
+/// Flags whose values are never printed.
+const SECRETIVE: &[&str] = &["--jwt-secret", "--database-url"];
 
 /// In which world the gateway runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -186,6 +190,28 @@ pub struct Demo {
     /// Print one line of JSON (url, ws_url, accounts, tokens by role) once it serves, and nothing else.
     #[arg(long)]
     pub json: bool,
+}
+
+impl Cli {
+    /// The options of this process. What is refused is named, and its value repeated only when it can hold no secret.
+    ///
+    /// # Errors
+    /// What clap says, ready to be printed; also the answers to `--help` and `--version`.
+    pub fn read() -> Result<Self, clap::Error> {
+        Self::try_parse().map_err(|mut error| {
+            let holds_secret = matches!(
+                error.get(ContextKind::InvalidArg),
+                Some(ContextValue::String(flag)) if SECRETIVE.iter().any(|secretive| flag.starts_with(secretive))
+            );
+            if holds_secret {
+                error.insert(
+                    ContextKind::InvalidValue,
+                    ContextValue::String("(not shown)".to_owned()),
+                );
+            }
+            error
+        })
+    }
 }
 
 impl Edge {

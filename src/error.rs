@@ -4,6 +4,7 @@
 //! * [`Error::Refused`]: a rule says no, and the customer can do something about it. Shown as a typed user error.
 //! * [`Error::NotFound`]: there is no such thing, or it is somebody else's. Never tell the two apart.
 //! * [`Error::Unauthenticated`], [`Error::Forbidden`]: the caller, not the input, is the problem.
+//! * [`Error::Configuration`]: an operator's mistake, told by its key before anything begins. No request ever meets it.
 //! * [`Error::Unavailable`]: the store can't answer just now; nothing was changed; the same call may be repeated.
 //! * [`Error::Internal`]: our fault. Logged whole, shown masked.
 
@@ -29,6 +30,9 @@ pub enum Error {
     /// The cursor names another store, or events that are not kept any more.
     #[error("the cursor is expired or foreign: read the list again and go on from account.eventCursor")]
     CursorExpired,
+    /// The process can't begin as it is configured; the key is named.
+    #[error("{0}")]
+    Configuration(Arc<str>),
     /// The store can't answer just now.
     #[error("the store is not available: {0}")]
     Unavailable(Arc<str>),
@@ -43,6 +47,11 @@ impl Error {
         Self::Internal(what.to_string().into())
     }
 
+    /// A mistake in the configuration, with the key that is to be changed.
+    pub fn configuration(what: impl std::fmt::Display) -> Self {
+        Self::Configuration(what.to_string().into())
+    }
+
     /// The stable code that clients see in `extensions.code`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -53,7 +62,8 @@ impl Error {
             Self::Forbidden(_) => "FORBIDDEN",
             Self::CursorExpired => "CURSOR_EXPIRED",
             Self::Unavailable(_) => "UNAVAILABLE",
-            Self::Internal(_) => "INTERNAL",
+            // A request can't cause or mend it: to clients it is our fault.
+            Self::Configuration(_) | Self::Internal(_) => "INTERNAL",
         }
     }
 }

@@ -6,12 +6,16 @@ use std::process::ExitCode;
 use billing_gateway::config::{Cli, Command, LogFormat};
 use billing_gateway::error::Error;
 use billing_gateway::run::{demo, serve, tools};
-use clap::Parser as _;
+use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
+
+/// Answers are thousands of small pieces that live for a millisecond: the system's allocator is a third slower at them.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read().unwrap_or_else(|error| error.exit());
     let format = match &cli.command {
         Command::Serve(serve) => serve.log_format,
         _ => LogFormat::Text,

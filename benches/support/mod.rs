@@ -20,6 +20,10 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// The allocator of the program; the floor has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A store with a serving process in front of it.
 pub(crate) struct Bench {
     pub(crate) name: &'static str,

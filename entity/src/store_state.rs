@@ -19,6 +19,8 @@ pub struct Model {
     pub releases_halted_at: Option<DateTimeUtc>,
     /// Why they wait.
     pub releases_halted_reason: Option<String>,
+    /// When an operator last approved the releases that waited.
+    pub releases_approved_at: Option<DateTimeUtc>,
     /// When the store was made.
     pub created_at: DateTimeUtc,
 }

@@ -10,7 +10,7 @@ use crate::domain::coupon::{CouponTerms, CouponValue};
 use crate::domain::money::{Currency, Money, Sign};
 use crate::domain::rate::Share;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::time;
+use crate::domain::{text, time};
 use crate::error::Error;
 use crate::ids;
 use crate::store::Scope;
@@ -66,11 +66,7 @@ pub async fn create(app: &App, scope: &Scope, input: CreateCoupon) -> Result<cou
     let terms = checked(input, now)?;
     let known = crate::store::pricing::known_products(app.db.read(), scope, &terms.product_codes).await?;
     if let Some(unknown) = terms.product_codes.iter().find(|code| !known.contains(code.as_str())) {
-        return Err(
-            Refusal::new(RefusalCode::UnknownProduct, format!("There is no product {unknown:?}."))
-                .under("products")
-                .into(),
-        );
+        return Err(unknown_product(unknown).into());
     }
     let (percent_micros, amount_minor) = match terms.value {
         CouponValue::Percent(share) => (Some(share.micros()), None),
@@ -115,10 +111,14 @@ pub async fn create(app: &App, scope: &Scope, input: CreateCoupon) -> Result<cou
         .await
 }
 
+fn unknown_product(code: &str) -> Refusal {
+    Refusal::new(RefusalCode::UnknownProduct, format!("There is no product {code:?}.")).under("products")
+}
+
 fn checked(input: CreateCoupon, now: DateTime<Utc>) -> Result<CouponTerms, Error> {
     let currency: Currency = input.currency.parse()?;
-    let amount = |field: &'static str, text: &str| {
-        Money::from_decimal_text(text, currency, Sign::Positive).map_err(|refusal| refusal.under(field))
+    let amount = |field: &'static str, written: &str| {
+        Money::from_decimal_text(written, currency, Sign::Positive).map_err(|refusal| refusal.under(field))
     };
     let instant =
         |field: &'static str, at: DateTime<Utc>| time::checked_instant(at).map_err(|refusal| refusal.under(field));
@@ -130,11 +130,14 @@ fn checked(input: CreateCoupon, now: DateTime<Utc>) -> Result<CouponTerms, Error
         .under("products")
         .into());
     }
+    if let Some(unknown) = input.products.iter().find(|code| !text::may_be_short_name(code)) {
+        return Err(unknown_product(unknown).into());
+    }
     let value = match &input.value {
         Value::Percent(percent) => {
             CouponValue::Percent(Share::from_percent_text(percent).map_err(|refusal| refusal.under("percent"))?)
         }
-        Value::Amount(text) => CouponValue::Fixed(amount("amount", text)?),
+        Value::Amount(written) => CouponValue::Fixed(amount("amount", written)?),
     };
     let terms = CouponTerms {
         code: input.code,
@@ -145,11 +148,11 @@ fn checked(input: CreateCoupon, now: DateTime<Utc>) -> Result<CouponTerms, Error
         product_codes: input.products,
         minimum_order: input
             .minimum_order
-            .map(|text| amount("minimumOrder", &text))
+            .map(|written| amount("minimumOrder", &written))
             .transpose()?,
         maximum_discount: input
             .maximum_discount
-            .map(|text| amount("maximumDiscount", &text))
+            .map(|written| amount("maximumDiscount", &written))
             .transpose()?,
         total_limit: input.total_limit,
         per_account_limit: input.per_account_limit,

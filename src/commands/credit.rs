@@ -78,7 +78,8 @@ pub async fn grant(app: &App, scope: &Scope, input: Grant) -> Result<Granted, Er
                 FundsKind::Cash => (amount.minor(), 0),
                 FundsKind::Promotional => (0, amount.minor()),
             };
-            if wallet.cash_minor + cash > MAX_MINOR || wallet.promotional_minor + promotional > MAX_MINOR {
+            // Both parts together, for together they are spent.
+            if wallet.cash_minor + wallet.promotional_minor + cash + promotional > MAX_MINOR {
                 return Err(
                     Refusal::new(RefusalCode::WalletLimit, "The wallet can't hold as much. Grant less.")
                         .under("amount")

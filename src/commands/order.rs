@@ -82,6 +82,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             let quote = purchases::lock_quote(tx, scope, input.account, input.quote).await?;
             let quote = check_quote(quote, now)?;
             let priced: PricedQuote = serde_json::from_value(quote.document.clone())?;
+            quote_rules::check_ends_ahead(&priced, now).map_err(|refusal| refusal.under("quoteId"))?;
             rules::check_payment_given(priced.totals.charged, input.payment.is_some())
                 .map_err(|refusal| refusal.under("payment"))?;
             if let Some(coupon) = quote.coupon_id
@@ -351,7 +352,7 @@ fn new_resource(
         period_id: None,
         paid_until: None,
         anchor_day: None,
-        auto_renew: false,
+        auto_renew: item.auto_renew,
         auto_renew_months: 1,
         next_step: None,
         next_due_at: None,

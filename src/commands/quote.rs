@@ -177,7 +177,7 @@ fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
                 .name
                 .map(|name| text::line(&name, text::MAX_NAME).map_err(|refusal| within(refusal, "name")))
                 .transpose()?;
-            if create.product.len() > 64 || create.resource_type.len() > 64 {
+            if !text::may_be_short_name(&create.product) || !text::may_be_short_name(&create.resource_type) {
                 let refusal = Refusal::new(
                     RefusalCode::UnknownProduct,
                     "There is no such product and resource type.",

@@ -4,7 +4,8 @@ use crate::app::App;
 use crate::error::Error;
 use crate::store::{Scope, state};
 
-/// Lets releases go on, and answers whether they were halted. Those that are due are looked at within ten minutes.
+/// Lets releases go on, and answers whether they were halted. Those that waited are looked at within ten minutes, however
+/// many they are; later ones may halt again.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for anyone but an operator.
@@ -12,12 +13,13 @@ pub async fn approve(app: &App, scope: &Scope) -> Result<bool, Error> {
     if !matches!(scope, Scope::Operator { .. }) {
         return Err(Error::Forbidden("the role OPERATOR"));
     }
+    let now = app.clock.now();
     let approved = app
         .db
         .write("approve_releases", async |tx| {
             let tx = &*tx;
             tx.is_replayable();
-            state::resume_releases(tx, scope).await
+            state::resume_releases(tx, scope, now).await
         })
         .await?;
     if approved {

@@ -103,12 +103,12 @@ impl Db {
     /// Opens a store. A SQLite file that is missing is made.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the store can't be reached, [`Error::Internal`] for a URL of another kind.
+    /// [`Error::Unavailable`] when the store can't be reached, [`Error::Configuration`] for a URL of another kind.
     pub async fn connect(options: &Options) -> Result<Self, Error> {
         let url = options.url.as_str();
         if url.starts_with("sqlite:") {
             if url.contains(":memory:") {
-                return Err(Error::internal(
+                return Err(Error::configuration(
                     "sqlite::memory: gives each connection a store of its own: name a file, as in sqlite://billing.sqlite3",
                 ));
             }
@@ -129,7 +129,7 @@ impl Db {
                 read: pool,
             })
         } else {
-            Err(Error::internal(
+            Err(Error::configuration(
                 "the database URL must begin with sqlite:// or postgres://",
             ))
         }

@@ -132,6 +132,51 @@ const LAWS: &[(&str, &str)] = &[
          where coalesce(-p.total, 0) <> coalesce(i.total, 0) - coalesce(c.total, 0)",
     ),
     (
+        "what is deferred, recognised and given off is the net of the invoices less that of their credit notes",
+        "select a.code as place, cast(coalesce(-p.total, 0) as bigint) as one_side, cast(coalesce(i.total, 0) - coalesce(c.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account in ('DEFERRED_REVENUE', 'REVENUE', 'DISCOUNTS') group by account_id) p on p.account_id = a.id
+         left join (select account_id, sum(net_minor - coupon_minor) as total from invoice where status <> 'VOID' group by account_id) i on i.account_id = a.id
+         left join (select account_id, sum(amount_minor - tax_minor) as total from credit_note group by account_id) c on c.account_id = a.id
+         where coalesce(-p.total, 0) <> coalesce(i.total, 0) - coalesce(c.total, 0)",
+    ),
+    (
+        "discounts are the coupons of the invoices, where there are no credit notes",
+        "select a.code as place, cast(coalesce(p.total, 0) as bigint) as one_side, cast(coalesce(i.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'DISCOUNTS' group by account_id) p on p.account_id = a.id
+         left join (select account_id, sum(coupon_minor) as total from invoice where status <> 'VOID' group by account_id) i on i.account_id = a.id
+         where coalesce(p.total, 0) <> coalesce(i.total, 0) and not exists (select 1 from credit_note c where c.account_id = a.id)",
+    ),
+    (
+        "a posting is of its transaction's account, and a transaction of its account's currency",
+        "select a.code || ' ' || t.cause as place, cast(count(*) as bigint) as one_side, cast(0 as bigint) as other_side
+         from ledger_transaction t join account a on a.id = t.account_id join ledger_posting p on p.transaction_id = t.id
+         where p.account_id <> t.account_id or t.currency <> a.currency group by a.code, t.cause",
+    ),
+    (
+        "a payment takes from each part of the wallet what it says",
+        "select y.code as place, y.promotional_minor as one_side, cast(coalesce(s.promotional, 0) as bigint) as other_side
+         from payment y
+         left join (select t.payment_id, sum(case when p.ledger_account = 'CUSTOMER_PROMOTIONAL' then p.amount_minor else 0 end) as promotional,
+                           sum(case when p.ledger_account = 'CUSTOMER_CASH' then p.amount_minor else 0 end) as cash
+                    from ledger_transaction t join ledger_posting p on p.transaction_id = t.id
+                    where t.cause = 'ORDER_PAYMENT' group by t.payment_id) s on s.payment_id = y.id
+         where y.status = 'SUCCEEDED' and y.purpose = 'ORDER'
+           and (y.promotional_minor <> coalesce(s.promotional, 0) or y.cash_minor <> coalesce(s.cash, 0))",
+    ),
+    (
+        "what a failed item gives back goes to the parts it came from",
+        "select o.code as place, i.charged_promotional_minor as one_side, cast(coalesce(s.promotional, 0) as bigint) as other_side
+         from order_item i join orders o on o.id = i.order_id
+         left join (select t.order_item_id, -sum(case when p.ledger_account = 'CUSTOMER_PROMOTIONAL' then p.amount_minor else 0 end) as promotional,
+                           -sum(case when p.ledger_account = 'CUSTOMER_CASH' then p.amount_minor else 0 end) as cash
+                    from ledger_transaction t join ledger_posting p on p.transaction_id = t.id
+                    where t.cause = 'PROVISIONING_REFUND' group by t.order_item_id) s on s.order_item_id = i.id
+         where i.status = 'REFUNDED' and (i.charged_promotional_minor <> coalesce(s.promotional, 0)
+            or i.charged_minor - i.charged_promotional_minor <> coalesce(s.cash, 0))",
+    ),
+    (
         "an order is the sum of its items",
         "select o.code as place, o.charged_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
          from orders o left join (select order_id, sum(charged_minor) as total from order_item group by order_id) s on s.order_id = o.id
@@ -155,6 +200,20 @@ const LAWS: &[(&str, &str)] = &[
         "select i.code as place, i.total_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
          from invoice i left join (select invoice_id, sum(total_minor) as total from invoice_line group by invoice_id) s on s.invoice_id = i.id
          where i.total_minor <> coalesce(s.total, 0)",
+    ),
+    (
+        "an invoice's net, tax and coupon are those of its lines",
+        "select i.code as place, i.net_minor + i.tax_minor - i.coupon_minor as one_side, cast(coalesce(s.net + s.tax - s.coupon, 0) as bigint) as other_side
+         from invoice i left join (select invoice_id, sum(net_minor) as net, sum(tax_minor) as tax, sum(coupon_minor) as coupon from invoice_line group by invoice_id) s on s.invoice_id = i.id
+         where i.net_minor <> coalesce(s.net, 0) or i.tax_minor <> coalesce(s.tax, 0) or i.coupon_minor <> coalesce(s.coupon, 0)",
+    ),
+    (
+        "a fulfilled item has one invoice, over what was charged",
+        "select o.code as place, i.charged_minor as one_side, cast(coalesce(s.total, -1) as bigint) as other_side
+         from order_item i join orders o on o.id = i.order_id
+         left join (select d.order_item_id, sum(v.total_minor) as total from invoice v join paid_period d on d.id = v.period_id
+                    where v.status <> 'VOID' group by d.order_item_id having count(*) = 1) s on s.order_item_id = i.id
+         where i.status = 'FULFILLED' and i.action in ('CREATE', 'RENEW', 'RECOVER') and i.charged_minor <> coalesce(s.total, -1)",
     ),
     (
         "what is credited of an invoice is the sum of its credit notes",
@@ -187,6 +246,14 @@ const LAWS: &[(&str, &str)] = &[
          from account a
          left join (select account_id, sum(last) as last from code_counter where kind = 'ORDER' group by account_id) c on c.account_id = a.id
          left join (select account_id, count(*) as total from orders group by account_id) o on o.account_id = a.id
+         where coalesce(c.last, 0) <> coalesce(o.total, 0)",
+    ),
+    (
+        "payment codes have no gap",
+        "select a.code || ' payments' as place, cast(coalesce(c.last, 0) as bigint) as one_side, cast(coalesce(o.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(last) as last from code_counter where kind = 'PAYMENT' group by account_id) c on c.account_id = a.id
+         left join (select account_id, count(*) as total from payment group by account_id) o on o.account_id = a.id
          where coalesce(c.last, 0) <> coalesce(o.total, 0)",
     ),
     (

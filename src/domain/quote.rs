@@ -285,6 +285,17 @@ pub fn check_orderable(status: QuoteStatus, expires_at: Instant, now: Instant, s
     Ok(())
 }
 
+/// Whether every chosen end is still ahead: what ended before it began can't be provisioned, so nothing is taken for it.
+///
+/// Source: rule "Quotes" in ARCHITECTURE, section Money. Errors: QUOTE_STALE.
+pub fn check_ends_ahead(quote: &PricedQuote, now: Instant) -> Result<(), Refusal> {
+    let passed = |term: &Term| matches!(term, Term::Until(end) if *end <= now);
+    if quote.items.iter().any(|item| passed(&item.term)) {
+        return Err(stale_quote());
+    }
+    Ok(())
+}
+
 /// What the quote was made from has changed: its resource's version, or the availability of its coupon.
 #[must_use]
 pub fn stale_quote() -> Refusal {

@@ -167,10 +167,11 @@ pub fn span(
 /// chosen end stays. The priced minutes, and so the amount, never move.
 ///
 /// A product that succeeds only after the chosen end has nothing left to serve: the outcome counts as a failure, and
-/// what was charged goes back.
+/// what was charged goes back. One that succeeds before it serves, though the day count may find no minute left (within
+/// a day 31): the period is then a minute long.
 ///
-/// Source: rule "Start at provisioning" in ARCHITECTURE, section Time. Errors: END_NOT_AFTER_START or ZERO_LENGTH when
-/// the chosen end has passed.
+/// Source: rule "Start at provisioning" in ARCHITECTURE, section Time. Errors: END_NOT_AFTER_START when the chosen end
+/// has passed.
 pub fn respan_at_provisioning(
     term: Term,
     planned: &Span,
@@ -178,6 +179,16 @@ pub fn respan_at_provisioning(
     zone: Tz,
     product_day_count: DayCount,
 ) -> Result<Span, Refusal> {
+    if let Term::Until(end) = term
+        && end > at
+    {
+        let left = day_count::length(product_day_count, zone, at, end);
+        return Ok(Span {
+            start: checked_instant(at)?,
+            length: left.max(Minutes::new(1)),
+            ..*planned
+        });
+    }
     let laid_down = span(term, at, zone, None, product_day_count)?;
     Ok(Span {
         priced: planned.priced,
@@ -354,6 +365,23 @@ mod tests {
             DayCount::Thirty360,
         );
         assert_eq!(late.unwrap_err().code, RefusalCode::EndNotAfterStart);
+    }
+
+    #[test]
+    fn a_chosen_end_within_a_day_that_counts_nothing_is_still_served() {
+        let term = Term::Until(at("2023-03-31T20:00:00+07:00"));
+        let planned = saigon(term, "2023-03-30T12:00:00+07:00", None).unwrap();
+        assert_eq!(planned.priced.get(), 720);
+        // Day 31 adds nothing: from here to the end the day count finds no minute.
+        let real = respan_at_provisioning(
+            term,
+            &planned,
+            at("2023-03-31T09:00:00+07:00"),
+            SAIGON,
+            DayCount::Thirty360,
+        )
+        .unwrap();
+        assert_eq!((real.end, real.length.get(), real.priced.get()), (planned.end, 1, 720));
     }
 
     #[test]

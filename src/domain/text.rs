@@ -62,6 +62,13 @@ pub fn coupon_code(code: &str) -> Result<String, Refusal> {
     if well_formed { Ok(code) } else { Err(wrong()) }
 }
 
+/// Whether a text may be the short name of something in the catalogue: 1 to 64 visible ASCII characters. Another is not
+/// looked for: there is none, and a database may not even be asked for a text that it can't hold.
+#[must_use]
+pub fn may_be_short_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn is_unwanted(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')

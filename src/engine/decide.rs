@@ -1,25 +1,29 @@
 //! What becomes of one due resource: pure, from the row, its product and the present.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use entity::enums::{EventType, StepKind, StepStatus};
 use entity::{expiry_alert, product, resource, schedule_step};
 
 use crate::domain::lifecycle::{self, Event, State};
 use crate::domain::schedule::{self, Plan};
+use crate::domain::time;
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::News;
 use crate::store::fulfilment;
 
 /// How long a release waits before it is looked at again while releases are halted.
-const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
+pub(super) const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
+
+/// After this pass, whose present is one instant, and before any other.
+const NEXT_PASS: TimeDelta = TimeDelta::microseconds(1);
 
 /// What the engine knows besides the row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Present<'a> {
     pub(super) now: DateTime<Utc>,
-    pub(super) zone: Tz,
+    /// The account's zone, as its row has it: one that can't be read fails its resources and nobody else's.
+    pub(super) zone: &'a str,
     /// Releases wait for an operator.
     pub(super) releases_halted: bool,
     /// The spans in which no engine ran.
@@ -50,7 +54,7 @@ pub(super) fn decide(
     let planned = Plan {
         terms: &terms,
         paid_until,
-        zone: present.zone,
+        zone: time::zone(present.zone)?,
         auto_renew: false,
         release_at: None,
     };
@@ -73,6 +77,11 @@ pub(super) fn decide(
     let mut waits_until = None;
 
     while let Some(step) = next.filter(|step| step.is_due(now)) {
+        if step.kind == StepKind::Release && !steps.is_empty() {
+            // Never a side effect: the next pass counts it among those that are due, before any of them is made.
+            waits_until = Some(now + NEXT_PASS);
+            break;
+        }
         if step.kind == StepKind::Release && (present.releases_halted || plan.release_at.is_none_or(|at| at > now)) {
             waits_until = Some(plan.release_at.filter(|at| *at > now).unwrap_or(now + HALTED_WAIT));
             break;

@@ -6,10 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::StepKind;
 use uuid::Uuid;
 
-use super::decide::{Present, decide};
+use super::decide::{HALTED_WAIT, Present, decide};
 use crate::app::App;
 use crate::db::Tx;
-use crate::domain::time;
 use crate::error::Error;
 use crate::store::{Scope, accounts, due, event_log, state};
 
@@ -143,7 +142,7 @@ async fn pass(app: &App, now: DateTime<Utc>) -> Result<Passed, Error> {
         };
         let present = Present {
             now,
-            zone: time::zone(&owner.zone)?,
+            zone: &owner.zone,
             releases_halted: halted,
             downtimes: &downtimes,
         };
@@ -172,14 +171,18 @@ async fn pass(app: &App, now: DateTime<Utc>) -> Result<Passed, Error> {
 async fn halts(app: &App, now: DateTime<Utc>) -> Result<bool, Error> {
     let scope = Scope::engine();
     let state = state::read(app.db.read(), &scope).await?;
-    if state.is_some_and(|state| state.releases_halted_at.is_some()) {
+    if state.as_ref().is_some_and(|state| state.releases_halted_at.is_some()) {
         return Ok(true);
     }
+    // What waited when an operator approved is looked at within the wait. It is not a reason to halt again.
+    let approved = state
+        .and_then(|state| state.releases_approved_at)
+        .map(|at| at + HALTED_WAIT);
     let most = app.settings.most_releases;
     let releases = due::count_due(
         app.db.read(),
         &scope,
-        now,
+        (approved, now),
         StepKind::Release.as_str(),
         most.saturating_add(1),
     )

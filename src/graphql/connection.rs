@@ -7,6 +7,7 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use super::errors::{ApiError, Result};
+use crate::domain::{text, time};
 use crate::store::page::{End, Key, Page, Place};
 
 /// The largest page.
@@ -91,12 +92,12 @@ macro_rules! connection {
         impl $connection {
             /// The page's rows, each with its cursor.
             async fn edges(&self) -> Vec<$edge> {
-                self.0.rows.iter().map(|(cursor, node)| $edge { cursor: cursor.clone(), node: node.clone() }).collect()
+                self.0.rows.iter().map(|(cursor, node)| $edge { cursor: cursor.clone(), node: $crate::graphql::in_place::InPlace(node.clone()) }).collect()
             }
 
             /// The page's rows alone.
-            async fn nodes(&self) -> Vec<$node> {
-                self.0.rows.iter().map(|(_, node)| node.clone()).collect()
+            async fn nodes(&self) -> Vec<$crate::graphql::in_place::InPlace<$node>> {
+                self.0.rows.iter().map(|(_, node)| $crate::graphql::in_place::InPlace(node.clone())).collect()
             }
 
             /// Where the page stands in the list.
@@ -109,7 +110,7 @@ macro_rules! connection {
         #[derive(Clone, Debug, async_graphql::SimpleObject)]
         pub(crate) struct $edge {
             /// The row.
-            node: $node,
+            node: $crate::graphql::in_place::InPlace<$node>,
             /// Its place in the list, to page from.
             cursor: String,
         }
@@ -168,11 +169,12 @@ fn cursor(list: List, place: &Place) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn place(list: List, text: &str) -> Option<Place> {
-    if text.len() > MOST_CHARACTERS {
+/// The place that a cursor names. One that was made by hand may name what no database can be asked for.
+fn place(list: List, cursor: &str) -> Option<Place> {
+    if cursor.len() > MOST_CHARACTERS {
         return None;
     }
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let (head, rest) = bytes.split_at_checked(2)?;
     let (id, key) = rest.split_at_checked(16)?;
     let number = || key.try_into().ok().map(i64::from_be_bytes);
@@ -189,9 +191,13 @@ fn place(list: List, text: &str) -> Option<Place> {
             | List::Payments
             | List::Invoices
             | List::Tasks,
-        ) => Key::Instant(DateTime::from_timestamp_micros(number()?)?),
+        ) => Key::Instant(time::checked_instant(DateTime::from_timestamp_micros(number()?)?).ok()?),
         (2, List::Alerts | List::Entries) => Key::Number(number()?),
-        (3, List::Products) => Key::Text(String::from_utf8(key.to_vec()).ok()?),
+        (3, List::Products) => Key::Text(
+            String::from_utf8(key.to_vec())
+                .ok()
+                .filter(|code| text::may_be_short_name(code))?,
+        ),
         _ => return None,
     };
     Some(Place {

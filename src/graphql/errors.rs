@@ -44,7 +44,7 @@ impl From<Arc<Error>> for ApiError {
     fn from(error: Arc<Error>) -> Self {
         let message = match error.as_ref() {
             Error::Unavailable(_) => "The store can't answer just now. Nothing was changed; try again.".to_owned(),
-            Error::Internal(_) => "internal error".to_owned(),
+            Error::Configuration(_) | Error::Internal(_) => "internal error".to_owned(),
             Error::Refused(refusal) if refusal.code.is_ours() => "internal error".to_owned(),
             Error::Refused(refusal) => refusal.message.clone(),
             Error::NotFound(what) => format!("There is no such {what}."),

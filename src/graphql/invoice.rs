@@ -12,6 +12,7 @@ use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page, selects};
 use super::errors::Result;
 use super::ids::{Kind, global};
+use super::in_place::InPlace;
 use super::loaders::{ListKey, ListedInvoice};
 use super::order::Order;
 use super::price::LineComponent;
@@ -99,13 +100,15 @@ impl Invoice {
     }
 
     /// Its lines: one for each component.
-    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InvoiceLine>> {
+    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InPlace<InvoiceLine>>> {
         let lines = ctx.loaders()?.lines_of_invoice.must(self.0.id).await?;
         Ok(lines
             .into_iter()
-            .map(|row| InvoiceLine {
-                row,
-                invoice: Arc::clone(&self.0),
+            .map(|row| {
+                InPlace(InvoiceLine {
+                    row,
+                    invoice: Arc::clone(&self.0),
+                })
             })
             .collect())
     }
@@ -190,12 +193,12 @@ impl InvoiceLine {
     }
 
     /// The component, as it was called.
-    async fn component(&self) -> LineComponent {
-        LineComponent {
+    async fn component(&self) -> InPlace<LineComponent> {
+        InPlace(LineComponent {
             code: self.row.component_code.clone(),
             name: self.row.component_name.clone(),
             unit_label: self.row.unit_label.clone(),
-        }
+        })
     }
 
     /// What the unit price is for.
@@ -340,7 +343,14 @@ async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedIn
         .iter()
         .filter_map(|row| row.resource.clone().map(|resource| (resource.id, resource)))
         .collect();
-    ctx.loaders()?.resources.prime(joined).await;
+    let lines = slice
+        .rows
+        .iter()
+        .filter_map(|row| row.lines.clone().map(|lines| (row.invoice.id, lines)))
+        .collect();
+    let loaders = ctx.loaders()?;
+    loaders.resources.prime(joined).await;
+    loaders.lines_of_invoice.prime(lines).await;
     let place = |row: &ListedInvoice| invoices::place(&row.invoice);
     Ok(InvoiceConnection(Cut::new(slice, List::Invoices, place, |row| {
         Invoice(Arc::clone(&row.invoice))
@@ -357,6 +367,7 @@ pub(crate) async fn of_account(
     let listing = Listing {
         statuses: status.unwrap_or_default(),
         with_resource: selects(ctx, "resource"),
+        with_lines: selects(ctx, "lines"),
     };
     let slice = ctx
         .loaders()?
@@ -377,6 +388,7 @@ pub(crate) async fn of_resource(
     let listing = Listing {
         statuses: status.unwrap_or_default(),
         with_resource: false,
+        with_lines: selects(ctx, "lines"),
     };
     let slice = loaders
         .invoices_of_resource

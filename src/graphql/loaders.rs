@@ -156,11 +156,12 @@ pub(crate) struct ListedResource {
     pub(crate) resource_type: Option<Arc<resource_type::Model>>,
 }
 
-/// An invoice of a list, with its resource when it was joined.
+/// An invoice of a list, with its resource and its lines when they were joined.
 #[derive(Clone, Debug)]
 pub(crate) struct ListedInvoice {
     pub(crate) invoice: Arc<invoices::Row>,
     pub(crate) resource: Option<Arc<resource::Model>>,
+    pub(crate) lines: Option<Vec<Arc<invoice_line::Model>>>,
 }
 
 /// An alert of a list, with its resource when it was joined.
@@ -384,6 +385,7 @@ fn listed_invoice(listed: invoices::Listed) -> ListedInvoice {
     ListedInvoice {
         invoice: Arc::new(listed.invoice),
         resource: listed.resource.map(Arc::new),
+        lines: listed.lines.map(|lines| lines.into_iter().map(Arc::new).collect()),
     }
 }
 

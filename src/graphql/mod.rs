@@ -13,6 +13,7 @@ mod credit;
 mod errors;
 mod event;
 mod ids;
+mod in_place;
 mod invoice;
 mod loaders;
 mod node;
@@ -39,6 +40,7 @@ use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions,
     Schema, Value,
 };
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 pub use caller::{Caller, Permission};
@@ -125,14 +127,25 @@ pub fn prepare(request: Request, app: &Arc<App>, caller: Option<Caller>) -> Requ
     }
 }
 
+impl GatewaySchema {
+    /// Runs an operation. Boxed here, so that the futures of all fields are compiled once, with this crate, and not
+    /// again into each program that runs one.
+    fn run(&self, request: Request) -> BoxFuture<'static, Response> {
+        let schema = self.0.clone();
+        Box::pin(async move {
+            let session = session_of(&request.data);
+            let response = schema.execute(request).await;
+            match session {
+                Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),
+                _ => response,
+            }
+        })
+    }
+}
+
 impl Executor for GatewaySchema {
     async fn execute(&self, request: Request) -> Response {
-        let session = session_of(&request.data);
-        let response = self.0.execute(request).await;
-        match session {
-            Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),
-            _ => response,
-        }
+        self.run(request).await
     }
 
     async fn execute_batch(&self, batch: BatchRequest) -> BatchResponse {

@@ -7,7 +7,7 @@ use entity::enums::{OrderAction, OrderItemStatus};
 
 use super::caller::ProductOrOperator;
 use super::connection::{Cut, List, connection, page};
-use super::errors::Result;
+use super::errors::{ApiError, Result};
 use super::ids::{self, Kind, global};
 use super::product::Product;
 use super::resource::{ConfiguredComponent, configuration};
@@ -15,6 +15,7 @@ use super::scalars::{DateTime, instant};
 use super::session::Reach as _;
 use super::user_error::{UserError, refused, wrong_id};
 use crate::commands::provisioning as commands;
+use crate::domain::text;
 use crate::store::provisioning::{self, Filter, Task};
 
 #[derive(Clone, Debug)]
@@ -123,6 +124,11 @@ impl ProvisioningQueries {
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<Option<ProvisioningTaskConnection>> {
         let page = page(List::Tasks, first, after, last, before)?;
+        if product.as_deref().is_some_and(|code| !text::may_be_short_name(code)) {
+            return Err(ApiError::bad_input(
+                "A product's short name has 1 to 64 visible ASCII characters.",
+            ));
+        }
         let session = ctx.session()?;
         let filter = Filter { product, status };
         let slice = provisioning::list(session.app.db.read(), &session.scope, &filter, &page)

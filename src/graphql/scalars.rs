@@ -6,6 +6,7 @@ use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Simpl
 use chrono::{SecondsFormat, Timelike as _, Utc};
 
 use super::errors::Result;
+use super::in_place::InPlace;
 use crate::domain;
 use crate::error::Error;
 use crate::live::Cursor;
@@ -130,9 +131,13 @@ impl From<Cursor> for EventCursor {
     }
 }
 
+/// An amount, as every field shows one: its two fields are at hand.
+pub(crate) type Money = InPlace<MoneyObject>;
+
 /// An amount of money.
 #[derive(Clone, Debug, SimpleObject)]
-pub(crate) struct Money {
+#[graphql(name = "Money")]
+pub(crate) struct MoneyObject {
     /// How much, in units of the currency, with as many decimals as the currency has.
     amount: Decimal,
     /// The currency.
@@ -141,10 +146,10 @@ pub(crate) struct Money {
 
 impl From<domain::Money> for Money {
     fn from(money: domain::Money) -> Self {
-        Self {
+        Self(MoneyObject {
             amount: Decimal(money.to_decimal_text()),
             currency: CurrencyCode(money.currency().code().to_owned()),
-        }
+        })
     }
 }
 
@@ -192,8 +197,8 @@ mod tests {
 
     #[test]
     fn minor_units_become_exact_text() {
-        assert_eq!(money(181_000, "VND").unwrap().amount.0, "181000");
-        assert_eq!(money(-750, "USD").unwrap().amount.0, "-7.50");
+        assert_eq!(money(181_000, "VND").unwrap().0.amount.0, "181000");
+        assert_eq!(money(-750, "USD").unwrap().0.amount.0, "-7.50");
         assert!(money(1, "XXX").is_err());
     }
 }

@@ -46,9 +46,9 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         most_releases: 100,
     };
     let app = Arc::new(App::open(&db::Options { url, connections: 10 }, settings).await?);
-    let seeded = seed::seed(&app)
-        .await?
-        .ok_or_else(|| Error::internal("the demo needs an empty store, and this one has accounts: name another"))?;
+    let seeded = seed::seed(&app).await?.ok_or_else(|| {
+        Error::configuration("the demo needs an empty store, and this one has accounts: name another")
+    })?;
     let (code, account) = seeded
         .accounts
         .first()
@@ -86,6 +86,8 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         product: token(Role::Product, Some("vserver"))?,
         quiet: options.json,
     };
+    // Listened for before anyone is told that there is something to end.
+    let told = told_to_stop();
     if options.json {
         let accounts: Vec<Value> = seeded
             .accounts
@@ -106,10 +108,18 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         });
         println!("{line}");
     }
-    let played = stage.play(&code).await;
-    if played.is_ok() && !options.exit {
-        stage.stay(&running, &token(Role::Viewer, None)?).await;
-    }
+    let viewer = token(Role::Viewer, None)?;
+    let play = async {
+        stage.play(&code).await?;
+        if !options.exit {
+            stage.stay(&running, &viewer).await;
+        }
+        Ok(())
+    };
+    let played = tokio::select! {
+        () = told => Ok(()),
+        played = play => played,
+    };
     running.stop().await;
     if options.database_url.is_none() {
         let _ = std::fs::remove_dir_all(&folder);
@@ -308,10 +318,7 @@ impl Stage {
             "It stays up at {}; GraphiQL is at http://{}/graphiql. Tokens:\n  OWNER     {}\n  VIEWER    {}\n  PRODUCT   {}\n  OPERATOR  {}\n\nCtrl-C ends it.",
             self.url, running.address, self.owner, viewer, self.product, self.operator
         ));
-        tokio::select! {
-            () = told_to_stop() => {}
-            () = engine::drive(Arc::clone(&self.app), Duration::from_secs(1)) => {}
-        }
+        engine::drive(Arc::clone(&self.app), Duration::from_secs(1)).await;
     }
 }
 

@@ -179,13 +179,13 @@ pub fn metrics() -> Result<PrometheusHandle, Error> {
 /// that only its owner can read.
 ///
 /// # Errors
-/// [`Error::Internal`] naming the key when production has none, or the file can't be kept.
+/// [`Error::Configuration`] naming the key when production has none; [`Error::Internal`] when the file can't be kept.
 pub fn signing_secret(given: Option<&SecretString>, mode: Mode, file: &PathBuf) -> Result<SecretString, Error> {
     if let Some(secret) = given {
         return Ok(SecretString::from(secret.expose_secret().to_owned()));
     }
     if mode == Mode::Production {
-        return Err(Error::internal(
+        return Err(Error::configuration(
             "BILLING_JWT_SECRET is not set: production needs --jwt-secret, at least 32 bytes",
         ));
     }
@@ -242,35 +242,41 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         metrics: Some(metrics()?),
     };
     let running = start(Arc::clone(&app), serving).await?;
+    // Listened for before anyone is told that there is something to end.
+    let told = told_to_stop();
     tracing::info!(address = %running.address, mode = ?options.mode, "serving");
     tokio::select! {
-        () = told_to_stop() => tracing::info!("told to stop: draining"),
+        () = told => tracing::info!("told to stop: draining"),
         () = running.stopped() => {}
     }
     running.stop().await;
     Ok(())
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-pub async fn told_to_stop() {
-    let ctrl_c = async {
+/// Ends when SIGTERM or Ctrl-C comes. From the call on neither ends the process by itself.
+pub fn told_to_stop() -> impl Future<Output = ()> {
+    #[cfg(unix)]
+    let signals = {
+        use tokio::signal::unix::{SignalKind, signal};
+        [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok())
+    };
+    async move {
+        #[cfg(unix)]
+        {
+            let [terminate, interrupt] = signals.map(|signal| async move {
+                match signal {
+                    Some(mut signal) => drop(signal.recv().await),
+                    None => std::future::pending().await,
+                }
+            });
+            tokio::select! {
+                () = terminate => {}
+                () = interrupt => {}
+            }
+        }
+        #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = ctrl_c => {}
-        () = terminated => {}
     }
 }

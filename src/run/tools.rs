@@ -64,7 +64,7 @@ pub async fn seed(store: &Store) -> Result<String, Error> {
 /// `token`: a token for development, on one line.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an account or product that is not there; [`Error::Internal`] naming a missing option.
+/// [`Error::NotFound`] for an account or product that is not there; [`Error::Configuration`] naming a missing option.
 pub async fn token(options_given: &Token) -> Result<String, Error> {
     let store = &options_given.store;
     let secret = signing_secret(
@@ -83,10 +83,12 @@ pub async fn token(options_given: &Token) -> Result<String, Error> {
         expires_at: clock::machine_now() + TimeDelta::hours(i64::from(options_given.hours)),
     };
     if needs_account && options_given.account.is_none() {
-        return Err(Error::internal(format_args!("--account is needed for the role {role}")));
+        return Err(Error::configuration(format_args!(
+            "--account is needed for the role {role}"
+        )));
     }
     if role == Role::Product && options_given.product.is_none() {
-        return Err(Error::internal("--product is needed for the role PRODUCT"));
+        return Err(Error::configuration("--product is needed for the role PRODUCT"));
     }
     if options_given.account.is_some() || options_given.product.is_some() {
         let db = Db::connect(&options(store)).await?;

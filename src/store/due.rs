@@ -4,7 +4,9 @@
 use chrono::{DateTime, Utc};
 use entity::{engine_lease, expiry_alert, product, resource, schedule_step};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
 use uuid::Uuid;
 
 use super::Scope;
@@ -53,14 +55,15 @@ pub async fn next_instant(db: &impl ConnectionTrait, scope: &Scope) -> Result<Op
         .await?)
 }
 
-/// How many resources are due for a step whose name begins so, counted up to `most`.
+/// How many resources have become due in a span of time (after its first instant, if it has one, up to its last) for a
+/// step whose name begins so, counted up to `most`.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn count_due(
     db: &impl ConnectionTrait,
     scope: &Scope,
-    now: DateTime<Utc>,
+    (after, until): (Option<DateTime<Utc>>, DateTime<Utc>),
     step: &str,
     most: u64,
 ) -> Result<u64, Error> {
@@ -69,7 +72,8 @@ pub async fn count_due(
         .column(resource::Column::Id)
         .filter(scope.accounts((resource::Entity, resource::Column::AccountId)))
         .filter(resource::Column::NextDueAt.is_not_null())
-        .filter(resource::Column::NextDueAt.lte(now))
+        .filter(resource::Column::NextDueAt.lte(until))
+        .filter(Condition::all().add_option(after.map(|after| resource::Column::NextDueAt.gt(after))))
         .filter(resource::Column::NextStep.starts_with(step))
         .limit(most)
         .into_tuple()

@@ -72,7 +72,7 @@ pub fn add(
         now,
         ..
     } = done;
-    let span = term::respan_at_provisioning(priced.term, &priced.span, now, zone, product.day_count)?;
+    let span = term::respan_at_provisioning(priced.term, &priced.span, now, zone, priced.product_day_count)?;
     let period = period(item, priced, &span, zone, now)?;
     come_alive(resource, product, &period, &span, zone, now)?;
 

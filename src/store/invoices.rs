@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use entity::enums::InvoiceStatus;
 use entity::{credit_note, credit_note_line, invoice, invoice_line, resource};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
+use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, Order, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
 };
@@ -16,6 +16,7 @@ use super::page::{self, Key, Keyset, Page, Place, Slice};
 use crate::error::Error;
 
 const RESOURCE: &str = "resource_row_";
+const LINE: &str = "line_";
 
 /// An invoice without its documents.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
@@ -76,15 +77,19 @@ pub struct Listing {
     pub statuses: Vec<InvoiceStatus>,
     /// Whether each one's resource is joined.
     pub with_resource: bool,
+    /// Whether the lines are joined, where the invoices are of many parents.
+    pub with_lines: bool,
 }
 
-/// An invoice and the parent that was joined.
+/// An invoice and what was joined.
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// The invoice.
     pub invoice: Row,
     /// Its resource, when the listing asked for it.
     pub resource: Option<resource::Model>,
+    /// Its lines in their order, when they were joined.
+    pub lines: Option<Vec<invoice_line::Model>>,
 }
 
 fn invoices(scope: &Scope) -> SelectStatement {
@@ -142,18 +147,49 @@ async fn listed(
         page::joined(&mut select, resource::Entity, RESOURCE);
     }
     let keyset = Keyset::new((Entity, Column::IssuedAt), (Entity, Column::Id)).descending();
-    let row = |row: &QueryResult| -> Result<Listed, DbErr> {
+    let with_lines = listing.with_lines && parents.len() > 1;
+    let join = |outer: &mut SelectStatement, ranked: Alias| {
+        if with_lines {
+            use invoice_line::{Column as Line, Entity as Lines};
+            outer
+                .left_join(Lines, Expr::col((Lines, Line::InvoiceId)).equals((ranked, Column::Id)))
+                .order_by((Lines, Line::Position), Order::Asc);
+            page::joined(outer, Lines, LINE);
+        }
+    };
+    let row = |row: &QueryResult, before: Option<&mut Listed>| -> Result<Option<Listed>, DbErr> {
+        let line = || -> Result<Option<invoice_line::Model>, DbErr> {
+            let Some(_) = row.try_get::<Option<Uuid>>(LINE, "invoice_id")? else {
+                return Ok(None);
+            };
+            invoice_line::Model::from_query_result(row, LINE).map(Some)
+        };
+        if with_lines
+            && let Some(before) = before
+            && before.invoice.id == row.try_get::<Uuid>("", "id")?
+        {
+            if let (Some(lines), Some(line)) = (&mut before.lines, line()?) {
+                lines.push(line);
+            }
+            return Ok(None);
+        }
         let resource = if listing.with_resource {
             Some(resource::Model::from_query_result(row, RESOURCE)?)
         } else {
             None
         };
-        Ok(Listed {
+        let lines = if with_lines {
+            Some(line()?.into_iter().collect())
+        } else {
+            None
+        };
+        Ok(Some(Listed {
             invoice: page::model(row)?,
             resource,
-        })
+            lines,
+        }))
     };
-    page::read(db, select, (Entity, parent), parents, &keyset, page, row).await
+    page::read_with(db, select, (Entity, parent), parents, &keyset, page, join, row).await
 }
 
 /// The invoices of each account, newest first.

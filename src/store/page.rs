@@ -287,12 +287,29 @@ pub(crate) fn model<M: FromQueryResult>(row: &QueryResult) -> Result<M, DbErr> {
 /// Reads the same page of each parent's list, in one statement. Every parent is answered.
 pub(crate) async fn read<R>(
     db: &impl ConnectionTrait,
-    mut select: SelectStatement,
+    select: SelectStatement,
     parent: impl IntoColumnRef,
     parents: &[Uuid],
     keyset: &Keyset,
     page: &Page,
     row: impl Fn(&QueryResult) -> Result<R, DbErr>,
+) -> Result<HashMap<Uuid, Slice<R>>, Error> {
+    read_with(db, select, parent, parents, keyset, page, |_, _| (), |read, _| row(read).map(Some)).await
+}
+
+/// As [`read`], with the rows' own children: `join` adds them to a statement of many parents, where the rows stand under
+/// the name it is given; `row` makes a row of what is read, or adds a child to the row before it and answers nothing.
+/// One parent's rows come without children.
+#[allow(clippy::too_many_arguments, reason = "each is a part of the statement")]
+pub(crate) async fn read_with<R>(
+    db: &impl ConnectionTrait,
+    mut select: SelectStatement,
+    parent: impl IntoColumnRef,
+    parents: &[Uuid],
+    keyset: &Keyset,
+    page: &Page,
+    join: impl FnOnce(&mut SelectStatement, Alias),
+    row: impl Fn(&QueryResult, Option<&mut R>) -> Result<Option<R>, DbErr>,
 ) -> Result<HashMap<Uuid, Slice<R>>, Error> {
     let parent = parent.into_column_ref();
     let most = u64::from(page.size).saturating_add(1);
@@ -306,7 +323,8 @@ pub(crate) async fn read<R>(
             select.and_where(Expr::col(parent).eq(*only)).limit(most);
             keyset.order(&mut select, page);
             let rows = db.query_all(&select).await?;
-            lists.insert(*only, rows.iter().map(&row).collect::<Result<_, _>>()?);
+            let rows = rows.iter().filter_map(|read| row(read, None).transpose());
+            lists.insert(*only, rows.collect::<Result<_, _>>()?);
         }
         many => {
             let mut window = WindowStatement::partition_by(parent.clone());
@@ -322,10 +340,14 @@ pub(crate) async fn read<R>(
                 .from_subquery(select, ranked.clone())
                 .and_where(Expr::col((ranked.clone(), Alias::new(PLACE))).lte(i64::from(page.size).saturating_add(1)))
                 .order_by((ranked.clone(), Alias::new(PARENT)), Order::Asc)
-                .order_by((ranked, Alias::new(PLACE)), Order::Asc);
+                .order_by((ranked.clone(), Alias::new(PLACE)), Order::Asc);
+            join(&mut outer, ranked);
             for read in db.query_all(&outer).await? {
                 let own: Uuid = read.try_get("", PARENT)?;
-                lists.entry(own).or_default().push(row(&read)?);
+                let list = lists.entry(own).or_default();
+                if let Some(made) = row(&read, list.last_mut())? {
+                    list.push(made);
+                }
             }
         }
     }

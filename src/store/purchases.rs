@@ -116,7 +116,8 @@ pub async fn close_quote(tx: &Tx, _scope: &Scope, quote: Uuid, order: Uuid) -> R
     }
 }
 
-/// Uses a coupon once for an order, when its validity and limits still allow it, and answers whether they did. The
+/// Uses a coupon once for an order, when its limits still allow it, and answers whether they did. Its validity was asked
+/// when the quote was made, and the quote fixes it. The
 /// coupon's row is locked by the first statement, so that fifty orders at once never use it past a limit.
 ///
 /// # Errors

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use entity::{engine_downtime, store_state};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QuerySelect};
 
 use super::Scope;
-use crate::db::Tx;
+use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::ids;
 
@@ -32,6 +32,7 @@ pub async fn read_or_make(tx: &Tx, scope: &Scope, now: DateTime<Utc>) -> Result<
         last_pass_at: None,
         releases_halted_at: None,
         releases_halted_reason: None,
+        releases_approved_at: None,
         created_at: now,
     };
     store_state::Entity::insert(fresh.into_active_model())
@@ -60,8 +61,13 @@ pub async fn set_clock_offset(tx: &Tx, _scope: &Scope, offset_micros: i64) -> Re
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn note_pass(tx: &Tx, scope: &Scope, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
-    let before = read(&**tx, scope).await?.and_then(|state| state.last_pass_at);
+pub async fn note_pass(tx: &Tx, _scope: &Scope, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
+    // Two engines that come back at once must not both find the gap: the second one waits for the first.
+    let mut state = store_state::Entity::find_by_id(ONE);
+    if db::locks_rows(tx.get_database_backend()) {
+        state = state.lock_exclusive();
+    }
+    let before = state.one(&**tx).await?.and_then(|state| state.last_pass_at);
     store_state::Entity::update_many()
         .col_expr(store_state::Column::LastPassAt, Expr::val(now))
         .filter(store_state::Column::Id.eq(ONE))
@@ -100,7 +106,7 @@ pub async fn downtimes_since(
     _scope: &Scope,
     since: DateTime<Utc>,
 ) -> Result<Vec<engine_downtime::Model>, Error> {
-    use sea_orm::{QueryOrder, QuerySelect};
+    use sea_orm::QueryOrder;
     Ok(engine_downtime::Entity::find()
         .filter(engine_downtime::Column::UntilAt.gt(since))
         .order_by_asc(engine_downtime::Column::UntilAt)
@@ -124,11 +130,11 @@ pub async fn halt_releases(tx: &Tx, _scope: &Scope, reason: &str, now: DateTime<
     Ok(())
 }
 
-/// Lets releases go on, and answers whether they were halted.
+/// Lets releases go on, and answers whether they were halted. Those that wait are approved; those to come are not.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn resume_releases(tx: &Tx, _scope: &Scope) -> Result<bool, Error> {
+pub async fn resume_releases(tx: &Tx, _scope: &Scope, now: DateTime<Utc>) -> Result<bool, Error> {
     let done = store_state::Entity::update_many()
         .col_expr(
             store_state::Column::ReleasesHaltedAt,
@@ -138,6 +144,7 @@ pub async fn resume_releases(tx: &Tx, _scope: &Scope) -> Result<bool, Error> {
             store_state::Column::ReleasesHaltedReason,
             Expr::val(Option::<String>::None),
         )
+        .col_expr(store_state::Column::ReleasesApprovedAt, Expr::val(now))
         .filter(store_state::Column::Id.eq(ONE))
         .filter(store_state::Column::ReleasesHaltedAt.is_not_null())
         .exec(&**tx)

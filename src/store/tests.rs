@@ -334,6 +334,7 @@ async fn the_newest_invoices_of_many_resources_are_one_statement() {
     let listing = invoices::Listing {
         statuses: Vec::new(),
         with_resource: true,
+        with_lines: false,
     };
     let codes = |lists: &HashMap<Uuid, super::page::Slice<invoices::Listed>>| -> Vec<Vec<String>> {
         let list = |resource| {

@@ -139,6 +139,29 @@ on_every_store! {
         assert_eq!(world.refused(&other, "placeOrder", order("4", &open)).await, "QUOTE_NOT_FOUND");
     }
 
+    async fn nothing_is_taken_for_an_end_that_has_passed_since_the_quote(world: World) {
+        world.grant("CASH", "1000000").await;
+        let owner = world.token(Role::Owner);
+        let mut create = server("s-general-1x1");
+        create["term"] = json!({ "until": "2023-03-06T00:05:00+07:00" });
+        let (quote, _) = world.quote(create, None).await;
+        world.advance("2023-03-06T00:10:00+07:00").await;
+        let pay = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": "late" });
+        assert_eq!(world.refused(&owner, "placeOrder", pay).await, "QUOTE_STALE");
+        let data = world.data(&owner, "{ wallet { available { amount } } }", json!({})).await;
+        assert_eq!(data["wallet"]["available"]["amount"], "1000000");
+    }
+
+    async fn a_product_that_must_renew_is_bought_with_auto_renewal_on(world: World) {
+        world.grant("CASH", "100000000").await;
+        let create = json!({ "product": "vmonitor", "resourceType": "log-quota", "quantity": 1, "term": { "months": 1 }, "name": "logs",
+                             "components": [{ "code": "log-10gb", "quantity": 1 }] });
+        world.buy(create).await;
+        let owner = world.token(Role::Owner);
+        let data = world.data(&owner, "{ resources(first: 5) { nodes { autoRenew } } }", json!({})).await;
+        assert_eq!(data["resources"]["nodes"], json!([{ "autoRenew": true }]));
+    }
+
     async fn bad_input_is_refused_with_its_field_and_nothing_is_written(world: World) {
         let owner = world.token(Role::Owner);
         let with = |field: &str, value: Value| {

@@ -10,8 +10,14 @@
 
 mod access;
 mod alerts;
+mod bad_input;
+mod bad_requests;
+mod books;
 mod buying;
+mod configuration;
+mod engine;
 mod house;
+mod kill;
 mod reads;
 mod schema;
 mod support;

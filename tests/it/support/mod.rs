@@ -1,7 +1,9 @@
 //! A small world for each test: a store, a server on loopback, a clock that stands where the test puts it, and the
 //! people who use it. When the test ends, the books are proved.
 
+pub(crate) mod binary;
 pub(crate) mod postgres;
+pub(crate) mod rows;
 pub(crate) mod socket;
 
 use std::future::Future;
@@ -15,6 +17,7 @@ use billing_gateway::run::tools::{mint, principal};
 use billing_gateway::{db, engine};
 use chrono::{DateTime, Utc};
 use entity::enums::Role;
+use sea_orm::ConnectionTrait as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -22,7 +25,8 @@ use uuid::Uuid;
 /// The first instant of every test: midnight of 6 March 2023 in Ho Chi Minh City.
 pub(crate) const BEGINNING: &str = "2023-03-06T00:00:00+07:00";
 
-const SECRET: &str = "a secret of the tests, longer than thirty-two bytes";
+/// The secret that signs the tests' tokens.
+pub(crate) const SECRET: &str = "a secret of the tests, longer than thirty-two bytes";
 
 /// Where a test's rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +99,7 @@ impl World {
             }
             Store::Postgres => (postgres::new_database()?, None),
         };
-        let app = open(&database).await;
+        let app = open(&database, 100).await;
         app.set_clock(at(BEGINNING)).await.unwrap();
         let seeded = seed::seed(&app).await.unwrap().unwrap();
         let running = serve(&app).await;
@@ -114,14 +118,32 @@ impl World {
     /// Ends the server and begins another over the same store: another process, as far as anyone can tell.
     pub(crate) async fn restart(&mut self) {
         self.running.take().unwrap().stop().await;
-        self.app = open(&self.database).await;
+        self.app = open(&self.database, 100).await;
         let running = serve(&self.app).await;
+        self.url = format!("http://{}/graphql", running.address);
+        self.running = Some(running);
+    }
+
+    /// What another process over the same store would have: its own connections, its own leases.
+    pub(crate) async fn another(&self, most_releases: u64) -> Arc<App> {
+        open(&self.database, most_releases).await
+    }
+
+    /// Serves anew with another limit for bodies.
+    pub(crate) async fn take_bodies_of(&mut self, bytes: u64) {
+        self.running.take().unwrap().stop().await;
+        let running = serve_with(&self.app, bytes).await;
         self.url = format!("http://{}/graphql", running.address);
         self.running = Some(running);
     }
 
     pub(crate) fn ws_url(&self) -> String {
         self.url.replace("http://", "ws://")
+    }
+
+    /// The store's URL, for processes of their own.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {
@@ -287,15 +309,23 @@ pub(crate) fn text(value: &Value) -> String {
         .to_owned()
 }
 
+/// Runs a statement on the store behind the gateway's back: what only a mishap or an intruder does.
+pub(crate) async fn execute(app: &App, sql: &str) {
+    let done = app
+        .db
+        .write("behind_its_back", async |tx| Ok(tx.execute_unprepared(sql).await?));
+    assert_eq!(done.await.unwrap().rows_affected(), 1, "{sql}");
+}
+
 fn secret() -> SecretString {
     SecretString::from(SECRET.to_owned())
 }
 
-async fn open(database: &str) -> Arc<App> {
+async fn open(database: &str, most_releases: u64) -> Arc<App> {
     let settings = Settings {
         development: true,
         return_origins: vec!["https://console.test".to_owned()],
-        most_releases: 100,
+        most_releases,
     };
     let options = db::Options {
         url: database.to_owned(),
@@ -305,10 +335,15 @@ async fn open(database: &str) -> Arc<App> {
 }
 
 async fn serve(app: &Arc<App>) -> Running {
+    serve_with(app, Edge::development().body_bytes).await
+}
+
+async fn serve_with(app: &Arc<App>, body_bytes: u64) -> Running {
     let serving = Serving {
         listen: "127.0.0.1:0".parse().unwrap(),
         edge: Edge {
             introspection: false,
+            body_bytes,
             ..Edge::development()
         },
         secret: secret(),
