@@ -128,18 +128,16 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller. Operators and partners act by role: they read whatever their token's list of permissions says.
+    /// A caller. A token's list of permissions narrows what its role may do, and never widens it.
     #[must_use]
     pub fn new(
         principal: String,
         role: Role,
         account: Option<Uuid>,
         product: Option<String>,
-        mut permissions: BTreeSet<Permission>,
+        permissions: BTreeSet<Permission>,
     ) -> Self {
-        if matches!(role, Role::Operator | Role::Partner) {
-            permissions.extend(Permission::of_role(role));
-        }
+        let permissions = &Permission::of_role(role) & &permissions;
         let accounts = account.into_iter().collect();
         Self {
             principal,

@@ -16,6 +16,8 @@ use uuid::Uuid;
 const LONGEST_TOKEN: usize = 8 * 1024;
 /// Shortest HS256 secret that is accepted, in bytes: the hash's own length.
 const SHORTEST_SECRET: usize = 32;
+/// Longest subject and product, in characters: what the store keeps of who did something.
+const LONGEST_NAME: usize = 200;
 
 macro_rules! permissions {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -83,8 +85,8 @@ permissions! {
 }
 
 impl Permission {
-    /// What a role may do when its token names no permissions: the owner all, the billing administrator all but what
-    /// is the owner's own (tags, budget), a viewer what reads. Products, operators and partners act by role.
+    /// What a role may do: the owner all, the billing administrator all but what is the owner's own (tags, budget), and
+    /// whoever reads accounts what changes nothing. A product's service has its tasks and no permission.
     #[must_use]
     pub fn of_role(role: Role) -> BTreeSet<Self> {
         match role {
@@ -94,8 +96,8 @@ impl Permission {
                 .copied()
                 .filter(|p| !matches!(p, Self::ManageTags | Self::ManageBudget))
                 .collect(),
-            Role::Viewer => Self::ALL.iter().copied().filter(|p| p.reads()).collect(),
-            Role::Product | Role::Operator | Role::Partner => BTreeSet::new(),
+            Role::Viewer | Role::Operator | Role::Partner => Self::ALL.iter().copied().filter(|p| p.reads()).collect(),
+            Role::Product => BTreeSet::new(),
         }
     }
 
@@ -129,7 +131,7 @@ pub struct Principal {
     pub account: Option<Uuid>,
     /// What it is.
     pub role: Role,
-    /// What it may do: the token's list, or the role's own when the token has none.
+    /// What it may do: what its role may, or that part of it which its token's list names.
     pub permissions: BTreeSet<Permission>,
     /// The product it serves; always there for PRODUCT.
     pub product: Option<String>,
@@ -263,8 +265,12 @@ impl Authenticator {
 
     /// A token for a principal: what the `token` command prints.
     ///
-    /// Errors: signing failed, which only a broken crypto provider can cause.
+    /// Errors: [`AuthError::Malformed`] for a subject or product that no token may carry; or signing failed, which only a
+    /// broken crypto provider can cause.
     pub fn mint(&self, principal: &Principal) -> Result<String, AuthError> {
+        if !is_name(&principal.subject) || !principal.product.as_deref().is_none_or(is_name) {
+            return Err(AuthError::Malformed);
+        }
         let claims = Claims {
             sub: principal.subject.clone(),
             account: principal.account,
@@ -285,6 +291,11 @@ pub(super) fn strip_bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// Whether a claim may be kept as who did something: not empty, not long, nothing that a database would not take.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= LONGEST_NAME && !text.chars().any(char::is_control)
+}
+
 fn principal(claims: Claims, now: DateTime<Utc>) -> Result<Principal, AuthError> {
     let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(AuthError::Malformed)?;
     if expires_at <= now {
@@ -296,16 +307,17 @@ fn principal(claims: Claims, now: DateTime<Utc>) -> Result<Principal, AuthError>
     let role = claims.role.parse::<Role>().map_err(|_| AuthError::Malformed)?;
     let complete = match role {
         Role::Owner | Role::BillingAdmin | Role::Viewer => claims.account.is_some(),
-        Role::Product => claims.product.as_deref().is_some_and(|product| !product.is_empty()),
+        Role::Product => claims.product.is_some(),
         Role::Operator | Role::Partner => true,
     };
-    if !complete || claims.sub.is_empty() {
+    if !complete || !is_name(&claims.sub) || !claims.product.as_deref().is_none_or(is_name) {
         return Err(AuthError::Malformed);
     }
-    let permissions = match claims.permissions {
-        Some(named) => named.iter().filter_map(|name| name.parse().ok()).collect(),
-        None => Permission::of_role(role),
-    };
+    let mut permissions = Permission::of_role(role);
+    if let Some(named) = claims.permissions {
+        let named: BTreeSet<Permission> = named.iter().filter_map(|name| name.parse().ok()).collect();
+        permissions.retain(|permission| named.contains(permission));
+    }
     Ok(Principal {
         subject: claims.sub,
         account: claims.account,
@@ -383,6 +395,12 @@ mod tests {
             serde_json::json!({ "sub": "a", "role": "OWNER", "exp": 99 }),
             serde_json::json!({ "sub": "a", "role": "PRODUCT", "exp": 99 }),
             serde_json::json!({ "sub": "", "role": "OPERATOR", "exp": 99 }),
+            serde_json::json!({ "sub": "x".repeat(201), "role": "OPERATOR", "exp": 99 }),
+            serde_json::json!({ "sub": "a\u{0}", "role": "OPERATOR", "exp": 99 }),
+            serde_json::json!({ "sub": "a\nb", "role": "OPERATOR", "exp": 99 }),
+            serde_json::json!({ "sub": "a", "role": "PRODUCT", "product": "", "exp": 99 }),
+            serde_json::json!({ "sub": "a", "role": "PRODUCT", "product": "v\u{0}", "exp": 99 }),
+            serde_json::json!({ "sub": "a", "role": "PRODUCT", "product": "x".repeat(201), "exp": 99 }),
             serde_json::json!({ "sub": "a", "role": "OPERATOR", "exp": "99" }),
             serde_json::json!({ "sub": "a", "role": "VIEWER", "account": "me", "exp": 99 }),
             serde_json::json!({ "sub": "a", "role": "OPERATOR", "exp": i64::MAX }),
@@ -401,5 +419,33 @@ mod tests {
         });
         let may = ours().verify(&sign(&listed), at(1)).unwrap().permissions;
         assert_eq!(may, BTreeSet::from([Permission::ListCredit]));
+        let longest = serde_json::json!({ "sub": "é".repeat(200), "role": "OPERATOR", "exp": 99 });
+        assert!(ours().verify(&sign(&longest), at(1)).is_ok());
+    }
+
+    #[test]
+    fn a_list_of_permissions_narrows_a_role_and_never_widens_it() {
+        let of = |role: &str, listed: serde_json::Value| {
+            let claims = serde_json::json!({
+                "sub": "a", "role": role, "account": Uuid::nil(), "product": "vserver", "exp": 99, "permissions": listed
+            });
+            ours().verify(&sign(&claims), at(1)).unwrap().permissions
+        };
+        let reads = BTreeSet::from([Permission::ListCredit]);
+        for role in ["OWNER", "BILLING_ADMIN", "VIEWER", "OPERATOR", "PARTNER"] {
+            assert_eq!(of(role, serde_json::json!([])), BTreeSet::new(), "{role}");
+            assert_eq!(of(role, serde_json::json!(["ListCredit"])), reads, "{role}");
+        }
+        for (role, beyond) in [
+            ("VIEWER", "PayOrder"),
+            ("OPERATOR", "PayOrder"),
+            ("BILLING_ADMIN", "ManageTags"),
+            ("PRODUCT", "ListCredit"),
+        ] {
+            assert_eq!(of(role, serde_json::json!([beyond])), BTreeSet::new(), "{role}");
+        }
+        for role in [Role::Owner, Role::Viewer, Role::Operator] {
+            assert_eq!(of(role.as_str(), serde_json::Value::Null), Permission::of_role(role));
+        }
     }
 }
