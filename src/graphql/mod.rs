@@ -27,6 +27,7 @@ mod releases;
 mod resource;
 mod scalars;
 mod session;
+mod sizes;
 mod user_error;
 mod wallet;
 
@@ -44,6 +45,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 pub use caller::{Caller, Permission};
+pub use sizes::list_sizes;
 
 use crate::app::App;
 use session::Session;

@@ -95,7 +95,8 @@ pub struct GuardLimits {
     pub page_size: u64,
     /// The base cost of a field directly below a mutation. Default 10.
     pub mutation_cost: u64,
-    /// Sizes assumed for list fields that take no `first` or `last`, by field name. Default: `lines` 10.
+    /// Sizes assumed for list fields that take no `first` or `last`, by field name. Default empty: they are the schema's
+    /// to know.
     pub list_sizes: BTreeMap<String, u64>,
     /// Base costs of fields that are dearer than one object, by field name. Default empty.
     pub field_costs: BTreeMap<String, u64>,
@@ -117,7 +118,7 @@ impl Default for GuardLimits {
             cost: 5_000,
             page_size: 100,
             mutation_cost: 10,
-            list_sizes: BTreeMap::from([("lines".to_owned(), 10)]),
+            list_sizes: BTreeMap::new(),
             field_costs: BTreeMap::new(),
         }
     }

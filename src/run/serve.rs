@@ -152,6 +152,7 @@ fn edge_config(app: &App, options: &EdgeOptions) -> EdgeConfig {
         guard: GuardLimits {
             depth: u32::try_from(options.depth).unwrap_or(u32::MAX),
             cost: options.cost,
+            list_sizes: graphql::list_sizes(),
             ..GuardLimits::default()
         },
         sockets: SocketLimits {
@@ -277,6 +278,30 @@ pub fn told_to_stop() -> impl Future<Output = ()> {
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use entity::enums::Role;
+
+    use crate::{graphql, http};
+
+    #[test]
+    fn the_edge_and_the_schema_know_the_same_permissions() {
+        for role in Role::ALL {
+            let of_tokens: BTreeSet<&str> = http::Permission::of_role(*role)
+                .iter()
+                .map(|may| may.as_str())
+                .collect();
+            let of_fields: BTreeSet<&str> = graphql::Permission::of_role(*role)
+                .iter()
+                .map(|may| may.as_str())
+                .collect();
+            assert_eq!(of_tokens, of_fields, "{role}");
         }
     }
 }

@@ -25,7 +25,43 @@ async fn cost(world: &World, query: &str) -> (Value, u64) {
     (response.data.into_json().unwrap(), statements)
 }
 
+/// The documents of README's tour.
+fn tour() -> Vec<&'static str> {
+    let readme = include_str!("../../README.md");
+    let documents = readme.split('\'').filter(|text| {
+        ["{ ", "{\n", "query ", "mutation "]
+            .iter()
+            .any(|start| text.starts_with(start))
+    });
+    documents.collect()
+}
+
 on_every_store! {
+    async fn the_tour_is_within_the_limits(world: World) {
+        let documents = tour();
+        assert!(documents.len() >= 9, "{documents:#?}");
+        for document in documents {
+            let body = world.ask(&world.token(Role::Owner), document, json!({})).await;
+            let code = body["errors"][0]["extensions"]["code"].as_str().unwrap_or("none");
+            // Its variables are missing here; that is looked at after the limits.
+            assert!(["none", "BAD_USER_INPUT", "FORBIDDEN"].contains(&code), "{document}: {body}");
+        }
+    }
+
+    async fn an_empty_list_of_states_is_like_none(world: World) {
+        world.grant("CASH", "150000").await;
+        world.buy(project()).await;
+        let token = world.token(Role::Owner);
+        for states in ["[]", "[PAID]", "[PAID, PAID, UNPAID, PAID]"] {
+            let query = format!("{{ invoices(first: 1, status: {states}) {{ nodes {{ id }} }} }}");
+            let data = world.data(&token, &query, json!({})).await;
+            assert_eq!(data["invoices"]["nodes"].as_array().unwrap().len(), 1, "{states}");
+        }
+        let query = "{ resources(first: 1, filter: { status: [] }) { nodes { id } } }";
+        let data = world.data(&token, query, json!({})).await;
+        assert_eq!(data["resources"]["nodes"].as_array().unwrap().len(), 1);
+    }
+
     async fn the_dashboard_costs_no_more_statements_for_twenty_resources_than_for_one(world: World) {
         world.grant("CASH", "100000000").await;
         world.buy(project()).await;

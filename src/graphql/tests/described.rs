@@ -1,10 +1,12 @@
 //! What tools read of the schema.
 
+use std::collections::BTreeSet;
+
 use async_graphql::parser::parse_schema;
-use async_graphql::parser::types::{InputValueDefinition, TypeKind, TypeSystemDefinition};
+use async_graphql::parser::types::{BaseType, InputValueDefinition, TypeKind, TypeSystemDefinition};
 use async_graphql::{Name, Positioned};
 
-use crate::graphql::sdl;
+use crate::graphql::{list_sizes, sdl};
 
 fn described(description: Option<&Positioned<String>>) -> bool {
     description.is_some_and(|text| text.node.trim().len() > 2)
@@ -84,4 +86,52 @@ fn the_published_schema_is_the_same_on_every_run_and_names_what_was_promised() {
         assert!(text.contains(promised), "{promised}");
     }
     assert!(!text.contains("scalar UUID"), "keys stay inside");
+}
+
+#[test]
+fn every_list_is_counted_by_its_page_or_by_its_size() {
+    let document = parse_schema(sdl()).unwrap();
+    let types: Vec<_> = document
+        .definitions
+        .into_iter()
+        .filter_map(|definition| match definition {
+            TypeSystemDefinition::Type(found) => Some(found.node),
+            TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
+        })
+        .collect();
+    // Lists of plain values cost what their object costs.
+    let plain: BTreeSet<&str> = types
+        .iter()
+        .filter(|found| matches!(found.kind, TypeKind::Scalar | TypeKind::Enum(_)))
+        .map(|found| found.name.node.as_str())
+        .chain(["String", "Int", "Float", "Boolean", "ID"])
+        .collect();
+    let mut lists = BTreeSet::new();
+    for found in &types {
+        let fields = match &found.kind {
+            TypeKind::Object(object) => &object.fields,
+            TypeKind::Interface(interface) => &interface.fields,
+            _ => continue,
+        };
+        for field in fields {
+            let BaseType::List(item) = &field.node.ty.node.base else {
+                continue;
+            };
+            let of_objects = matches!(&item.base, BaseType::Named(name) if !plain.contains(name.as_str()));
+            let paged = field.node.arguments.iter().any(|argument| {
+                let name = argument.node.name.node.as_str();
+                matches!(name, "first" | "last" | "ids")
+            });
+            // A connection was counted by the field that answers it.
+            let of_connection = found.name.node.ends_with("Connection");
+            if of_objects && !paged && !of_connection {
+                lists.insert(field.node.name.node.to_string());
+            }
+        }
+    }
+    let sizes: BTreeSet<String> = list_sizes().into_keys().collect();
+    assert_eq!(
+        lists, sizes,
+        "a list has no size in src/graphql/sizes.rs, or a size has no list"
+    );
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn measured(text: &str) -> Result<Measured, Refused> {
@@ -7,7 +9,11 @@ fn measured(text: &str) -> Result<Measured, Refused> {
 }
 
 fn checked(text: &str, name: Option<&str>, variables: serde_json::Value) -> Result<Measured, Refused> {
-    check(&GuardLimits::default(), text, name, &Variables::from_json(variables)).map(|checked| checked.measured)
+    let limits = GuardLimits {
+        list_sizes: BTreeMap::from([("lines".to_owned(), 10)]),
+        ..GuardLimits::default()
+    };
+    check(&limits, text, name, &Variables::from_json(variables)).map(|checked| checked.measured)
 }
 
 fn limit(text: &str) -> &'static str {
