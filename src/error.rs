@@ -6,6 +6,7 @@
 //! * [`Error::Unauthenticated`], [`Error::Forbidden`]: the caller, not the input, is the problem.
 //! * [`Error::Configuration`]: an operator's mistake, told by its key before anything begins. No request ever meets it.
 //! * [`Error::Unavailable`]: the store can't answer just now; nothing was changed; the same call may be repeated.
+//! * [`Error::InDoubt`]: the store was lost at a commit; whether it happened is not known.
 //! * [`Error::Internal`]: our fault. Logged whole, shown masked.
 
 use std::sync::Arc;
@@ -36,6 +37,9 @@ pub enum Error {
     /// The store can't answer just now.
     #[error("the store is not available: {0}")]
     Unavailable(Arc<str>),
+    /// The store was lost while it was told to keep a change.
+    #[error("the store was lost while it kept a change: {0}")]
+    InDoubt(Arc<str>),
     /// What should never happen.
     #[error("internal: {0}")]
     Internal(Arc<str>),
@@ -61,7 +65,7 @@ impl Error {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::CursorExpired => "CURSOR_EXPIRED",
-            Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Unavailable(_) | Self::InDoubt(_) => "UNAVAILABLE",
             // A request can't cause or mend it: to clients it is our fault.
             Self::Configuration(_) | Self::Internal(_) => "INTERNAL",
         }

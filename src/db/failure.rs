@@ -36,6 +36,26 @@ fn is_passing(error: &DbErr) -> bool {
     }
 }
 
+/// Whether a commit that failed like this may have been kept all the same: the connection was lost, or the server was
+/// going away when it answered. What the database itself refuses to commit, it has undone.
+#[must_use]
+pub fn may_have_happened(error: &DbErr) -> bool {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match error.as_ref() {
+                sqlx::Error::Database(error) => error.code().is_some_and(|code| is_farewell(&code)),
+                _ => true,
+            }
+        }
+        _ => true,
+    }
+}
+
+/// PostgreSQL ends the connection: shut down, crashed, or cut off.
+fn is_farewell(code: &str) -> bool {
+    code.len() == 5 && (matches!(code, "57P01" | "57P02") || code.starts_with("08"))
+}
+
 /// PostgreSQL: serialization failure, deadlock, lock not available, connection exceptions, shutting down, too many
 /// connections. SQLite: busy and locked, with their extended codes in the upper bytes.
 fn is_passing_code(code: &str) -> bool {
@@ -56,7 +76,25 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_passing_code;
+    use std::sync::Arc;
+
+    use sea_orm::sqlx;
+    use sea_orm::{DbErr, RuntimeErr};
+
+    use super::{is_farewell, is_passing_code, may_have_happened};
+
+    #[test]
+    fn a_commit_without_an_answer_may_have_happened() {
+        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let lost = DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(lost))));
+        assert!(may_have_happened(&lost));
+        for code in ["57P01", "08006"] {
+            assert!(is_farewell(code), "{code}");
+        }
+        for code in ["5", "40001", "40P01", "23505"] {
+            assert!(!is_farewell(code), "{code}");
+        }
+    }
 
     #[test]
     fn busy_deadlock_and_lost_connections_pass_and_broken_constraints_do_not() {

@@ -177,7 +177,8 @@ impl Db {
     /// (a closure that lent it would give a future that no resolver can be made of).
     ///
     /// # Errors
-    /// What `body` answers; [`Error::Unavailable`] when the store does not answer or the way stays blocked.
+    /// What `body` answers; [`Error::Unavailable`] when the store does not answer or the way stays blocked;
+    /// [`Error::InDoubt`] when it was lost at the commit and has not answered since.
     #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
     pub async fn write<T, F, R>(&self, name: &'static str, body: F) -> Result<T, Error>
     where
@@ -186,6 +187,7 @@ impl Db {
     {
         let mut wait = FIRST_WAIT;
         let mut tries = 0;
+        let mut in_doubt = false;
         loop {
             tries += 1;
             let options = TransactionOptions {
@@ -208,8 +210,13 @@ impl Db {
                                 Ok(()) => return Ok(done),
                                 // Nobody knows whether it was committed. Only a transaction that finds its own trace
                                 // may be run again.
-                                Err(error) if replayable => Error::from(error),
-                                Err(error) => return Err(Error::from(error)),
+                                Err(error) => {
+                                    in_doubt |= failure::may_have_happened(&error);
+                                    if !replayable {
+                                        return Err(undecided(Error::from(error), in_doubt));
+                                    }
+                                    Error::from(error)
+                                }
                             }
                         }
                         Err(error) => {
@@ -222,7 +229,7 @@ impl Db {
             };
             let again = matches!(&failed, Error::Unavailable(_)) && tries < MOST_TRIES;
             if !again {
-                return Err(failed);
+                return Err(undecided(failed, in_doubt));
             }
             tracing::debug!(transaction = name, tries, error = %failed, "running the transaction again");
             tokio::time::sleep(crate::ids::jitter(wait)).await;
@@ -266,6 +273,14 @@ impl Db {
     pub async fn close(self) {
         let _ = self.write.clone().close().await;
         let _ = self.read.clone().close().await;
+    }
+}
+
+/// A store that does not answer, after a commit whose answer was lost, has not said that nothing was changed.
+fn undecided(error: Error, in_doubt: bool) -> Error {
+    match error {
+        Error::Unavailable(why) if in_doubt => Error::InDoubt(why),
+        other => other,
     }
 }
 

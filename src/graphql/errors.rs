@@ -44,6 +44,9 @@ impl From<Arc<Error>> for ApiError {
     fn from(error: Arc<Error>) -> Self {
         let message = match error.as_ref() {
             Error::Unavailable(_) => "The store can't answer just now. Nothing was changed; try again.".to_owned(),
+            Error::InDoubt(_) => {
+                "The store was lost. Whether it happened is not known: repeat it with the same key.".to_owned()
+            }
             Error::Configuration(_) | Error::Internal(_) => "internal error".to_owned(),
             Error::Refused(refusal) if refusal.code.is_ours() => "internal error".to_owned(),
             Error::Refused(refusal) => refusal.message.clone(),
@@ -98,5 +101,19 @@ impl From<ApiError> for GraphqlError {
                 extensions.set("needs", needs);
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiError, Error};
+
+    #[test]
+    fn what_may_have_happened_is_not_told_as_what_did_not() {
+        let away = ApiError::from(Error::Unavailable("away".into()));
+        let lost = ApiError::from(Error::InDoubt("lost".into()));
+        assert_eq!((away.code, lost.code), ("UNAVAILABLE", "UNAVAILABLE"));
+        assert!(away.message.contains("Nothing was changed"), "{}", away.message);
+        assert!(lost.message.contains("not known"), "{}", lost.message);
     }
 }
