@@ -273,9 +273,9 @@ fn secret(text: &str) -> Result<SecretString, String> {
 }
 
 fn origin(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    match rest {
-        Some(host) if !host.is_empty() && !host.contains('/') => Ok(text.to_ascii_lowercase()),
-        _ => Err("must be a scheme and a host, as in https://console.example.com".to_owned()),
-    }
+    crate::domain::return_url::origin_as_sent(text).ok_or_else(|| {
+        "must be an origin as browsers send it, as in https://console.example.com: a scheme, a host, and a port only \
+         when it is not the usual one"
+            .to_owned()
+    })
 }

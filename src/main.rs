@@ -1,5 +1,6 @@
 //! The one binary. It reads its options, does what the subcommand says, and tells what went wrong in one line.
 
+use std::env::VarError;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -22,8 +23,12 @@ async fn main() -> ExitCode {
     };
     // The demo's own words are what is read; the others log what they do.
     let quiet = matches!(&cli.command, Command::Demo(_) | Command::Schema | Command::Token(_));
-    log_to_stderr(format, if quiet { "warn" } else { "info,sea_orm_migration=warn" });
-    match run(cli.command).await {
+    let default = if quiet { "warn" } else { "info,sea_orm_migration=warn" };
+    let ended = match log_to_stderr(format, default) {
+        Ok(()) => run(cli.command).await,
+        Err(error) => Err(error),
+    };
+    match ended {
         Ok(code) => code,
         Err(error) => {
             eprintln!("billing-gateway: {error}");
@@ -60,8 +65,15 @@ fn say(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-fn log_to_stderr(format: LogFormat, default: &str) {
-    let filter = EnvFilter::try_from_env("BILLING_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+/// Errors: [`Error::Configuration`] for a `BILLING_LOG` that can't be read; nothing would be logged as it was meant.
+fn log_to_stderr(format: LogFormat, default: &str) -> Result<(), Error> {
+    let asked = match std::env::var("BILLING_LOG") {
+        Ok(asked) if !asked.trim().is_empty() => asked,
+        Ok(_) | Err(VarError::NotPresent) => default.to_owned(),
+        Err(VarError::NotUnicode(_)) => return Err(Error::configuration("BILLING_LOG is not text")),
+    };
+    let filter = EnvFilter::try_new(&asked)
+        .map_err(|error| Error::configuration(format_args!("BILLING_LOG can't be read: {error}")))?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -69,4 +81,5 @@ fn log_to_stderr(format: LogFormat, default: &str) {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
     }
+    Ok(())
 }

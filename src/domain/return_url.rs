@@ -23,6 +23,18 @@ pub fn check<'a>(url: &'a str, allowed: &[String]) -> Result<&'a str, Refusal> {
     ))
 }
 
+/// An origin as browsers send it: scheme and host in small letters, the port where it is not the usual one; `None` for
+/// what no browser would send, as `https://h:443`, `https://user@h`, `https://h/`, `https://*.h`.
+#[must_use]
+pub fn origin_as_sent(text: &str) -> Option<String> {
+    let (scheme, host, port) = origin(text)?;
+    let sent = match (scheme.as_str(), port) {
+        ("https", 443) | ("http", 80) => format!("{scheme}://{host}"),
+        _ => format!("{scheme}://{host}:{port}"),
+    };
+    sent.eq_ignore_ascii_case(text).then_some(sent)
+}
+
 /// Scheme, host in small letters, and port, the usual one when it is left out.
 fn origin(url: &str) -> Option<(String, String, u16)> {
     let (scheme, rest) = url.split_once("://")?;
@@ -85,6 +97,24 @@ mod tests {
             Ok(same) => assert!(accepted && same == url),
             Err(refusal) => assert!(!accepted && refusal.code == RefusalCode::ReturnUrlNotAllowed),
         }
+    }
+
+    #[rstest]
+    #[case("https://console.example.com", Some("https://console.example.com"))]
+    #[case("HTTPS://Console.example.com:8443", Some("https://console.example.com:8443"))]
+    #[case("http://localhost:3000", Some("http://localhost:3000"))]
+    #[case("https://console.example.com:443", None)]
+    #[case("http://console.example.com:80", None)]
+    #[case("https://console.example.com:08443", None)]
+    #[case("https://console.example.com/", None)]
+    #[case("https://console.example.com?x", None)]
+    #[case("https://console.example.com#x", None)]
+    #[case("https://user:pw@console.example.com", None)]
+    #[case("https://*.example.com", None)]
+    #[case("*", None)]
+    #[case("null", None)]
+    fn an_origin_is_what_a_browser_sends(#[case] text: &str, #[case] sent: Option<&str>) {
+        assert_eq!(origin_as_sent(text).as_deref(), sent);
     }
 
     #[test]

@@ -66,6 +66,10 @@ fn a_bad_flag_stops_the_start_and_is_named() {
                 "ftp://console.test",
                 "https://",
                 "https://console.test/path",
+                "https://console.test:443",
+                "https://user@console.test",
+                "https://console.test?x",
+                "https://*.test",
                 "*",
             ],
         ),
@@ -110,6 +114,17 @@ fn a_bad_environment_variable_stops_the_start_and_its_flag_is_named() {
             .unwrap();
         refused.naming(flag, &output);
     }
+}
+
+#[test]
+fn a_log_filter_that_can_not_be_read_stops_the_start() {
+    let refused = Refused::here();
+    let output = gateway(refused.folder.path())
+        .arg("serve")
+        .env("BILLING_LOG", "billing_gateway=everything")
+        .output()
+        .unwrap();
+    refused.naming("BILLING_LOG", &output);
 }
 
 #[test]
