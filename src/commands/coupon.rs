@@ -134,10 +134,12 @@ fn checked(input: CreateCoupon, now: DateTime<Utc>) -> Result<CouponTerms, Error
         return Err(unknown_product(unknown).into());
     }
     let value = match &input.value {
-        Value::Percent(percent) => {
-            CouponValue::Percent(Share::from_percent_text(percent).map_err(|refusal| refusal.under("percent"))?)
+        Value::Percent(percent) => CouponValue::Percent(
+            Share::from_percent_text(percent).map_err(|refusal| refusal.under("percent").under("value"))?,
+        ),
+        Value::Amount(written) => {
+            CouponValue::Fixed(amount("amount", written).map_err(|refusal| refusal.under("value"))?)
         }
-        Value::Amount(written) => CouponValue::Fixed(amount("amount", written)?),
     };
     let terms = CouponTerms {
         code: input.code,

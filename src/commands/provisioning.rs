@@ -62,7 +62,9 @@ pub async fn report(app: &App, scope: &Scope, input: Report) -> Result<Uuid, Err
             let task = task.ok_or_else(|| {
                 Refusal::new(RefusalCode::TaskNotFound, "There is no such task of this product.").under("taskId")
             })?;
-            if is_repeated(&task, &outcome)? {
+            if task.item.status != OrderItemStatus::Provisioning {
+                let reported = purchases::lock_resource(tx, &Scope::engine(), task.item.resource_id).await?;
+                check_repeated(&task, reported.external_id.as_deref(), &outcome)?;
                 return Ok(None);
             }
             let account = task.item.account_id;
@@ -80,29 +82,36 @@ pub async fn report(app: &App, scope: &Scope, input: Report) -> Result<Uuid, Err
 }
 
 fn checked(outcome: Outcome) -> Result<Outcome, Refusal> {
+    let within = |refusal: Refusal, ended: &str, field: &str| refusal.under(field).under(ended).under("outcome");
     Ok(match outcome {
         Outcome::Succeeded { external_id } => Outcome::Succeeded {
             external_id: external_id
-                .map(|id| text::line(&id, 200).map_err(|refusal| refusal.under("externalId")))
+                .map(|id| text::line(&id, 200).map_err(|refusal| within(refusal, "succeeded", "externalId")))
                 .transpose()?,
         },
         Outcome::Failed { reason } => Outcome::Failed {
-            reason: text::line(&reason, text::MAX_REASON).map_err(|refusal| refusal.under("reason"))?,
+            reason: text::line(&reason, text::MAX_REASON).map_err(|refusal| within(refusal, "failed", "reason"))?,
         },
     })
 }
 
-fn is_repeated(task: &Task, outcome: &Outcome) -> Result<bool, Refusal> {
-    match (task.item.status, outcome) {
-        (OrderItemStatus::Provisioning, _) => Ok(false),
-        (OrderItemStatus::Fulfilled, Outcome::Succeeded { .. })
-        | (OrderItemStatus::Refunded, Outcome::Failed { .. }) => Ok(true),
-        (status, _) => Err(Refusal::new(
-            RefusalCode::TaskAlreadyReported,
-            format!("This task is {status} already. Its outcome can't be changed by another report."),
-        )
-        .under("taskId")),
+/// Lets the same report pass again, and nothing else: another outcome, another name of the resource, another reason.
+fn check_repeated(task: &Task, external_id: Option<&str>, outcome: &Outcome) -> Result<(), Refusal> {
+    let same = match (task.item.status, outcome) {
+        (OrderItemStatus::Fulfilled, Outcome::Succeeded { external_id: again }) => again.as_deref() == external_id,
+        (OrderItemStatus::Refunded, Outcome::Failed { reason }) => {
+            task.item.failure_reason.as_deref() == Some(reason.as_str())
+        }
+        _ => false,
+    };
+    if same {
+        return Ok(());
     }
+    let message = format!(
+        "This task is {} already. Its outcome can't be changed by another report.",
+        task.item.status
+    );
+    Err(Refusal::new(RefusalCode::TaskAlreadyReported, message).under("taskId"))
 }
 
 async fn succeed(

@@ -172,7 +172,8 @@ fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
         .into_iter()
         .enumerate()
         .map(|(place, mut create)| {
-            let within = |refusal: Refusal, field: &str| refusal.under(field).under(place).under("items");
+            let within =
+                |refusal: Refusal, field: &str| refusal.under(field).under("create").under(place).under("items");
             create.name = create
                 .name
                 .map(|name| text::line(&name, text::MAX_NAME).map_err(|refusal| within(refusal, "name")))
@@ -197,7 +198,7 @@ fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
 
 fn under_item(error: Error, place: usize) -> Error {
     match error {
-        Error::Refused(refusal) => refusal.under(place).under("items").into(),
+        Error::Refused(refusal) => refusal.under("create").under(place).under("items").into(),
         error => error,
     }
 }

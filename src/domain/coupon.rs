@@ -58,6 +58,9 @@ pub struct CouponTerms {
     pub redeemed_by_account: i64,
 }
 
+/// The largest limit of uses: what GraphQL's Int can say.
+const MOST_USES: i64 = i32::MAX as i64;
+
 /// What a coupon needs to know of an order item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CouponItem<'a> {
@@ -71,17 +74,18 @@ pub struct CouponItem<'a> {
 
 impl CouponTerms {
     /// The terms of a new coupon, when they make sense: the code in capitals, a share above zero and at most 100 %
-    /// or an amount above zero, a validity that begins before it ends, limits of at least 1, minimum and maximum
+    /// or an amount above zero, a validity that begins before it ends, limits of 1 to 2,147,483,647, minimum and maximum
     /// above zero and of the coupon's currency. Errors: INVALID_TEXT, COUPON_INVALID; both with the field.
     pub fn checked(mut self) -> Result<Self, Refusal> {
         self.code = text::coupon_code(&self.code).map_err(|refusal| refusal.under("code"))?;
-        let wrong = |field: &str, message: &str| Err(Refusal::new(RefusalCode::CouponInvalid, message).under(field));
+        let refused = |field: &str, message: &str| Refusal::new(RefusalCode::CouponInvalid, message).under(field);
+        let wrong = |field: &str, message: &str| Err(refused(field, message));
         match self.value {
             CouponValue::Percent(share) if share.is_zero() => {
-                return wrong("percent", "Write a percentage above 0, up to 100.");
+                return Err(refused("percent", "Write a percentage above 0, up to 100.").under("value"));
             }
             CouponValue::Fixed(amount) if !amount.is_positive() || amount.currency() != self.currency => {
-                return wrong("amount", "Write an amount above zero, in the coupon's currency.");
+                return Err(refused("amount", "Write an amount above zero, in the coupon's currency.").under("value"));
             }
             CouponValue::Percent(_) | CouponValue::Fixed(_) => {}
         }
@@ -104,8 +108,9 @@ impl CouponTerms {
             ("totalLimit", self.total_limit),
             ("perAccountLimit", self.per_account_limit),
         ] {
-            if limit.is_some_and(|limit| limit < 1) {
-                return wrong(field, "Write a limit of at least 1, or leave it out.");
+            if limit.is_some_and(|limit| !(1..=MOST_USES).contains(&limit)) {
+                let message = format!("Write a limit of 1 to {MOST_USES}, or leave it out.");
+                return wrong(field, &message);
             }
         }
         Ok(self)
@@ -390,9 +395,12 @@ pub(crate) mod tests {
             }),
             "code"
         );
-        assert_eq!(field(terms(CouponValue::Percent(Share::ZERO))), "percent");
-        assert_eq!(field(terms(CouponValue::Fixed(vnd(0)))), "amount");
-        assert_eq!(field(terms(CouponValue::Fixed(Money::of(5, Currency::Usd)))), "amount");
+        assert_eq!(field(terms(CouponValue::Percent(Share::ZERO))), "value.percent");
+        assert_eq!(field(terms(CouponValue::Fixed(vnd(0)))), "value.amount");
+        assert_eq!(
+            field(terms(CouponValue::Fixed(Money::of(5, Currency::Usd)))),
+            "value.amount"
+        );
         assert_eq!(
             field(CouponTerms {
                 valid_until: Some(ten_percent().valid_from),

@@ -223,10 +223,20 @@ pub struct PricedQuote {
     pub priced_at: Instant,
 }
 
+impl RequestedItem {
+    /// What the action is called where it is asked for.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Renew(_) => "renew",
+        }
+    }
+}
+
 /// Prices what is asked for.
 ///
 /// Each item is priced by itself, a quantity of n as n items; the coupon is counted over all of them and split over
-/// the items and then their lines. Refusals name the field: `items.0.components.1.quantity`, `couponCode`.
+/// the items and then their lines. Refusals name the field: `items.0.create.components.1.quantity`, `couponCode`.
 ///
 /// Source: rules "List value", "Term" and "Coupons" in ARCHITECTURE. Errors: NOTHING_TO_BUY, TOO_MANY_ITEMS,
 /// INVALID_QUANTITY, INVALID_TEXT, DUPLICATE_COMPONENT, PRICE_NOT_AVAILABLE, those of [`span`], [`price_line`] and
@@ -237,7 +247,7 @@ pub fn price(request: &QuoteRequest<'_>) -> Result<PricedQuote, Refusal> {
     let mut items = Vec::new();
     for (index, wish) in request.items.iter().enumerate() {
         let priced = price_wish(wish, request, now);
-        items.extend(priced.map_err(|refusal| refusal.under(index).under("items"))?);
+        items.extend(priced.map_err(|refusal| refusal.under(wish.name()).under(index).under("items"))?);
     }
     if let Some(terms) = request.coupon {
         items = with_coupon(items, terms, now).map_err(|refusal| refusal.under("couponCode"))?;
@@ -320,7 +330,7 @@ fn check_count(wishes: &[RequestedItem]) -> Result<(), Refusal> {
                 RefusalCode::InvalidQuantity,
                 format!("Choose a quantity of 1 to {MAX_ITEMS} resources."),
             );
-            return Err(refusal.under("quantity").under(index).under("items"));
+            return Err(refusal.under("quantity").under(wish.name()).under(index).under("items"));
         }
         count = count.saturating_add(quantity);
     }

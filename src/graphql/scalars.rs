@@ -27,6 +27,12 @@ fn text(value: Value, name: &str) -> InputValueResult<String> {
     }
 }
 
+/// Whether [`text`] takes it. The validator asks before anything runs; the parser only when the field is reached, when
+/// other fields of a mutation may have run.
+fn is_text(value: &Value) -> bool {
+    matches!(value, Value::String(text) if text.len() <= MOST_CHARACTERS)
+}
+
 /// An exact decimal number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decimal(pub(crate) String);
@@ -37,6 +43,10 @@ pub(crate) struct Decimal(pub(crate) String);
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
         text(value, "Decimal").map(Self).map_err(|error| error.propagate())
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        is_text(value)
     }
 
     fn to_value(&self) -> Value {
@@ -72,6 +82,10 @@ impl ScalarType for DateTime {
         Ok(Self(instant.with_nanosecond(micros).unwrap_or(instant)))
     }
 
+    fn is_valid(value: &Value) -> bool {
+        is_text(value) && matches!(value, Value::String(text) if chrono::DateTime::parse_from_rfc3339(text).is_ok())
+    }
+
     fn to_value(&self) -> Value {
         Value::String(self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
@@ -99,6 +113,10 @@ impl ScalarType for CurrencyCode {
         text(value, "CurrencyCode").map(Self).map_err(|error| error.propagate())
     }
 
+    fn is_valid(value: &Value) -> bool {
+        is_text(value)
+    }
+
     fn to_value(&self) -> Value {
         Value::String(self.0.clone())
     }
@@ -118,6 +136,10 @@ impl ScalarType for EventCursor {
             Value::String(text) => Ok(Self(text)),
             _ => Err(InputValueError::custom("EventCursor is written as text")),
         }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(_))
     }
 
     fn to_value(&self) -> Value {

@@ -87,6 +87,8 @@ on_every_store! {
         let product = world.token(Role::Product);
         world.done(&product, "reportProvisioning", failed.clone()).await;
         world.done(&product, "reportProvisioning", failed).await;
+        let otherwise = json!({ "taskId": task, "outcome": { "failed": { "reason": "another reason" } } });
+        assert_eq!(world.refused(&product, "reportProvisioning", otherwise).await, "TASK_ALREADY_REPORTED");
         let late = json!({ "taskId": task, "outcome": { "succeeded": {} } });
         assert_eq!(world.refused(&product, "reportProvisioning", late).await, "TASK_ALREADY_REPORTED");
         world.provision().await;
@@ -95,6 +97,82 @@ on_every_store! {
         assert_eq!(data["orders"]["nodes"][0]["status"], "PARTIALLY_FULFILLED");
         assert_eq!(data["wallet"]["cash"]["amount"], "243210", "300,000 less its share of 271,000, promotional first");
         assert_eq!(data["wallet"]["promotional"]["amount"], "66790");
+    }
+
+    async fn a_report_again_is_the_same_report_or_it_is_refused(world: World) {
+        world.grant("CASH", "181000").await;
+        let order = world.buy(server("s-general-1x1")).await;
+        let product = world.token(Role::Product);
+        let made = |name: Value| json!({ "taskId": order["items"][0]["id"], "outcome": { "succeeded": { "externalId": name } } });
+        world.done(&product, "reportProvisioning", made(json!("srv-1"))).await;
+        world.done(&product, "reportProvisioning", made(json!("srv-1"))).await;
+        for other in [json!("srv-2"), Value::Null] {
+            assert_eq!(world.refused(&product, "reportProvisioning", made(other)).await, "TASK_ALREADY_REPORTED");
+        }
+    }
+
+    async fn a_refusal_names_the_field_of_the_input(world: World) {
+        world.grant("CASH", "181000").await;
+        let order = world.buy(server("s-general-1x1")).await;
+        let wish = |field: &str, value: Value| {
+            let mut create = server("s-general-1x1");
+            create[field] = value;
+            json!({ "items": [{ "create": server("s-general-1x1") }, { "create": create }] })
+        };
+        let coupon = |value: Value| json!({ "code": "PATHS", "value": value, "currency": "VND" });
+        let report = |outcome: Value| json!({ "taskId": order["items"][0]["id"], "outcome": outcome });
+        let limit = |field: &str, limit: i64| {
+            let mut coupon = coupon(json!({ "amount": "1" }));
+            coupon[field] = json!(limit);
+            coupon
+        };
+        for (role, name, input, path) in [
+            (Role::Owner, "createQuote", wish("product", json!("nothing")), "items.1.create.product"),
+            (Role::Owner, "createQuote", wish("product", json!("\u{0}")), "items.1.create.product"),
+            (Role::Owner, "createQuote", wish("name", json!("\u{0}")), "items.1.create.name"),
+            (Role::Owner, "createQuote", wish("quantity", json!(0)), "items.1.create.quantity"),
+            (Role::Owner, "createQuote", wish("components", json!([])), "items.1.create.components"),
+            (Role::Owner, "createQuote", wish("components", json!([{ "code": "x", "quantity": 1 }])), "items.1.create.components.0.code"),
+            (Role::Owner, "createQuote", wish("term", json!({ "months": 0 })), "items.1.create.term.months"),
+            (Role::Operator, "createCoupon", coupon(json!({ "percent": "ten" })), "value.percent"),
+            (Role::Operator, "createCoupon", coupon(json!({ "percent": "0" })), "value.percent"),
+            (Role::Operator, "createCoupon", coupon(json!({ "amount": "-1" })), "value.amount"),
+            (Role::Operator, "createCoupon", limit("totalLimit", 0), "totalLimit"),
+            (Role::Operator, "createCoupon", limit("totalLimit", 2_147_483_648), "totalLimit"),
+            (Role::Operator, "createCoupon", limit("perAccountLimit", i64::MAX), "perAccountLimit"),
+            (Role::Product, "reportProvisioning", report(json!({ "failed": { "reason": "" } })), "outcome.failed.reason"),
+            (Role::Product, "reportProvisioning", report(json!({ "succeeded": { "externalId": "" } })), "outcome.succeeded.externalId"),
+        ] {
+            let payload = world.act(&world.token(role), name, input.clone()).await;
+            let named: Vec<String> = payload["userErrors"][0]["path"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{name} {input}: {payload}"))
+                .iter()
+                .map(text)
+                .collect();
+            assert_eq!(named.join("."), path, "{name} {input}: {payload}");
+        }
+    }
+
+    async fn a_value_of_the_wrong_kind_refuses_the_whole_request(world: World) {
+        let account = world.account_id().await;
+        let grant = json!({ "accountId": account, "kind": "CASH", "amount": "1", "reason": "x", "idempotencyKey": "before" });
+        for (kind, value, place) in [
+            ("Decimal!", json!(1), "value: { amount: $x }, currency: \"VND\""),
+            ("Decimal!", json!("1".repeat(65)), "value: { amount: $x }, currency: \"VND\""),
+            ("CurrencyCode!", json!(["VND"]), "value: { amount: \"1\" }, currency: $x"),
+            ("DateTime!", json!("yesterday"), "value: { amount: \"1\" }, currency: \"VND\", validFrom: $x"),
+        ] {
+            let query = format!(
+                "mutation($grant: GrantCreditInput!, $x: {kind}) {{ grantCredit(input: $grant) {{ wallet {{ id }} }}
+                    createCoupon(input: {{ code: \"WRONG\", {place} }}) {{ userErrors {{ code }} }} }}"
+            );
+            let body = world.ask(&world.token(Role::Operator), &query, json!({ "grant": grant, "x": value })).await;
+            assert_eq!(body["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED", "{kind}: {body}");
+            assert!(body.get("data").is_none(), "{body}");
+        }
+        let cash = world.data(&world.token(Role::Owner), "{ wallet { cash { amount } } }", json!({})).await;
+        assert_eq!(cash["wallet"]["cash"]["amount"], "0", "nothing ran");
     }
 
     async fn an_instant_product_is_there_at_once(world: World) {

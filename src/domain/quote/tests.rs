@@ -124,32 +124,32 @@ fn with_components(components: Vec<(CatalogueComponent, i64)>) -> CreateItem {
 }
 
 #[rstest]
-#[case(CreateItem { quantity: 0, ..server(Term::Months(1)) }, RefusalCode::InvalidQuantity, "items.0.quantity")]
-#[case(CreateItem { quantity: -1, ..server(Term::Months(1)) }, RefusalCode::InvalidQuantity, "items.0.quantity")]
-#[case(CreateItem { quantity: i64::MAX, ..server(Term::Months(1)) }, RefusalCode::InvalidQuantity, "items.0.quantity")]
-#[case(server(Term::Months(0)), RefusalCode::InvalidTerm, "items.0.term")]
+#[case(CreateItem { quantity: 0, ..server(Term::Months(1)) }, RefusalCode::InvalidQuantity, "items.0.create.quantity")]
+#[case(CreateItem { quantity: -1, ..server(Term::Months(1)) }, RefusalCode::InvalidQuantity, "items.0.create.quantity")]
+#[case(CreateItem { quantity: i64::MAX, ..server(Term::Months(1)) }, RefusalCode::InvalidQuantity, "items.0.create.quantity")]
+#[case(server(Term::Months(0)), RefusalCode::InvalidTerm, "items.0.create.term")]
 #[case(
     server(Term::Until(at("2023-03-05T00:00:00+07:00"))),
     RefusalCode::EndNotAfterStart,
-    "items.0.term"
+    "items.0.create.term"
 )]
-#[case(CreateItem { name: Some("x".repeat(1_000_000)), ..server(Term::Months(1)) }, RefusalCode::InvalidText, "items.0.name")]
-#[case(with_components(Vec::new()), RefusalCode::NothingToBuy, "items.0.components")]
-#[case(with_components(vec![(component(1, "a", "1"), 11)]), RefusalCode::InvalidQuantity, "items.0.components.0.quantity")]
-#[case(with_components(vec![(component(1, "a", "1"), -1)]), RefusalCode::InvalidQuantity, "items.0.components.0.quantity")]
+#[case(CreateItem { name: Some("x".repeat(1_000_000)), ..server(Term::Months(1)) }, RefusalCode::InvalidText, "items.0.create.name")]
+#[case(with_components(Vec::new()), RefusalCode::NothingToBuy, "items.0.create.components")]
+#[case(with_components(vec![(component(1, "a", "1"), 11)]), RefusalCode::InvalidQuantity, "items.0.create.components.0.quantity")]
+#[case(with_components(vec![(component(1, "a", "1"), -1)]), RefusalCode::InvalidQuantity, "items.0.create.components.0.quantity")]
 #[case(
     with_components(vec![(component(1, "a", "1"), 1), (component(1, "a", "1"), 1)]),
     RefusalCode::DuplicateComponent,
-    "items.0.components.1"
+    "items.0.create.components.1"
 )]
-#[case(with_components((0..51).map(|n| (component(n, "a", "1"), 1)).collect()), RefusalCode::TooManyItems, "items.0.components")]
+#[case(with_components((0..51).map(|n| (component(n, "a", "1"), 1)).collect()), RefusalCode::TooManyItems, "items.0.create.components")]
 #[case(
     with_components(vec![(CatalogueComponent {
         price: PriceRow { currency: Currency::Usd, ..vnd_price("1") },
         ..component(1, "a", "1")
     }, 1)]),
     RefusalCode::PriceNotAvailable,
-    "items.0.components.0"
+    "items.0.create.components.0"
 )]
 fn what_can_not_be_bought_is_refused_with_its_place(
     #[case] item: CreateItem,
