@@ -79,8 +79,8 @@ impl Account {
 
     /// Its wallets, the credit wallet first.
     #[graphql(guard = "Needs(Permission::GetUserBalance)")]
-    async fn wallets(&self, ctx: &Context<'_>) -> Result<Vec<Wallet>> {
-        wallet::of_account(ctx, self.0.id).await
+    async fn wallets(&self, ctx: &Context<'_>) -> Result<Option<Vec<Wallet>>> {
+        wallet::of_account(ctx, self.0.id).await.map(Some)
     }
 
     /// One of its wallets; null when it has none of this kind.
@@ -124,8 +124,9 @@ impl Account {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<OrderConnection> {
-        order::of_account(ctx, self.0.id, status, page(List::Orders, first, after, last, before)?).await
+    ) -> Result<Option<OrderConnection>> {
+        let page = page(List::Orders, first, after, last, before)?;
+        order::of_account(ctx, self.0.id, status, page).await.map(Some)
     }
 
     /// Its payments, newest first: the payment history.
@@ -139,14 +140,9 @@ impl Account {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<PaymentConnection> {
-        payment::of_account(
-            ctx,
-            self.0.id,
-            status,
-            page(List::Payments, first, after, last, before)?,
-        )
-        .await
+    ) -> Result<Option<PaymentConnection>> {
+        let page = page(List::Payments, first, after, last, before)?;
+        payment::of_account(ctx, self.0.id, status, page).await.map(Some)
     }
 
     /// Its invoices, newest first: the billing history.
@@ -155,19 +151,14 @@ impl Account {
     async fn invoices(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of these statuses only.")] status: Option<Vec<InvoiceStatus>>,
+        #[graphql(desc = "Of these statuses only; of all when empty.")] status: Option<Vec<InvoiceStatus>>,
         #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<InvoiceConnection> {
-        invoice::of_account(
-            ctx,
-            self.0.id,
-            status,
-            page(List::Invoices, first, after, last, before)?,
-        )
-        .await
+    ) -> Result<Option<InvoiceConnection>> {
+        let page = page(List::Invoices, first, after, last, before)?;
+        invoice::of_account(ctx, self.0.id, status, page).await.map(Some)
     }
 
     /// Its expiry alerts, newest first.

@@ -196,7 +196,7 @@ impl AlertSubscriptions {
         ctx: &Context<'_>,
         #[graphql(desc = "Behind which event; from now on when absent.")] after: Option<EventCursor>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
-    ) -> Result<BoxStream<'static, Result<ExpiryAlertEvent>>> {
+    ) -> Result<BoxStream<'static, Result<Option<ExpiryAlertEvent>>>> {
         let session = Arc::clone(ctx.session()?);
         let account = session.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
@@ -213,10 +213,12 @@ impl AlertSubscriptions {
                     session.forget();
                     let cursor = told.cursor.into();
                     let found = session.loaders().alerts.must(alert).await;
-                    Some(found.map(|alert| ExpiryAlertEvent {
-                        cursor,
-                        alert: ExpiryAlert(alert),
-                        replayed: told.replayed,
+                    Some(found.map(|alert| {
+                        Some(ExpiryAlertEvent {
+                            cursor,
+                            alert: ExpiryAlert(alert),
+                            replayed: told.replayed,
+                        })
                     }))
                 }
             })

@@ -1,5 +1,6 @@
 //! What an account is told, as it happens.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Subscription};
@@ -99,6 +100,11 @@ impl AccountEvent {
     }
 }
 
+/// Which types are told, each once; none named is all.
+fn wanted(types: Option<Vec<EventType>>) -> Option<HashSet<EventType>> {
+    types.filter(|types| !types.is_empty()).map(HashSet::from_iter)
+}
+
 /// The subscriptions of this room.
 #[derive(Default)]
 pub(crate) struct EventSubscriptions;
@@ -113,12 +119,13 @@ impl EventSubscriptions {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Behind which event; from now on when absent.")] after: Option<EventCursor>,
-        #[graphql(desc = "Of these types only.")] types: Option<Vec<EventType>>,
+        #[graphql(desc = "Of these types only; of all when empty.")] types: Option<Vec<EventType>>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
-    ) -> Result<BoxStream<'static, Result<AccountEvent>>> {
+    ) -> Result<BoxStream<'static, Result<Option<AccountEvent>>>> {
         let session = Arc::clone(ctx.session()?);
         let account = session.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
+        let types = wanted(types);
         let told = live::events(Arc::clone(&session.app), session.scope.clone(), account, after).await?;
         Ok(told
             .filter_map(move |told| {
@@ -126,12 +133,25 @@ impl EventSubscriptions {
                     Ok(told) if types.as_ref().is_some_and(|types| !types.contains(&told.event.kind)) => None,
                     Ok(told) => {
                         session.forget();
-                        Some(Ok(AccountEvent(told)))
+                        Some(Ok(Some(AccountEvent(told))))
                     }
                     Err(error) => Some(Err(error.into())),
                 };
                 std::future::ready(shown)
             })
             .boxed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventType, wanted};
+
+    #[test]
+    fn no_type_named_is_like_no_filter() {
+        assert_eq!(wanted(None), None);
+        assert_eq!(wanted(Some(Vec::new())), None);
+        let one = wanted(Some(vec![EventType::OrderPaid; 1_000]));
+        assert_eq!(one.map(|types| types.len()), Some(1));
     }
 }

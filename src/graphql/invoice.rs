@@ -49,6 +49,7 @@ impl Invoice {
     }
 
     /// The order that it comes from.
+    #[graphql(guard = "Needs(Permission::ListBillings)")]
     async fn order(&self, ctx: &Context<'_>) -> Result<Option<Order>> {
         let Some(order) = self.0.order_id else { return Ok(None) };
         Ok(ctx.loaders()?.orders.load(order).await?.map(Order))
@@ -357,6 +358,17 @@ async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedIn
     })))
 }
 
+/// Each status once: none is like no filter.
+fn once_each(statuses: Option<Vec<InvoiceStatus>>) -> Vec<InvoiceStatus> {
+    let mut once = Vec::new();
+    for status in statuses.unwrap_or_default() {
+        if !once.contains(&status) {
+            once.push(status);
+        }
+    }
+    once
+}
+
 /// A page of an account's invoices.
 pub(crate) async fn of_account(
     ctx: &Context<'_>,
@@ -365,7 +377,7 @@ pub(crate) async fn of_account(
     page: Page,
 ) -> Result<InvoiceConnection> {
     let listing = Listing {
-        statuses: status.unwrap_or_default(),
+        statuses: once_each(status),
         with_resource: selects(ctx, "resource"),
         with_lines: selects(ctx, "lines"),
     };
@@ -386,7 +398,7 @@ pub(crate) async fn of_resource(
 ) -> Result<InvoiceConnection> {
     let loaders = ctx.loaders()?;
     let listing = Listing {
-        statuses: status.unwrap_or_default(),
+        statuses: once_each(status),
         with_resource: false,
         with_lines: selects(ctx, "lines"),
     };
@@ -413,7 +425,7 @@ impl InvoiceQueries {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
-        #[graphql(desc = "Of these statuses only.")] status: Option<Vec<InvoiceStatus>>,
+        #[graphql(desc = "Of these statuses only; of all when empty.")] status: Option<Vec<InvoiceStatus>>,
         #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,

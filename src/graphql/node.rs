@@ -145,12 +145,10 @@ impl NodeQueries {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The ids, at most 100.")] ids: Vec<ID>,
-    ) -> Result<Option<Vec<Option<Node>>>> {
+    ) -> Result<Vec<Option<Node>>> {
         if ids.len() > MOST_IDS {
             return Err(ApiError::bad_input(format!("Ask for at most {MOST_IDS} ids at once.")));
         }
-        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id)))
-            .await
-            .map(Some)
+        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
     }
 }

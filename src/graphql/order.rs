@@ -94,15 +94,9 @@ impl Order {
 
     /// Its payments, oldest first.
     #[graphql(guard = "Needs(Permission::ListPayments)")]
-    async fn payments(&self, ctx: &Context<'_>) -> Result<Vec<Payment>> {
-        Ok(ctx
-            .loaders()?
-            .payments_of_order
-            .must(self.0.id)
-            .await?
-            .into_iter()
-            .map(Payment)
-            .collect())
+    async fn payments(&self, ctx: &Context<'_>) -> Result<Option<Vec<Payment>>> {
+        let payments = ctx.loaders()?.payments_of_order.must(self.0.id).await?;
+        Ok(Some(payments.into_iter().map(Payment).collect()))
     }
 
     /// The quote it was made from.
@@ -392,7 +386,7 @@ impl OrderSubscriptions {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The order.")] order_id: ID,
-    ) -> Result<BoxStream<'static, Result<Order>>> {
+    ) -> Result<BoxStream<'static, Result<Option<Order>>>> {
         let session = Arc::clone(ctx.session()?);
         let none = || Error::NotFound("order");
         let key = ids::parse(&order_id, Kind::Order).ok_or_else(none)?;
@@ -413,7 +407,7 @@ impl OrderSubscriptions {
                         Ok(Some(now)) if shown.as_ref() != Some(&now) => {
                             let order = Order(Arc::clone(&now.0));
                             shown = Some(now);
-                            return Some((Ok(order), (changes, session, shown)));
+                            return Some((Ok(Some(order)), (changes, session, shown)));
                         }
                         Ok(Some(_)) => {}
                     }

@@ -135,13 +135,14 @@ impl Resource {
     async fn invoices(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of these statuses only.")] status: Option<Vec<InvoiceStatus>>,
+        #[graphql(desc = "Of these statuses only; of all when empty.")] status: Option<Vec<InvoiceStatus>>,
         #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<InvoiceConnection> {
-        invoice::of_resource(ctx, &self.0, status, page(List::Invoices, first, after, last, before)?).await
+    ) -> Result<Option<InvoiceConnection>> {
+        let page = page(List::Invoices, first, after, last, before)?;
+        invoice::of_resource(ctx, &self.0, status, page).await.map(Some)
     }
 
     /// Its expiry alerts, newest first.
@@ -303,7 +304,7 @@ pub(crate) struct ResourceFilter {
     product: Option<String>,
     /// Of the resource type with this code.
     resource_type: Option<String>,
-    /// Of these statuses.
+    /// Of these statuses; of all when empty.
     status: Option<Vec<ResourceStatus>>,
     /// With so much paid time left.
     health: Option<Health>,
@@ -394,11 +395,6 @@ impl ResourceFilter {
                     states.push((*life, Some(*power)));
                 }
             }
-        }
-        if self.status.as_ref().is_some_and(Vec::is_empty) {
-            return Err(ApiError::bad_input(
-                "Name at least one status, or leave the filter out.",
-            ));
         }
         if self.health.is_some() {
             let living = |life: &Life| matches!(life, Life::Active | Life::Grace | Life::Suspended | Life::Trashed);

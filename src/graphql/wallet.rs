@@ -89,7 +89,7 @@ impl Wallet {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<WalletEntryConnection> {
+    ) -> Result<Option<WalletEntryConnection>> {
         let page = page(List::Entries, first, after, last, before)?;
         let slice = ctx
             .loaders()?
@@ -100,12 +100,8 @@ impl Wallet {
             row: Arc::clone(row),
             wallet: Arc::clone(&self.0),
         };
-        Ok(WalletEntryConnection(Cut::new(
-            &slice,
-            List::Entries,
-            |row| wallets::place_of_entry(row),
-            row,
-        )))
+        let cut = Cut::new(&slice, List::Entries, |row| wallets::place_of_entry(row), row);
+        Ok(Some(WalletEntryConnection(cut)))
     }
 }
 
@@ -269,7 +265,7 @@ impl WalletSubscriptions {
         ctx: &Context<'_>,
         #[graphql(desc = "Which wallet.", default_with = "Some(WalletKind::Credit)")] kind: Option<WalletKind>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
-    ) -> Result<BoxStream<'static, Result<Wallet>>> {
+    ) -> Result<BoxStream<'static, Result<Option<Wallet>>>> {
         let session = Arc::clone(ctx.session()?);
         let account = session.account(account_id.as_ref()).await?;
         let changes = live::changes(Arc::clone(&session.app), session.scope.clone(), account).await?;
@@ -288,7 +284,7 @@ impl WalletSubscriptions {
                                 .find(|wallet| wallet.kind == kind.unwrap_or(WalletKind::Credit));
                             if let Some(now) = now.filter(|now| shown.as_ref() != Some(now)) {
                                 shown = Some(Arc::clone(&now));
-                                return Some((Ok(Wallet(now)), (changes, session, shown)));
+                                return Some((Ok(Some(Wallet(now))), (changes, session, shown)));
                             }
                         }
                     }

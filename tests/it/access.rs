@@ -29,15 +29,34 @@ struct Case {
     viewer: Answer,
     /// An owner of another account, who names ACME's things.
     other: Answer,
+    /// The service of vServer.
+    product: Answer,
+    operator: Answer,
 }
 
-const fn case(field: &'static str, document: &'static str, owner: Answer, viewer: Answer, other: Answer) -> Case {
+/// The answers in this order: owner, viewer, another account's owner, the product's service, an operator.
+const fn case(field: &'static str, document: &'static str, answers: [Answer; 5]) -> Case {
+    let [owner, viewer, other, product, operator] = answers;
     Case {
         field,
         document,
         owner,
         viewer,
         other,
+        product,
+        operator,
+    }
+}
+
+impl Case {
+    fn callers(&self, world: &World) -> Vec<(&'static str, String, Answer)> {
+        vec![
+            ("owner", world.token(Role::Owner), self.owner),
+            ("viewer", world.token(Role::Viewer), self.viewer),
+            ("other", world.token_of(Role::Owner, world.other_account), self.other),
+            ("product", world.token(Role::Product), self.product),
+            ("operator", world.token(Role::Operator), self.operator),
+        ]
     }
 }
 
@@ -45,59 +64,121 @@ const FORBIDDEN: Answer = Code("FORBIDDEN");
 const MISSING: Answer = Code("NOT_FOUND");
 
 const QUERIES: &[Case] = &[
-    case("node", "query($order: ID!) { node(id: $order) { id } }", Data, Data, Nothing),
-    case("nodes", "query($order: ID!) { nodes(ids: [$order]) { id } }", Data, Data, Data),
-    case("viewer", "{ viewer { role } }", Data, Data, Data),
-    case("account", "query($account: ID!) { account(id: $account) { id } }", Data, Data, Nothing),
-    case("wallets", "query($account: ID!) { wallets(accountId: $account) { id } }", Data, Data, MISSING),
-    case("wallet", "query($account: ID!) { wallet(accountId: $account) { id } }", Data, Data, MISSING),
-    case("products", "{ products(first: 1) { nodes { id } } }", Data, Data, Data),
+    case("node", "query($order: ID!) { node(id: $order) { id } }", [Data, Data, Nothing, FORBIDDEN, Data]),
+    case("nodes", "query($order: ID!) { nodes(ids: [$order]) { id } }", [Data, Data, Data, FORBIDDEN, Data]),
+    case("viewer", "{ viewer { role } }", [Data, Data, Data, Data, Data]),
+    case("account", "query($account: ID!) { account(id: $account) { id } }", [Data, Data, Nothing, FORBIDDEN, Data]),
+    case("wallets", "query($account: ID!) { wallets(accountId: $account) { id } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("wallet", "query($account: ID!) { wallet(accountId: $account) { id } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("products", "{ products(first: 1) { nodes { id } } }", [Data, Data, Data, Data, Data]),
     case("pricePreview", "query($account: ID!) { pricePreview(input: { accountId: $account, items: [{ create: { product: \"vserver\",
         resourceType: \"server\", components: [{ code: \"s-general-1x1\", quantity: 1 }], term: { months: 1 } } }] }) { charged { amount } } }",
-        Data, Data, MISSING),
-    case("resources", "query($account: ID!) { resources(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
-    case("orders", "query($account: ID!) { orders(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
-    case("payments", "query($account: ID!) { payments(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
-    case("invoices", "query($account: ID!) { invoices(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
-    case("expiryAlerts", "query($account: ID!) { expiryAlerts(accountId: $account, first: 1) { nodes { id } } }", Data, Data, MISSING),
-    case("provisioningTasks", "{ provisioningTasks(first: 1) { nodes { id } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
+        [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("resources", "query($account: ID!) { resources(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("orders", "query($account: ID!) { orders(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("payments", "query($account: ID!) { payments(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("invoices", "query($account: ID!) { invoices(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("expiryAlerts", "query($account: ID!) { expiryAlerts(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("provisioningTasks", "{ provisioningTasks(first: 1) { nodes { id } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data]),
 ];
 
 const MUTATIONS: &[Case] = &[
     case("createQuote", "mutation($account: ID!) { createQuote(input: { accountId: $account, items: [{ create: { product: \"vserver\",
         resourceType: \"server\", components: [{ code: \"s-general-1x1\", quantity: 1 }], term: { months: 1 } } }] }) { userErrors { code } } }",
-        Data, FORBIDDEN, MISSING),
+        [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("placeOrder", "mutation($account: ID!, $quote: ID!) { placeOrder(input: { accountId: $account, quoteId: $quote,
-        payment: { credit: true }, idempotencyKey: \"access\" }) { userErrors { code } } }", Code("QUOTE_ALREADY_ORDERED"), FORBIDDEN, MISSING),
+        payment: { credit: true }, idempotencyKey: \"access\" }) { userErrors { code } } }", 
+        [Code("QUOTE_ALREADY_ORDERED"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("reportProvisioning", "mutation($task: ID!) { reportProvisioning(input: { taskId: $task, outcome: { succeeded: {} } }) { userErrors { code } } }",
-        FORBIDDEN, FORBIDDEN, FORBIDDEN),
+        [FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data]),
     case("grantCredit", "mutation($account: ID!) { grantCredit(input: { accountId: $account, kind: CASH, amount: \"1\", reason: \"x\",
-        idempotencyKey: \"access\" }) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
+        idempotencyKey: \"access\" }) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
     case("createCoupon", "mutation { createCoupon(input: { code: \"ACCESS\", value: { percent: \"1\" }, currency: \"VND\" }) { userErrors { code } } }",
-        FORBIDDEN, FORBIDDEN, FORBIDDEN),
-    case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", FORBIDDEN, FORBIDDEN, FORBIDDEN),
+        [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
+    case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
 ];
 
-const SUBSCRIPTIONS: &[(&str, &str, Answer)] = &[
-    (
+const SUBSCRIPTIONS: &[Case] = &[
+    case(
         "expiryAlerts",
-        "subscription($account: ID!) { expiryAlerts(accountId: $account) { cursor } }",
-        MISSING,
+        "subscription($account: ID!, $after: EventCursor!) { expiryAlerts(accountId: $account, after: $after) { cursor } }",
+        [Data, Data, MISSING, FORBIDDEN, Data],
     ),
-    (
+    case(
         "accountEvents",
-        "subscription($account: ID!) { accountEvents(accountId: $account) { cursor } }",
-        MISSING,
+        "subscription($account: ID!, $after: EventCursor!) { accountEvents(accountId: $account, after: $after) { cursor } }",
+        [Data, Data, MISSING, FORBIDDEN, Data],
     ),
-    (
+    case(
         "orderUpdates",
         "subscription($order: ID!) { orderUpdates(orderId: $order) { id } }",
-        MISSING,
+        [Data, Data, MISSING, FORBIDDEN, Data],
     ),
-    (
+    case(
         "walletUpdates",
         "subscription($account: ID!) { walletUpdates(accountId: $account) { id } }",
-        MISSING,
+        [Data, Data, MISSING, FORBIDDEN, Data],
+    ),
+];
+
+/// Fields below the root that need a permission of their own, a document that asks an owner for them, and where they
+/// stand in its answer.
+const NESTED: &[(&str, &str, &str)] = &[
+    (
+        "GetUserBalance",
+        "{ account { id wallets { id } } }",
+        "/account/wallets",
+    ),
+    ("GetUserBalance", "{ account { id wallet { id } } }", "/account/wallet"),
+    (
+        "ListBillings",
+        "{ account { id orders(first: 1) { nodes { id } } } }",
+        "/account/orders",
+    ),
+    (
+        "ListBillings",
+        "{ account { id invoices(first: 1) { nodes { id } } } }",
+        "/account/invoices",
+    ),
+    (
+        "ListPayments",
+        "{ account { id payments(first: 1) { nodes { id } } } }",
+        "/account/payments",
+    ),
+    (
+        "ListBillings",
+        "{ resources(first: 1) { nodes { id invoices(first: 1) { nodes { id } } } } }",
+        "/resources/nodes/0/invoices",
+    ),
+    (
+        "ListCredit",
+        "{ wallet { id entries(first: 1) { nodes { id } } } }",
+        "/wallet/entries",
+    ),
+    (
+        "ListBillings",
+        "{ wallet { entries(first: 1) { nodes { id order { id } } } } }",
+        "/wallet/entries/nodes/0/order",
+    ),
+    (
+        "ListPayments",
+        "{ orders(first: 1) { nodes { id payments { id } } } }",
+        "/orders/nodes/0/payments",
+    ),
+    (
+        "ListBillings",
+        "{ payments(first: 1) { nodes { id order { id } } } }",
+        "/payments/nodes/0/order",
+    ),
+    (
+        "GetBilling",
+        "{ payments(first: 1) { nodes { id invoice { id } } } }",
+        "/payments/nodes/0/invoice",
+    ),
+    (
+        "ListBillings",
+        "query($invoice: ID!) { node(id: $invoice) { id ... on Invoice { order { id } } } }",
+        "/node/order",
     ),
 ];
 
@@ -137,12 +218,13 @@ fn expected(answer: Answer) -> &'static str {
 on_every_store! {
     async fn every_root_field_answers_strangers_viewers_and_other_accounts_as_it_should(world: World) {
         world.grant("CASH", "181000").await;
-        let (quote, _) = world.quote(server("s-general-1x1"), None).await;
         let owner = world.token(Role::Owner);
+        let before = world.data(&owner, "{ account { eventCursor } }", json!({})).await;
+        let (quote, _) = world.quote(server("s-general-1x1"), None).await;
         let input = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": "once" });
         let order = world.done(&owner, "placeOrder", input).await["order"].take();
         let ours = json!({ "account": world.account_id().await, "order": order["id"], "quote": quote,
-                           "task": order["items"][0]["id"] });
+                           "task": order["items"][0]["id"], "after": before["account"]["eventCursor"] });
 
         for (root, cases) in [("Query", QUERIES), ("Mutation", MUTATIONS)] {
             let covered: BTreeSet<String> = cases.iter().map(|case| case.field.to_owned()).collect();
@@ -152,24 +234,51 @@ on_every_store! {
                 let stranger = world.http().post(&world.url).json(&body).send().await.unwrap();
                 let stranger: Value = stranger.json().await.unwrap();
                 assert_eq!(answer(&stranger, case.field), "UNAUTHENTICATED", "{}: {stranger}", case.field);
-                for (who, token, is) in [
-                    ("owner", owner.clone(), case.owner),
-                    ("viewer", world.token(Role::Viewer), case.viewer),
-                    ("other", world.token_of(Role::Owner, world.other_account), case.other),
-                ] {
+                for (who, token, is) in case.callers(&world) {
                     let body = world.ask(&token, case.document, ours.clone()).await;
                     assert_eq!(answer(&body, case.field), expected(is), "{} for {who}: {body}", case.field);
                 }
             }
         }
-        let covered: BTreeSet<String> = SUBSCRIPTIONS.iter().map(|(field, _, _)| (*field).to_owned()).collect();
+        // The service has reported the task by now: there is something to be reminded of.
+        world.advance("2023-03-30T00:01:00+07:00").await;
+        let covered: BTreeSet<String> = SUBSCRIPTIONS.iter().map(|case| case.field.to_owned()).collect();
         assert_eq!(fields(&world, "Subscription").await, covered, "a subscription has no case here");
-        for (field, document, is) in SUBSCRIPTIONS {
-            let other = world.token_of(Role::Owner, world.other_account);
-            let mut socket = Socket::open(&world.ws_url(), &other).await;
-            socket.subscribe("1", document, ours.clone()).await;
-            let refused = socket.expect("error").await;
-            assert_eq!(refused["payload"][0]["extensions"]["code"], expected(*is), "{field}: {refused}");
+        assert_eq!(Socket::refused(&world.ws_url()).await, 4403, "a stranger has no socket");
+        for case in SUBSCRIPTIONS {
+            for (who, token, is) in case.callers(&world) {
+                let mut socket = Socket::open(&world.ws_url(), &token).await;
+                socket.subscribe("1", case.document, ours.clone()).await;
+                let told = socket.next().await;
+                let body = match told["type"].as_str() {
+                    Some("next") => told["payload"].clone(),
+                    _ => json!({ "errors": told["payload"] }),
+                };
+                assert_eq!(answer(&body, case.field), expected(is), "{} for {who}: {told}", case.field);
+            }
+        }
+    }
+
+    async fn a_field_that_a_permission_hides_is_null_and_the_rest_is_there(world: World) {
+        world.grant("CASH", "181000").await;
+        let (quote, _) = world.quote(server("s-general-1x1"), None).await;
+        let owner = world.token(Role::Owner);
+        let pay = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": "once" });
+        world.done(&owner, "placeOrder", pay).await;
+        world.provision().await;
+        let invoices = world.data(&owner, "{ invoices(first: 1) { nodes { id } } }", json!({})).await;
+        let ours = json!({ "invoice": invoices["invoices"]["nodes"][0]["id"] });
+        for (permission, document, place) in NESTED {
+            let whole = world.data(&owner, document, ours.clone()).await;
+            assert!(whole.pointer(place).is_some(), "{document}: {whole}");
+            let mut body = world.ask(&world.token_without(permission), document, ours.clone()).await;
+            let errors = body["errors"].take();
+            assert_eq!(errors[0]["extensions"]["code"], "FORBIDDEN", "{document} without {permission}: {body}");
+            assert!(errors[0]["extensions"]["needs"].as_str().unwrap().contains(permission), "{errors}");
+            assert_eq!(errors.as_array().unwrap().len(), 1, "{errors}");
+            let mut expected = whole.clone();
+            *expected.pointer_mut(place).unwrap() = Value::Null;
+            assert_eq!(body["data"], expected, "{document} without {permission}");
         }
     }
 

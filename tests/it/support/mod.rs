@@ -164,6 +164,15 @@ impl World {
         .unwrap()
     }
 
+    /// An owner's token that names all permissions but one.
+    pub(crate) fn token_without(&self, permission: &str) -> String {
+        let mut owner = principal("tester", Role::Owner, Some(self.account), None, 24);
+        let all = owner.permissions.len();
+        owner.permissions.retain(|may| may.as_str() != permission);
+        assert_eq!(owner.permissions.len() + 1, all, "there is no permission {permission}");
+        mint(&secret(), &owner).unwrap()
+    }
+
     /// Asks over HTTP and answers the whole body.
     pub(crate) async fn ask(&self, token: &str, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });

@@ -31,6 +31,29 @@ impl Socket {
         socket
     }
 
+    /// The code a socket is closed with that says `connection_init` without a token.
+    pub(crate) async fn refused(url: &str) -> u16 {
+        let mut request = url.into_client_request().unwrap();
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        let (inner, _) = connect_async(request).await.unwrap();
+        let mut socket = Self { inner };
+        socket.send(json!({ "type": "connection_init" })).await;
+        let closed = async {
+            loop {
+                match socket.inner.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+                    Some(Ok(_)) => {}
+                    other => panic!("the socket ended: {other:?}"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, closed)
+            .await
+            .expect("a close that must come")
+    }
+
     pub(crate) async fn send(&mut self, message: Value) {
         self.inner.send(Message::text(message.to_string())).await.unwrap();
     }
