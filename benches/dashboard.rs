@@ -14,9 +14,11 @@ use billing_gateway::commands::credit::{self, Grant};
 use billing_gateway::commands::order::{PayBy, PlaceOrder, place_order};
 use billing_gateway::commands::quote::{Create, PriceRequest, create};
 use billing_gateway::domain::term::Term;
+use billing_gateway::ids;
 use billing_gateway::store::Scope;
 use entity::enums::FundsKind;
-use sea_orm::{ConnectionTrait, QueryResult, Statement};
+use entity::{invoice, invoice_line};
+use sea_orm::{ConnectionTrait, EntityTrait, IntoActiveModel, QueryResult, Statement};
 use serde_json::{Value, json};
 use support::{Bench, rate, report, stores};
 use uuid::Uuid;
@@ -95,6 +97,52 @@ async fn by_hand(State((app, account)): State<(Arc<App>, Uuid)>, Json(_): Json<V
     Json(json!({ "data": { "wallets": wallets, "resources": { "nodes": resources } } }))
 }
 
+/// Two more invoices of each resource, as renewals would have left them, each with two lines.
+async fn age(bench: &Bench) {
+    let bought = invoice::Entity::find().all(bench.app.db.read()).await.unwrap();
+    let lines = invoice_line::Entity::find().all(bench.app.db.read()).await.unwrap();
+    let (mut invoices, mut more_lines) = (Vec::new(), Vec::new());
+    for line in &lines {
+        more_lines.push(invoice_line::Model {
+            position: 1,
+            ..line.clone()
+        });
+    }
+    for (of, line) in bought.iter().flat_map(|of| {
+        lines
+            .iter()
+            .find(|line| line.invoice_id == of.id)
+            .map(|line| (of, line))
+    }) {
+        for number in 1..=2 {
+            let id = ids::new_id();
+            let issued_at = of.issued_at + chrono::TimeDelta::days(30 * number);
+            invoices.push(invoice::Model {
+                id,
+                code: format!("{}-{number}", of.code),
+                period_id: None,
+                issued_at,
+                ..of.clone()
+            });
+            more_lines.extend([0, 1].map(|position| invoice_line::Model {
+                invoice_id: id,
+                position,
+                ..line.clone()
+            }));
+        }
+    }
+    let insert = bench.app.db.write("age", async |tx| {
+        let rows = invoices.iter().cloned().map(IntoActiveModel::into_active_model);
+        invoice::Entity::insert_many(rows).exec_without_returning(&**tx).await?;
+        let rows = more_lines.iter().cloned().map(IntoActiveModel::into_active_model);
+        invoice_line::Entity::insert_many(rows)
+            .exec_without_returning(&**tx)
+            .await?;
+        Ok(())
+    });
+    insert.await.unwrap();
+}
+
 /// Sixty storage projects, provisioned at once; each with the invoice of its purchase.
 async fn fill(bench: &Bench) {
     let operator = Scope::Operator {
@@ -136,6 +184,7 @@ async fn fill(bench: &Bench) {
         };
         place_order(&bench.app, &scope, order).await.unwrap();
     }
+    age(bench).await;
 }
 
 #[tokio::main]
@@ -149,6 +198,14 @@ async fn main() {
             .with_state((Arc::clone(&bench.app), bench.account));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
         let client = reqwest::Client::new();
+        let shown = |answer: &Value| {
+            let resources = answer["data"]["resources"]["nodes"].as_array().unwrap();
+            let invoices = resources
+                .iter()
+                .flat_map(|resource| resource["invoices"]["nodes"].as_array().unwrap());
+            let lines: usize = invoices.map(|invoice| invoice["lines"].as_array().unwrap().len()).sum();
+            (resources.len(), lines)
+        };
         let floor_call = async |_: usize| {
             let body = json!({ "query": QUERY });
             let answer: Value = client
@@ -160,11 +217,11 @@ async fn main() {
                 .json()
                 .await
                 .unwrap();
-            assert_eq!(answer["data"]["resources"]["nodes"].as_array().unwrap().len(), 20);
+            assert_eq!(shown(&answer), (20, 120));
         };
         let our_call = async |_: usize| {
             let answer = bench.ask(QUERY, json!({})).await;
-            assert_eq!(answer["data"]["resources"]["nodes"].as_array().unwrap().len(), 20);
+            assert_eq!(shown(&answer), (20, 120));
         };
         for callers in [2, 16] {
             let (mut ours, mut floor) = (Vec::new(), Vec::new());

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use entity::store_state;
 use migration::{Migrator, MigratorTrait as _};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -27,6 +29,8 @@ pub struct App {
     pub process: Uuid,
     /// What configuration decides about the business.
     pub settings: Settings,
+    /// Held while the store's clock offset is moved or taken over: who read an older one never stores it later.
+    following: Mutex<()>,
 }
 
 /// What configuration decides about the business.
@@ -41,7 +45,8 @@ pub struct Settings {
 }
 
 impl App {
-    /// Opens a store, brings its tables up to date and takes over its clock.
+    /// Opens a store, brings its tables up to date and takes over its clock. The first production process makes it a
+    /// store of production, whose clock no process moves any more.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the store can't be reached; [`Error::Internal`] when its tables can't be brought up
@@ -50,18 +55,23 @@ impl App {
         let db = Db::connect(options).await?;
         migrate(&db).await?;
         let clock = Clock::default();
+        let production = !settings.development;
         let state = db
             .write("open_store", async |tx| {
                 let tx = &*tx;
                 tx.is_replayable();
-                state::read_or_make(tx, &Scope::engine(), clock.now()).await
+                let engine = Scope::engine();
+                let state = state::read_or_make(tx, &engine, clock.now()).await?;
+                if production && !state.production {
+                    // Under the lock, so that nobody moves the clock meanwhile.
+                    still(&state::lock(tx, &engine).await?)?;
+                    state::set_production(tx, &engine).await?;
+                } else if production {
+                    still(&state)?;
+                }
+                Ok(state)
             })
             .await?;
-        if state.clock_offset_micros != 0 && !settings.development {
-            return Err(Error::configuration(
-                "this store's clock was moved: it is a development store and can't be served in production mode",
-            ));
-        }
         clock.set_offset_micros(state.clock_offset_micros);
         Ok(Self {
             db,
@@ -70,23 +80,53 @@ impl App {
             epoch: state.epoch,
             process: crate::ids::new_id(),
             settings,
+            following: Mutex::new(()),
         })
     }
 
     /// Moves the business clock of the whole store so that `instant` is the present.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] in production.
+    /// [`Error::Forbidden`] in production; [`Error::Configuration`] for a store that was run in it, whatever the mode of
+    /// this process.
     pub async fn set_clock(&self, instant: DateTime<Utc>) -> Result<(), Error> {
+        self.move_clock(instant, false).await
+    }
+
+    /// Moves the business clock forward, as [`App::set_clock`] does, and notes that the engine makes its pass at the
+    /// instant: no other process sees the one without the other and takes the time between for one without an engine.
+    ///
+    /// # Errors
+    /// Those of [`App::set_clock`].
+    pub async fn advance_clock(&self, instant: DateTime<Utc>) -> Result<(), Error> {
+        self.move_clock(instant, true).await
+    }
+
+    async fn move_clock(&self, instant: DateTime<Utc>, as_a_pass: bool) -> Result<(), Error> {
         if !self.settings.development {
             return Err(Error::Forbidden("development mode"));
         }
-        let offset = Clock::offset_for(instant);
-        self.db
+        let _following = self.following.lock().await;
+        let offset = self
+            .db
             .write("set_clock", async |tx| {
                 let tx = &*tx;
                 tx.is_replayable();
-                state::set_clock_offset(tx, &Scope::engine(), offset).await
+                let engine = Scope::engine();
+                let state = state::lock(tx, &engine).await?;
+                if state.production {
+                    return Err(Error::configuration(
+                        "this store was run in production: its clock can't be moved. Move time in a store of its own, \
+                         named by --database-url or BILLING_DATABASE_URL",
+                    ));
+                }
+                let mut offset = Clock::offset_for(instant);
+                if as_a_pass {
+                    offset = offset.max(state.clock_offset_micros);
+                    state::note_pass(tx, &engine, instant).await?;
+                }
+                state::set_clock_offset(tx, &engine, offset).await?;
+                Ok(offset)
             })
             .await?;
         self.clock.set_offset_micros(offset);
@@ -96,13 +136,28 @@ impl App {
     /// Takes over the store's clock offset, which another process may have moved.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the store does not answer.
+    /// [`Error::Unavailable`] when the store does not answer; [`Error::Configuration`] in production when there is an
+    /// offset: it is not taken over.
     pub async fn follow_clock(&self) -> Result<(), Error> {
+        let _following = self.following.lock().await;
         if let Some(state) = state::read(self.db.read(), &Scope::engine()).await? {
+            if !self.settings.development {
+                still(&state)?;
+            }
             self.clock.set_offset_micros(state.clock_offset_micros);
         }
         Ok(())
     }
+}
+
+/// Whether a store's clock is the machine's, as it is in production. Errors: [`Error::Configuration`] when it was moved.
+fn still(state: &store_state::Model) -> Result<(), Error> {
+    if state.clock_offset_micros == 0 {
+        return Ok(());
+    }
+    Err(Error::configuration(
+        "this store's clock was moved: it is a development store and can't be served in production mode",
+    ))
 }
 
 /// Brings the store's tables up to date. Processes that begin at once take turns.

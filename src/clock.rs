@@ -57,8 +57,13 @@ impl Clock {
 /// The machine's wall clock, truncated to microseconds. For tokens and logs; never for a business rule.
 #[must_use]
 pub fn machine_now() -> DateTime<Utc> {
-    let now = Utc::now();
-    DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
+    to_micros(Utc::now())
+}
+
+/// The instant without what is less than a microsecond, which no store keeps.
+#[must_use]
+pub fn to_micros(instant: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant)
 }
 
 /// A reading of the machine's monotonic clock: for durations, which wall clocks can't be trusted with.

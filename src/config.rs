@@ -80,8 +80,8 @@ pub struct Serve {
     /// What is shared by all that serve.
     #[command(flatten)]
     pub edge: Edge,
-    /// Seconds between engine passes (1 to 3600); 0 leaves the engine to other processes.
-    #[arg(long, env = "BILLING_ENGINE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    /// Seconds between engine passes (1 to 1800); 0 leaves the engine to other processes.
+    #[arg(long, env = "BILLING_ENGINE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=1800))]
     pub engine_seconds: u64,
     /// The most releases in one engine pass; more of them halt all releases until an operator approves.
     #[arg(long, env = "BILLING_MOST_RELEASES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]

@@ -11,9 +11,11 @@ pub struct Model {
     pub id: i32,
     /// Names this store in cursors: a cursor of another store is refused.
     pub epoch: Uuid,
+    /// Whether it has real customers: it was run in production once. Its clock can't be moved.
+    pub production: bool,
     /// How far a development clock was moved, in microseconds; 0 in production.
     pub clock_offset_micros: i64,
-    /// When the engine last made a pass, in business time.
+    /// When the last pass began that the engine made to its end, in business time.
     pub last_pass_at: Option<DateTimeUtc>,
     /// Since when releases wait for an operator.
     pub releases_halted_at: Option<DateTimeUtc>,

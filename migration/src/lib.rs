@@ -13,7 +13,6 @@ mod m20261123_000004_resources;
 mod m20261123_000005_invoices;
 mod m20261123_000006_telling;
 mod m20261123_000007_engine;
-mod m20261123_000008_approvals;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -29,7 +28,6 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_invoices::Migration),
             Box::new(m20261123_000006_telling::Migration),
             Box::new(m20261123_000007_engine::Migration),
-            Box::new(m20261123_000008_approvals::Migration),
         ]
     }
 }

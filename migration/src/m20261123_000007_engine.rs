@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{big, index, instant, int, optional, references, text, uuid};
+use crate::columns::{big, flag, index, instant, int, optional, references, text, uuid};
 
 /// The engine's own memory.
 #[derive(DeriveMigrationName)]
@@ -17,10 +17,12 @@ impl MigrationTrait for Migration {
                     .table("store_state")
                     .col(int("id"))
                     .col(uuid("epoch"))
+                    .col(flag("production"))
                     .col(big("clock_offset_micros"))
                     .col(optional(instant("last_pass_at")))
                     .col(optional(instant("releases_halted_at")))
                     .col(optional(text("releases_halted_reason", 500)))
+                    .col(optional(instant("releases_approved_at")))
                     .col(instant("created_at"))
                     .primary_key(Index::create().col("id"))
                     .check(Expr::cust("id = 1"))

@@ -49,12 +49,12 @@ pub struct PlaceOrder {
 }
 
 /// What placing an order did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
     /// The order.
     pub order: Uuid,
-    /// Whether this is the outcome of an earlier call with the same key.
-    pub replayed: bool,
+    /// The order as this call wrote it; nothing when this is the outcome of an earlier call with the same key.
+    pub written: Option<order::Model>,
 }
 
 /// Orders a quote and pays it. Money, order, resources and what they are told by are written together or not at all.
@@ -77,7 +77,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
                 key: &input.idempotency_key,
             };
             if let Claim::Done(order) = idempotency::claim(tx, scope, key, &input, order_id, now).await? {
-                return Ok((Placed { order, replayed: true }, None));
+                return Ok((Placed { order, written: None }, None));
             }
             let quote = purchases::lock_quote(tx, scope, input.account, input.quote).await?;
             let quote = check_quote(quote, now)?;
@@ -90,11 +90,11 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             {
                 return Err(stale().into());
             }
-            let newest = write(tx, scope, &input, order_id, &quote, &priced, now).await?;
+            let (order, newest) = write(tx, scope, &input, order_id, &quote, &priced, now).await?;
             Ok((
                 Placed {
                     order: order_id,
-                    replayed: false,
+                    written: Some(order),
                 },
                 Some(newest),
             ))
@@ -126,7 +126,7 @@ fn check_quote(quote: Option<quote::Model>, now: DateTime<Utc>) -> Result<quote:
     Ok(quote)
 }
 
-/// Writes the order and all that comes with it, and answers the newest event's number.
+/// Writes the order and all that comes with it, and answers the order with the newest event's number.
 async fn write(
     tx: &Tx,
     scope: &Scope,
@@ -135,7 +135,7 @@ async fn write(
     quote: &quote::Model,
     priced: &PricedQuote,
     now: DateTime<Utc>,
-) -> Result<i64, Error> {
+) -> Result<(order::Model, i64), Error> {
     let account = accounts::by_ids(&**tx, scope, &[input.account])
         .await?
         .into_iter()
@@ -255,8 +255,8 @@ async fn write(
     if rules::is_over(status) {
         news.push(News::of(EventType::OrderCompleted).order(order_id));
     }
-    rows.orders
-        .push(new_order(order_id, order_code, quote, input, scope, status, now));
+    let order = new_order(order_id, order_code, quote, input, scope, status, now);
+    rows.orders.push(order.clone());
 
     // Write and tell.
     rows.write(tx, scope).await?;
@@ -265,7 +265,7 @@ async fn write(
         books::move_wallet(tx, scope, &wallet, movement, now).await?;
     }
     purchases::close_quote(tx, scope, quote.id, order_id).await?;
-    event_log::append(tx, scope, account.id, &news, now).await
+    Ok((order, event_log::append(tx, scope, account.id, &news, now).await?))
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is a column of the row")]

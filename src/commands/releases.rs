@@ -7,6 +7,8 @@ use crate::store::{Scope, state};
 /// Lets releases go on, and answers whether they were halted. Those that waited are looked at within ten minutes, however
 /// many they are; later ones may halt again.
 ///
+/// Source: rule "Release brakes" in ARCHITECTURE, section Life.
+///
 /// # Errors
 /// [`Error::Forbidden`] for anyone but an operator.
 pub async fn approve(app: &App, scope: &Scope) -> Result<bool, Error> {

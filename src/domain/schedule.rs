@@ -20,6 +20,11 @@ pub const FINAL_NOTICE_HOURS: i64 = 72;
 pub const AUTO_RENEW_LATE_HOURS: i64 = 24;
 /// The most days a postponed release is followed by reminders.
 const MAX_REMINDED_DAYS: i32 = 400;
+/// From how many hours on a release that comes later than planned is postponed, and reminded of. An engine that looks
+/// every few seconds sends each notice seconds late: that alone adds no reminder.
+const POSTPONED_HOURS: i64 = 24;
+/// From how many hours on a step was late: less is how engines look at things.
+const LATE_HOURS: i64 = 1;
 
 /// The name of a step, unique in the plan of one paid period: its kind and its days from the end of what is paid.
 /// Its text, `REMINDER:-7`, is stored and never changes.
@@ -122,37 +127,21 @@ impl Plan<'_> {
         steps
     }
 
-    /// The step to handle after the one named, or the first of all. A step that is left out because auto-renewal is
-    /// off keeps its place: switched on again, only later attempts follow.
+    /// The plan worked out: who walks through it works it out once.
     #[must_use]
-    pub fn next_after(&self, handled: Option<StepKey>) -> Option<Step> {
-        let all = self.all_steps();
-        let next = match handled {
-            None => 0,
-            Some(key) => match all.iter().position(|step| step.key() == key) {
-                Some(place) => place + 1,
-                // A reminder of a postponed release that is planned no longer: the plan goes on where it stood.
-                None => {
-                    let stood = (shift_days(self.paid_until, key.offset_days, self.zone), key.kind);
-                    all.iter().position(|step| (step.due_at, step.kind) > stood)?
-                }
-            },
-        };
-        all.into_iter()
-            .skip(next)
-            .find(|step| self.auto_renew || step.kind != StepKind::AutoRenew)
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            steps: self.all_steps(),
+            auto_renew: self.auto_renew,
+            paid_until: self.paid_until,
+            zone: self.zone,
+        }
     }
 
     /// The first step for which `is_handled` says no.
     #[must_use]
     pub fn next_unhandled(&self, is_handled: impl Fn(StepKey) -> bool) -> Option<Step> {
         self.steps().into_iter().find(|step| !is_handled(step.key()))
-    }
-
-    /// The step of a name, when the plan has it.
-    #[must_use]
-    pub fn step(&self, key: StepKey) -> Option<Step> {
-        self.all_steps().into_iter().find(|step| step.key() == key)
     }
 
     /// What is due and not handled, in order, each with what becomes of it: see [`disposition`]. State steps stand
@@ -185,12 +174,17 @@ impl Plan<'_> {
         let release_days = days(self.terms.release_offset_days());
         let planned = self.planned_release();
         let release_at = self.release_at.map_or(planned, |moved| moved.max(planned));
+        let reminded_until = if release_at - planned < TimeDelta::hours(POSTPONED_HOURS) {
+            planned
+        } else {
+            release_at
+        };
         let mut steps = Vec::with_capacity(48);
 
         let attempts: &[i32] = match self.terms.policy {
             LifecyclePolicy::Standard => {
                 let reminders = (-7..=MAX_REMINDED_DAYS).map(|offset| at_offset(StepKind::Reminder, offset));
-                steps.extend(reminders.take_while(|reminder| reminder.due_at < release_at));
+                steps.extend(reminders.take_while(|reminder| reminder.due_at < reminded_until));
                 steps.push(at_offset(StepKind::Suspend, days(STANDARD_SUSPEND_DAYS)));
                 &[7, 4, 1, 0]
             }
@@ -226,6 +220,58 @@ impl Plan<'_> {
             due_at,
             useful_until: Some(from + TimeDelta::hours(AUTO_RENEW_LATE_HOURS)),
         }
+    }
+}
+
+/// The steps of a plan, worked out.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// All of them, attempts to renew included, in order; the release is the last.
+    steps: Vec<Step>,
+    auto_renew: bool,
+    paid_until: Instant,
+    zone: Tz,
+}
+
+impl Schedule {
+    /// The step of a name, when the plan has it.
+    #[must_use]
+    pub fn step(&self, key: StepKey) -> Option<Step> {
+        self.steps.iter().find(|step| step.key() == key).copied()
+    }
+
+    /// The step to handle after the one named, or the first of all. A step that is left out because auto-renewal is
+    /// off keeps its place: switched on again, only later attempts follow. Behind a reminder of a release that is not
+    /// postponed any more the plan goes on where it stood, and never ends without its release.
+    #[must_use]
+    pub fn next_after(&self, handled: Option<StepKey>) -> Option<Step> {
+        let next = match handled {
+            None => 0,
+            Some(key) => self.steps.iter().position(|step| step.key() == key).map_or_else(
+                || {
+                    let stood = (shift_days(self.paid_until, key.offset_days, self.zone), key.kind);
+                    let later = self.steps.iter().position(|step| (step.due_at, step.kind) > stood);
+                    later.unwrap_or(self.steps.len().saturating_sub(1))
+                },
+                |place| place + 1,
+            ),
+        };
+        self.steps
+            .iter()
+            .skip(next)
+            .find(|step| self.auto_renew || step.kind != StepKind::AutoRenew)
+            .copied()
+    }
+
+    /// Whether a reminder that stands behind the step named is due as well.
+    #[must_use]
+    pub fn later_reminder_is_due(&self, key: StepKey, now: Instant) -> bool {
+        self.steps
+            .iter()
+            .skip_while(|step| step.key() != key)
+            .skip(1)
+            .take_while(|step| step.is_due(now))
+            .any(|step| step.kind == StepKind::Reminder)
     }
 }
 
@@ -279,17 +325,31 @@ pub fn effective_release(
     Some(extended.max(notice.checked_add_signed(TimeDelta::hours(FINAL_NOTICE_HOURS))?))
 }
 
-/// The minutes, begun ones counted, of `spans` that lie between two instants. The spans must not overlap.
+/// The minutes, begun ones counted, of `spans` that lie between two instants. Where spans overlap, a minute counts once.
 #[must_use]
 pub fn downtime_minutes(spans: &[(Instant, Instant)], from: Instant, until: Instant) -> i64 {
-    let seconds: i64 = spans
+    let mut spans: Vec<(Instant, Instant)> = spans
         .iter()
-        .map(|(begin, end)| {
-            let lost = (*end).min(until) - (*begin).max(from);
-            lost.max(TimeDelta::zero()).num_milliseconds()
-        })
-        .fold(0, i64::saturating_add);
-    seconds.saturating_add(59_999) / 60_000
+        .map(|(begin, end)| ((*begin).max(from), (*end).min(until)))
+        .filter(|(begin, end)| begin < end)
+        .collect();
+    spans.sort_unstable();
+    let (mut milliseconds, mut counted_until) = (0_i64, from);
+    for (begin, end) in spans {
+        let lost = end - begin.max(counted_until);
+        milliseconds = milliseconds.saturating_add(lost.max(TimeDelta::zero()).num_milliseconds());
+        counted_until = counted_until.max(end);
+    }
+    milliseconds.saturating_add(59_999) / 60_000
+}
+
+/// The span in which a resource waited for a step, when it waited for more than an hour: it counts like a span in which
+/// no engine ran.
+///
+/// Source: rule "Release brakes" in ARCHITECTURE, section Life.
+#[must_use]
+pub fn lateness(due_at: Instant, handled_at: Instant) -> Option<(Instant, Instant)> {
+    (handled_at - due_at > TimeDelta::hours(LATE_HOURS)).then_some((due_at, handled_at))
 }
 
 /// How much paid time is left, in one word: more than 15 days, 5 to 15, less than 5, none. Days of 24 hours.

@@ -1,20 +1,20 @@
 //! What becomes of one due resource: pure, from the row, its product and the present.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use entity::enums::{EventType, StepKind, StepStatus};
 use entity::{expiry_alert, product, resource, schedule_step};
 
+use super::brake::Brake;
 use crate::domain::lifecycle::{self, Event, State};
-use crate::domain::schedule::{self, Plan};
-use crate::domain::time;
+use crate::domain::schedule::{self, Plan, Schedule, Step, StepKey};
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::News;
 use crate::store::fulfilment;
 
 /// How long a release waits before it is looked at again while releases are halted.
-pub(super) const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
-
+const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// After this pass, whose present is one instant, and before any other.
 const NEXT_PASS: TimeDelta = TimeDelta::microseconds(1);
 
@@ -22,10 +22,7 @@ const NEXT_PASS: TimeDelta = TimeDelta::microseconds(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Present<'a> {
     pub(super) now: DateTime<Utc>,
-    /// The account's zone, as its row has it: one that can't be read fails its resources and nobody else's.
-    pub(super) zone: &'a str,
-    /// Releases wait for an operator.
-    pub(super) releases_halted: bool,
+    pub(super) zone: Tz,
     /// The spans in which no engine ran.
     pub(super) downtimes: &'a [(DateTime<Utc>, DateTime<Utc>)],
 }
@@ -39,12 +36,53 @@ pub(super) struct Decided {
     pub(super) alerts: Vec<(expiry_alert::Model, News)>,
 }
 
-/// Handles every step that is due, in order, as far as the brakes allow.
+/// When a resource may be released: from the plan, the notice that was sent, and how late we were.
+struct Grace<'a> {
+    paid_until: DateTime<Utc>,
+    now: DateTime<Utc>,
+    planned_release: DateTime<Utc>,
+    /// The spans in which no engine ran, and those in which this resource waited for a step.
+    lost: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    notice_sent_at: Option<DateTime<Utc>>,
+    downtimes: &'a [(DateTime<Utc>, DateTime<Utc>)],
+}
+
+impl Grace<'_> {
+    /// Takes over what a state step was late by, and when the final notice was sent.
+    fn note(&mut self, kind: StepKind, due_at: DateTime<Utc>, handled_at: DateTime<Utc>) {
+        if kind == StepKind::FinalNotice {
+            self.notice_sent_at = Some(handled_at);
+        }
+        if matches!(kind, StepKind::Expire | StepKind::Suspend | StepKind::FinalNotice) {
+            self.lost.extend(schedule::lateness(due_at, handled_at));
+        }
+    }
+
+    fn release_after(&self, notice_sent_at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let lost: Vec<_> = self.downtimes.iter().chain(&self.lost).copied().collect();
+        let minutes = schedule::downtime_minutes(&lost, self.paid_until, self.now);
+        schedule::effective_release(self.planned_release, notice_sent_at, minutes)
+    }
+
+    /// The earliest instant of the release; none before the notice was sent.
+    fn release_at(&self) -> Option<DateTime<Utc>> {
+        self.release_after(self.notice_sent_at)
+    }
+
+    /// The earliest instant of the release as far as it is known now.
+    fn foreseen_release(&self) -> Option<DateTime<Utc>> {
+        self.release_after(Some(self.notice_sent_at.unwrap_or(DateTime::<Utc>::UNIX_EPOCH)))
+    }
+}
+
+/// Handles every step that is due, in order, as far as the brakes allow. `handled` is what became of the state steps of
+/// the resource's period before.
 pub(super) fn decide(
     mut resource: resource::Model,
     product: &product::Model,
-    notice_sent_at: Option<DateTime<Utc>>,
+    handled: &[schedule_step::Model],
     present: Present<'_>,
+    brake: &mut Brake,
 ) -> Result<Decided, Error> {
     let now = present.now;
     let (Some(paid_until), Some(period)) = (resource.paid_until, resource.period_id) else {
@@ -54,47 +92,46 @@ pub(super) fn decide(
     let planned = Plan {
         terms: &terms,
         paid_until,
-        zone: time::zone(present.zone)?,
+        zone: present.zone,
         auto_renew: false,
         release_at: None,
     };
-    let downtime = schedule::downtime_minutes(present.downtimes, paid_until, now);
-    let mut notice_sent_at = notice_sent_at;
-    let release_at = |notice| schedule::effective_release(planned.planned_release(), notice, downtime);
-    let mut plan = Plan {
-        release_at: release_at(notice_sent_at),
-        ..planned
+    let mut grace = Grace {
+        paid_until,
+        now,
+        planned_release: planned.planned_release(),
+        lost: Vec::new(),
+        notice_sent_at: None,
+        downtimes: present.downtimes,
     };
+    for step in handled {
+        grace.note(step.kind, step.due_at, step.handled_at);
+    }
+    let worked_out = |release_at| Plan { release_at, ..planned }.schedule();
+    let mut release_at = grace.release_at();
+    let mut plan = worked_out(release_at);
     let mut next = match resource.next_step.as_deref() {
-        // A step that the plan does not know is put off and logged: forgetting it would end the schedule in silence.
-        Some(key) => Some(
-            plan.step(key.parse()?)
-                .ok_or_else(|| Error::internal(format_args!("{key} is not in the plan")))?,
-        ),
+        Some(key) => Some(found(&plan, key.parse()?)?),
         None => None,
     };
     let (mut steps, mut alerts) = (Vec::new(), Vec::new());
     let mut waits_until = None;
 
     while let Some(step) = next.filter(|step| step.is_due(now)) {
-        if step.kind == StepKind::Release && !steps.is_empty() {
-            // Never a side effect: the next pass counts it among those that are due, before any of them is made.
-            waits_until = Some(now + NEXT_PASS);
-            break;
-        }
-        if step.kind == StepKind::Release && (present.releases_halted || plan.release_at.is_none_or(|at| at > now)) {
-            waits_until = Some(plan.release_at.filter(|at| *at > now).unwrap_or(now + HALTED_WAIT));
-            break;
-        }
-        let after = plan.next_after(Some(step.key()));
-        let later_reminder_due = {
-            let mut later = after;
-            while let Some(candidate) = later.filter(|step| step.is_due(now) && step.kind != StepKind::Reminder) {
-                later = plan.next_after(Some(candidate.key()));
+        if step.kind == StepKind::Release {
+            let wait = match release_at.filter(|at| *at <= now) {
+                None => release_at.unwrap_or(now + HALTED_WAIT),
+                // Never a side effect: the next pass counts it among those that are due, before any of them is made.
+                Some(_) if !steps.is_empty() => now + NEXT_PASS,
+                Some(since) if brake.lets_through(since) => now,
+                Some(_) => now + HALTED_WAIT,
+            };
+            if wait > now {
+                waits_until = Some(wait);
+                break;
             }
-            later.is_some_and(|step| step.is_due(now))
-        };
-        let status = schedule::disposition(&step, now, later_reminder_due);
+        }
+        let status = schedule::disposition(&step, now, plan.later_reminder_is_due(step.key(), now));
         steps.push(schedule_step::Model {
             resource_id: resource.id,
             period_id: period,
@@ -106,9 +143,10 @@ pub(super) fn decide(
             handled_at: now,
         });
         if status == StepStatus::Sent {
+            grace.note(step.kind, step.due_at, now);
             if step.kind == StepKind::FinalNotice {
-                notice_sent_at = Some(now);
-                plan.release_at = release_at(notice_sent_at);
+                release_at = grace.release_at();
+                plan = worked_out(release_at);
             }
             if let Some(event) = event_of(step.kind) {
                 let state = State {
@@ -121,11 +159,6 @@ pub(super) fn decide(
                 }
             }
             if let Some(kind) = news_of(step.kind) {
-                let releases_at = schedule::effective_release(
-                    planned.planned_release(),
-                    Some(notice_sent_at.unwrap_or(DateTime::<Utc>::UNIX_EPOCH)),
-                    downtime,
-                );
                 let alert = expiry_alert::Model {
                     id: ids::new_id(),
                     account_id: resource.account_id,
@@ -136,7 +169,7 @@ pub(super) fn decide(
                     event_sequence: 0,
                     days_left: schedule::days_left(paid_until, now),
                     expires_at: paid_until,
-                    releases_at,
+                    releases_at: grace.foreseen_release(),
                     created_at: now,
                     acknowledged_at: None,
                     acknowledged_by: None,
@@ -157,6 +190,17 @@ pub(super) fn decide(
         steps,
         alerts,
     })
+}
+
+/// The step that a row waits for. A reminder that is planned no longer gives way to what follows it; any other step that
+/// the plan does not know is put off and logged: forgetting it would end the schedule in silence.
+fn found(plan: &Schedule, key: StepKey) -> Result<Step, Error> {
+    plan.step(key)
+        .or_else(|| {
+            let reminder = key.kind == StepKind::Reminder;
+            reminder.then(|| plan.next_after(Some(key))).flatten()
+        })
+        .ok_or_else(|| Error::internal(format_args!("{key} is not in the plan")))
 }
 
 /// The event that a step is in the life of its resource.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::MissedTickBehavior;
 
-use super::pass::tick;
+use super::pass::tick_within;
 use crate::app::App;
 use crate::clock;
 use crate::error::Error;
@@ -62,12 +62,13 @@ async fn round(app: &App, before: Reading, present: Reading) -> Reading {
         return before;
     }
     if let Err(error) = app.follow_clock().await {
-        tracing::warn!(%error, "the store's clock could not be read; the engine goes on when it can");
+        tracing::warn!(%error, "the store's clock could not be taken over; the engine goes on when it can");
         return present;
     }
-    // What a bounded pass leaves is done at once, not at the next round.
+    // What a bounded pass leaves is done at once, not at the next round. To the brake they are one pass.
+    let mut releases_left = app.settings.most_releases;
     loop {
-        match tick(app).await {
+        match tick_within(app, &mut releases_left).await {
             Ok(passed) => {
                 if passed.steps + passed.failed > 0 {
                     tracing::info!(

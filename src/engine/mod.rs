@@ -3,9 +3,13 @@
 //! Every process runs an engine; accounts are shared out by lease, so they never work on the same one, and one that is
 //! killed loses nothing: what it had not committed is still due.
 
+mod brake;
 mod decide;
 mod driver;
 mod pass;
 
 pub use driver::drive;
 pub use pass::{Passed, advance, tick};
+
+#[cfg(test)]
+mod tests;

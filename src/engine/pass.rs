@@ -1,14 +1,16 @@
 //! One bounded pass over what is due, and the way a development clock moves through many of them.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::StepKind;
+use entity::store_state;
 use uuid::Uuid;
 
-use super::decide::{HALTED_WAIT, Present, decide};
+use super::brake::{self, Brake};
+use super::decide::{Present, decide};
 use crate::app::App;
+use crate::clock;
 use crate::db::Tx;
+use crate::domain::time;
 use crate::error::Error;
 use crate::store::{Scope, accounts, due, event_log, state};
 
@@ -62,45 +64,70 @@ impl Passed {
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer; what was committed stays, the rest is still due.
 pub async fn tick(app: &App) -> Result<Passed, Error> {
+    let mut releases_left = app.settings.most_releases;
+    tick_within(app, &mut releases_left).await
+}
+
+/// Makes one pass that may make so many releases at most, and takes off those that it made.
+pub(super) async fn tick_within(app: &App, releases_left: &mut u64) -> Result<Passed, Error> {
     let now = app.clock.now();
-    let before = app
-        .db
+    if let Some(since) = note_absence(app, now).await? {
+        tracing::warn!(%since, "no engine ran for more than an hour: releases are put off by as much");
+    }
+    let passed = pass(app, now, releases_left).await?;
+    // Only now: an engine whose passes fail is as good as none, and that time extends grace as well.
+    app.db
         .write("note_pass", async |tx| {
             let tx = &*tx;
-            let before = state::note_pass(tx, &Scope::engine(), now).await?;
-            if let Some(before) = before.filter(|before| now.signed_duration_since(*before) > DOWN_AFTER) {
-                state::note_downtime(tx, &Scope::engine(), before, now).await?;
-            }
-            Ok(before)
+            tx.is_replayable();
+            state::note_pass(tx, &Scope::engine(), now).await
         })
         .await?;
-    if before.is_some_and(|before| now.signed_duration_since(before) > DOWN_AFTER) {
-        tracing::warn!(since = ?before, "no engine ran for more than an hour: releases are put off by as much");
+    Ok(passed)
+}
+
+/// Writes down since when no engine has made a pass, when that is long: since the last pass, or since the store was
+/// made.
+async fn note_absence(app: &App, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
+    let scope = Scope::engine();
+    let absent_since = |state: &store_state::Model| {
+        let since = state.last_pass_at.unwrap_or(state.created_at);
+        (now.signed_duration_since(since) > DOWN_AFTER).then_some(since)
+    };
+    let state = state::read(app.db.read(), &scope).await?;
+    if state.as_ref().and_then(absent_since).is_none() {
+        return Ok(None);
     }
-    pass(app, now).await
+    app.db
+        .write("note_downtime", async |tx| {
+            let tx = &*tx;
+            tx.is_replayable();
+            let scope = Scope::engine();
+            // Another engine may have come back first: what it noted is there once it lets go of the lock.
+            let since = absent_since(&state::lock(tx, &scope).await?);
+            if let Some(since) = since {
+                state::note_downtime(tx, &scope, since, now).await?;
+            }
+            Ok(since)
+        })
+        .await
 }
 
 /// Moves the business clock up to an instant as if an engine had run all along: it stops at every due step and handles
 /// it at its own time. For development and tests. The clock never moves back.
 ///
 /// # Errors
-/// [`Error::Forbidden`] in production; what [`tick`] answers.
+/// [`Error::Forbidden`] in production, [`Error::Configuration`] for a store that was run in it; what [`tick`] answers.
 pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
+    let until = clock::to_micros(until);
     let mut passed = Passed::default();
     loop {
         let next = due::next_instant(app.db.read(), &Scope::engine()).await?;
         let at = next.filter(|next| *next < until).unwrap_or(until).max(app.clock.now());
-        app.set_clock(at).await?;
-        let now = app.clock.now();
-        app.db
-            .write("note_pass", async |tx| {
-                let tx = &*tx;
-                tx.is_replayable();
-                state::note_pass(tx, &Scope::engine(), now).await.map(|_| ())
-            })
-            .await?;
+        app.advance_clock(at).await?;
+        let mut releases_left = app.settings.most_releases;
         loop {
-            let done = pass(app, now).await?;
+            let done = pass(app, at, &mut releases_left).await?;
             passed.add(done);
             if done.elsewhere {
                 // Another process is at it: time does not move on before it is done, or has lost its lease.
@@ -115,14 +142,14 @@ pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
     }
 }
 
-async fn pass(app: &App, now: DateTime<Utc>) -> Result<Passed, Error> {
+async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<Passed, Error> {
     let scope = Scope::engine();
-    let halted = halts(app, now).await?;
     let downtimes: Vec<_> = state::downtimes_since(app.db.read(), &scope, now - DOWNTIME_MEMORY)
         .await?
         .into_iter()
         .map(|span| (span.from_at, span.until_at))
         .collect();
+    brake::halt_too_many(app, now, &downtimes, *releases_left).await?;
     let waiting = due::accounts(app.db.read(), &scope, now, ACCOUNTS).await?;
     let mut passed = Passed {
         more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == ACCOUNTS,
@@ -133,92 +160,112 @@ async fn pass(app: &App, now: DateTime<Utc>) -> Result<Passed, Error> {
             passed.elsewhere = true;
             continue;
         }
-        let Some(owner) = accounts::by_ids(app.db.read(), &scope, &[account])
-            .await?
-            .into_iter()
-            .next()
-        else {
-            return Err(Error::internal("an account is due that does not exist"));
-        };
-        let present = Present {
-            now,
-            zone: &owner.zone,
-            releases_halted: halted,
-            downtimes: &downtimes,
-        };
-        for round in 1..=BATCHES {
-            let done = match batch(app, account, present, BATCH).await {
-                Ok(done) => done,
-                Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
-                Err(error) => {
-                    // One of them can't be handled: it must not hold up the others.
-                    tracing::error!(%account, %error, "a batch failed; its resources are handled one by one");
-                    one_by_one(app, account, present).await?
-                }
-            };
-            passed.add(done);
-            if done.resources + done.failed < BATCH {
-                break;
+        match of_account(app, account, now, &downtimes, releases_left).await {
+            Ok(done) => passed.add(done),
+            Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
+            Err(error) => {
+                // Something is wrong with this account: it must not hold up the others.
+                tracing::error!(%account, %error, "an account can't be handled; what is due of it is put off");
+                passed.failed += put_off_account(app, account, now).await?;
             }
-            passed.more |= round == BATCHES;
         }
         due::release_lease(&app.db, &scope, account, app.process).await?;
     }
     Ok(passed)
 }
 
-/// Whether releases wait for an operator: they were halted, or more of them are due at once than one pass may make.
-async fn halts(app: &App, now: DateTime<Utc>) -> Result<bool, Error> {
-    let scope = Scope::engine();
-    let state = state::read(app.db.read(), &scope).await?;
-    if state.as_ref().is_some_and(|state| state.releases_halted_at.is_some()) {
-        return Ok(true);
+/// What is due of one account, in batches.
+async fn of_account(
+    app: &App,
+    account: Uuid,
+    now: DateTime<Utc>,
+    downtimes: &[(DateTime<Utc>, DateTime<Utc>)],
+    releases_left: &mut u64,
+) -> Result<Passed, Error> {
+    let owner = accounts::by_ids(app.db.read(), &Scope::engine(), &[account]).await?;
+    let owner = owner.first().ok_or(Error::NotFound("account"))?;
+    let present = Present {
+        now,
+        zone: time::zone(&owner.zone)?,
+        downtimes,
+    };
+    let mut passed = Passed::default();
+    for round in 1..=BATCHES {
+        let done = match batch(app, account, present, BATCH, releases_left).await {
+            Ok(done) => done,
+            Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
+            Err(error) => {
+                // One of them can't be handled: it must not hold up the others.
+                tracing::error!(%account, %error, "a batch failed; its resources are handled one by one");
+                one_by_one(app, account, present, releases_left).await?
+            }
+        };
+        passed.add(done);
+        if done.resources + done.failed < BATCH {
+            break;
+        }
+        passed.more |= round == BATCHES;
     }
-    // What waited when an operator approved is looked at within the wait. It is not a reason to halt again.
-    let approved = state
-        .and_then(|state| state.releases_approved_at)
-        .map(|at| at + HALTED_WAIT);
-    let most = app.settings.most_releases;
-    let releases = due::count_due(
-        app.db.read(),
-        &scope,
-        (approved, now),
-        StepKind::Release.as_str(),
-        most.saturating_add(1),
-    )
-    .await?;
-    if releases <= most {
-        return Ok(false);
-    }
-    let reason = format!("more than {most} releases were due in one pass");
-    app.db
-        .write("halt_releases", async |tx| {
-            let tx = &*tx;
-            tx.is_replayable();
-            state::halt_releases(tx, &Scope::engine(), &reason, now).await
-        })
-        .await?;
-    tracing::error!(reason, "releases are halted until an operator approves them");
-    Ok(true)
+    Ok(passed)
 }
 
-async fn batch(app: &App, account: Uuid, present: Present<'_>, most: u64) -> Result<Passed, Error> {
-    let (passed, newest) = app
+async fn put_off_account(app: &App, account: Uuid, now: DateTime<Utc>) -> Result<u64, Error> {
+    app.db
+        .write("put_off_account", async |tx| {
+            let tx = &*tx;
+            let scope = Scope::engine();
+            let attempts = due::attempts(tx, &scope, account, now).await?;
+            due::put_off_account(tx, &scope, account, now, now + backoff(attempts)).await
+        })
+        .await
+}
+
+/// How long a step waits that failed so often before.
+fn backoff(attempts: i32) -> TimeDelta {
+    let doublings = u32::try_from(attempts.clamp(0, 10)).unwrap_or(10);
+    let wait = FIRST_BACKOFF.checked_mul(1 << doublings).unwrap_or(TimeDelta::days(1));
+    wait.min(TimeDelta::days(1))
+}
+
+pub(super) async fn batch(
+    app: &App,
+    account: Uuid,
+    present: Present<'_>,
+    most: u64,
+    releases_left: &mut u64,
+) -> Result<Passed, Error> {
+    let left = *releases_left;
+    let (passed, newest, brake) = app
         .db
         .write("engine_batch", async |tx| {
             let tx = &*tx;
             // A step leaves one row: run again after a commit whose answer was lost, the batch finds it no longer due.
             tx.is_replayable();
-            handle(tx, account, present, most).await
+            let mut brake = Brake::with_left(left);
+            let (passed, newest) = handle(tx, account, present, most, &mut brake).await?;
+            if brake.tripped {
+                brake::halt(tx, app.settings.most_releases, present.now).await?;
+            }
+            Ok((passed, newest, brake))
         })
         .await?;
+    *releases_left = brake.left;
+    if brake.tripped {
+        brake::tell(app.settings.most_releases);
+    }
     if let Some(newest) = newest {
         app.hub.wake(account, newest);
     }
     Ok(passed)
 }
 
-async fn handle(tx: &Tx, account: Uuid, present: Present<'_>, most: u64) -> Result<(Passed, Option<i64>), Error> {
+async fn handle(
+    tx: &Tx,
+    account: Uuid,
+    present: Present<'_>,
+    most: u64,
+    brake: &mut Brake,
+) -> Result<(Passed, Option<i64>), Error> {
     let scope = Scope::engine();
     let due = due::lock_batch(tx, &scope, account, present.now, most).await?;
     let past_their_end: Vec<Uuid> = due
@@ -226,19 +273,21 @@ async fn handle(tx: &Tx, account: Uuid, present: Present<'_>, most: u64) -> Resu
         .filter(|(resource, _)| resource.paid_until.is_some_and(|end| end <= present.now))
         .map(|(resource, _)| resource.id)
         .collect();
-    let notices: HashMap<(Uuid, Uuid), DateTime<Utc>> = due::final_notices(tx, &scope, &past_their_end)
-        .await?
-        .into_iter()
-        .map(|step| ((step.resource_id, step.period_id), step.handled_at))
-        .collect();
+    let handled = due::state_steps(&**tx, &scope, &past_their_end).await?;
+    if handled.iter().any(|step| step.kind == StepKind::FinalNotice) {
+        // Only what had its notice can be released. Whether it may is read under the lock: a halt that was written a
+        // moment ago counts, by whomever, and one that comes a moment later waits for this batch.
+        let state = state::lock(tx, &scope).await?;
+        brake.halted = state.releases_halted_at.is_some();
+        brake.approved_at = state.releases_approved_at;
+    }
+    let handled = due::by_period(handled);
 
     let mut passed = Passed::default();
     let (mut resources, mut steps, mut alerts, mut news) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (resource, product) in due {
-        let notice = resource
-            .period_id
-            .and_then(|period| notices.get(&(resource.id, period)).copied());
-        let decided = decide(resource, &product, notice, present)?;
+        let before = due::of_period(&handled, &resource);
+        let decided = decide(resource, &product, before, present, brake)?;
         passed.resources += 1;
         passed.steps += u64::try_from(decided.steps.len()).map_err(Error::internal)?;
         passed.alerts += u64::try_from(decided.alerts.len()).map_err(Error::internal)?;
@@ -262,11 +311,11 @@ async fn handle(tx: &Tx, account: Uuid, present: Present<'_>, most: u64) -> Resu
 }
 
 /// Handles an account's due resources in transactions of their own. What fails is put off, longer each time, and logged.
-async fn one_by_one(app: &App, account: Uuid, present: Present<'_>) -> Result<Passed, Error> {
+async fn one_by_one(app: &App, account: Uuid, present: Present<'_>, releases_left: &mut u64) -> Result<Passed, Error> {
     let scope = Scope::engine();
     let mut passed = Passed::default();
     for _ in 0..BATCH {
-        match batch(app, account, present, 1).await {
+        match batch(app, account, present, 1, releases_left).await {
             Ok(done) if done.resources == 0 => break,
             Ok(done) => passed.add(done),
             Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
@@ -279,9 +328,7 @@ async fn one_by_one(app: &App, account: Uuid, present: Present<'_>) -> Result<Pa
                         let Some((resource, _)) = due.first() else {
                             return Ok(None);
                         };
-                        let doublings = u32::try_from(resource.attempts.clamp(0, 10)).unwrap_or(10);
-                        let wait = FIRST_BACKOFF.checked_mul(1 << doublings).unwrap_or(TimeDelta::days(1));
-                        due::put_off(tx, &scope, resource.id, present.now + wait.min(TimeDelta::days(1))).await?;
+                        due::put_off(tx, &scope, resource.id, present.now + backoff(resource.attempts)).await?;
                         Ok(Some(resource.id))
                     })
                     .await?;

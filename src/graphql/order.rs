@@ -358,13 +358,20 @@ impl OrderMutations {
             Ok(placed) => placed,
             Err(error) => return Ok(refused_with(refused(error)?)),
         };
-        if placed.replayed {
-            session.was_replayed();
-        }
         session.forget();
         let loaders = session.loaders();
-        let order = loaders.orders.must(placed.order).await?;
-        let payment = loaders.payments_of_order.must(placed.order).await?.into_iter().next();
+        let order = match placed.written {
+            Some(order) => Arc::new(order),
+            None => {
+                session.was_replayed();
+                loaders.orders.must(placed.order).await?
+            }
+        };
+        let payment = if ctx.look_ahead().field("payment").exists() {
+            loaders.payments_of_order.must(placed.order).await?.into_iter().next()
+        } else {
+            None
+        };
         Ok(Some(PlaceOrderPayload {
             order: Some(Order(order)),
             payment: payment.map(Payment),

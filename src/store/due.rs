@@ -1,6 +1,8 @@
 //! The engine's work: found by an index on the next due instant, claimed by lease, written in batches. What it costs
 //! follows what is due, never what exists.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use entity::{engine_lease, expiry_alert, product, resource, schedule_step};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict};
@@ -10,6 +12,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::insert::insert;
 use crate::db::{self, Db, Tx};
 use crate::error::Error;
 
@@ -55,31 +58,36 @@ pub async fn next_instant(db: &impl ConnectionTrait, scope: &Scope) -> Result<Op
         .await?)
 }
 
-/// How many resources have become due in a span of time (after its first instant, if it has one, up to its last) for a
-/// step whose name begins so, counted up to `most`.
+/// Resources whose release is due, the longest waiting first, behind one of them if it is given, at most `most`.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn count_due(
+pub async fn releases(
     db: &impl ConnectionTrait,
     scope: &Scope,
-    (after, until): (Option<DateTime<Utc>>, DateTime<Utc>),
-    step: &str,
+    now: DateTime<Utc>,
+    behind: Option<(DateTime<Utc>, Uuid)>,
     most: u64,
-) -> Result<u64, Error> {
-    let due: Vec<Uuid> = resource::Entity::find()
-        .select_only()
-        .column(resource::Column::Id)
+) -> Result<Vec<resource::Model>, Error> {
+    use entity::enums::StepKind;
+    let behind = behind.map(|(due, id)| {
+        Condition::any().add(resource::Column::NextDueAt.gt(due)).add(
+            Condition::all()
+                .add(resource::Column::NextDueAt.eq(due))
+                .add(resource::Column::Id.gt(id)),
+        )
+    });
+    Ok(resource::Entity::find()
         .filter(scope.accounts((resource::Entity, resource::Column::AccountId)))
         .filter(resource::Column::NextDueAt.is_not_null())
-        .filter(resource::Column::NextDueAt.lte(until))
-        .filter(Condition::all().add_option(after.map(|after| resource::Column::NextDueAt.gt(after))))
-        .filter(resource::Column::NextStep.starts_with(step))
+        .filter(resource::Column::NextDueAt.lte(now))
+        .filter(resource::Column::NextStep.starts_with(StepKind::Release.as_str()))
+        .filter(Condition::all().add_option(behind))
+        .order_by_asc(resource::Column::NextDueAt)
+        .order_by_asc(resource::Column::Id)
         .limit(most)
-        .into_tuple()
         .all(db)
-        .await?;
-    u64::try_from(due.len()).map_err(Error::internal)
+        .await?)
 }
 
 /// Claims an account for this process, for some seconds of the database's own clock. Nobody else works on it until the
@@ -170,7 +178,7 @@ pub async fn lock_batch(
     let mut wanted: Vec<Uuid> = resources.iter().map(|resource| resource.product_id).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let products: std::collections::HashMap<Uuid, product::Model> = product::Entity::find()
+    let products: HashMap<Uuid, product::Model> = product::Entity::find()
         .filter(product::Column::Id.is_in(wanted))
         .all(&**tx)
         .await?
@@ -189,24 +197,54 @@ pub async fn lock_batch(
         .collect()
 }
 
-/// When the final notices of these resources were sent, by resource and period.
+/// The ends, suspensions and final notices that were handled of these resources, of all their periods.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn final_notices(tx: &Tx, _scope: &Scope, resources: &[Uuid]) -> Result<Vec<schedule_step::Model>, Error> {
+pub async fn state_steps(
+    db: &impl ConnectionTrait,
+    _scope: &Scope,
+    resources: &[Uuid],
+) -> Result<Vec<schedule_step::Model>, Error> {
     use entity::enums::{StepKind, StepStatus};
     if resources.is_empty() {
         return Ok(Vec::new());
     }
     Ok(schedule_step::Entity::find()
         .filter(schedule_step::Column::ResourceId.is_in(resources.iter().copied()))
-        .filter(schedule_step::Column::Kind.eq(StepKind::FinalNotice))
+        .filter(schedule_step::Column::Kind.is_in([StepKind::Expire, StepKind::Suspend, StepKind::FinalNotice]))
         .filter(schedule_step::Column::Status.eq(StepStatus::Sent))
-        .all(&**tx)
+        .all(db)
         .await?)
 }
 
-/// Writes what became of steps, the alerts they made, and the resources as they now are: three statements a batch.
+/// Steps by their resource and period.
+pub type Handled = HashMap<(Uuid, Uuid), Vec<schedule_step::Model>>;
+
+/// These steps by their resource and period.
+#[must_use]
+pub fn by_period(steps: Vec<schedule_step::Model>) -> Handled {
+    let mut handled = Handled::new();
+    for step in steps {
+        handled
+            .entry((step.resource_id, step.period_id))
+            .or_default()
+            .push(step);
+    }
+    handled
+}
+
+/// What was handled of a resource in its present period.
+#[must_use]
+pub fn of_period<'a>(handled: &'a Handled, resource: &resource::Model) -> &'a [schedule_step::Model] {
+    let period = resource
+        .period_id
+        .and_then(|period| handled.get(&(resource.id, period)));
+    period.map_or(&[][..], Vec::as_slice)
+}
+
+/// Writes what became of steps, the alerts they made, and the resources as they now are: three statements for a
+/// usual batch, one more for each thousand steps of a long catch-up.
 ///
 /// # Errors
 /// [`Error::Internal`] when a step was handled twice: it exists once.
@@ -217,16 +255,8 @@ pub async fn write_batch(
     alerts: Vec<expiry_alert::Model>,
     resources: Vec<resource::Model>,
 ) -> Result<(), Error> {
-    if !steps.is_empty() {
-        schedule_step::Entity::insert_many(steps.into_iter().map(IntoActiveModel::into_active_model))
-            .exec_without_returning(&**tx)
-            .await?;
-    }
-    if !alerts.is_empty() {
-        expiry_alert::Entity::insert_many(alerts.into_iter().map(IntoActiveModel::into_active_model))
-            .exec_without_returning(&**tx)
-            .await?;
-    }
+    insert::<schedule_step::ActiveModel, _>(tx, steps).await?;
+    insert::<expiry_alert::ActiveModel, _>(tx, alerts).await?;
     if !resources.is_empty() {
         // The rows are locked and whole: writing them over themselves is one statement for the batch.
         resource::Entity::insert_many(resources.into_iter().map(IntoActiveModel::into_active_model))
@@ -260,4 +290,44 @@ pub async fn put_off(tx: &Tx, _scope: &Scope, resource: Uuid, until: DateTime<Ut
         .exec(&**tx)
         .await?;
     Ok(())
+}
+
+/// How often the due steps of an account failed in a row, at most.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn attempts(tx: &Tx, _scope: &Scope, account: Uuid, now: DateTime<Utc>) -> Result<i32, Error> {
+    let most: Option<Option<i32>> = resource::Entity::find()
+        .select_only()
+        .expr(Expr::col(resource::Column::Attempts).max())
+        .filter(resource::Column::AccountId.eq(account))
+        .filter(resource::Column::NextDueAt.is_not_null())
+        .filter(resource::Column::NextDueAt.lte(now))
+        .into_tuple()
+        .one(&**tx)
+        .await?;
+    Ok(most.flatten().unwrap_or(0))
+}
+
+/// Puts off all that is due of an account after it failed as a whole, counts the failure, and answers how many
+/// resources that were.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn put_off_account(
+    tx: &Tx,
+    _scope: &Scope,
+    account: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<u64, Error> {
+    let done = resource::Entity::update_many()
+        .col_expr(resource::Column::NextDueAt, Expr::val(until))
+        .col_expr(resource::Column::Attempts, Expr::col(resource::Column::Attempts).add(1))
+        .filter(resource::Column::AccountId.eq(account))
+        .filter(resource::Column::NextDueAt.is_not_null())
+        .filter(resource::Column::NextDueAt.lte(now))
+        .exec(&**tx)
+        .await?;
+    Ok(done.rows_affected)
 }

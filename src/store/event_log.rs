@@ -4,13 +4,11 @@ use chrono::{DateTime, Utc};
 use entity::enums::EventType;
 use entity::{account, account_event};
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use uuid::Uuid;
 
 use super::Scope;
+use super::insert::insert;
 use crate::db::Tx;
 use crate::error::Error;
 
@@ -136,11 +134,7 @@ pub async fn write_at(
         .map(|(sequence, news)| row(account, sequence, news, now))
         .collect();
     let newest = rows.last().map_or(first, |row| row.sequence);
-    if !rows.is_empty() {
-        account_event::Entity::insert_many(rows.into_iter().map(IntoActiveModel::into_active_model))
-            .exec_without_returning(&**tx)
-            .await?;
-    }
+    insert::<account_event::ActiveModel, _>(tx, rows).await?;
     Ok(newest)
 }
 

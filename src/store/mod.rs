@@ -12,6 +12,7 @@ pub mod due;
 pub mod event_log;
 pub mod fulfilment;
 pub mod idempotency;
+mod insert;
 pub mod invoices;
 pub mod ledger;
 pub mod orders;

@@ -294,7 +294,17 @@ pub(crate) async fn read<R>(
     page: &Page,
     row: impl Fn(&QueryResult) -> Result<R, DbErr>,
 ) -> Result<HashMap<Uuid, Slice<R>>, Error> {
-    read_with(db, select, parent, parents, keyset, page, |_, _| (), |read, _| row(read).map(Some)).await
+    read_with(
+        db,
+        select,
+        parent,
+        parents,
+        keyset,
+        page,
+        |_, _| (),
+        |read, _| row(read).map(Some),
+    )
+    .await
 }
 
 /// As [`read`], with the rows' own children: `join` adds them to a statement of many parents, where the rows stand under

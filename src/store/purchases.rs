@@ -9,12 +9,13 @@ use entity::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
 use super::Scope;
+use super::insert::insert;
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::ids;
@@ -38,20 +39,6 @@ pub struct Rows {
     pub invoices: Vec<invoice::Model>,
     /// Their lines.
     pub lines: Vec<invoice_line::Model>,
-}
-
-async fn insert<A, M>(tx: &Tx, rows: Vec<M>) -> Result<(), Error>
-where
-    A: ActiveModelTrait + Send,
-    M: IntoActiveModel<A>,
-{
-    // SQLite takes 32,766 values in a statement and PostgreSQL 65,535; the widest table has some 30 columns.
-    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
-    while rows.peek().is_some() {
-        let chunk: Vec<A> = rows.by_ref().take(1_000).collect();
-        A::Entity::insert_many(chunk).exec_without_returning(&**tx).await?;
-    }
-    Ok(())
 }
 
 impl Rows {

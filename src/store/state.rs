@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use entity::{engine_downtime, store_state};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::Scope;
 use crate::db::{self, Tx};
@@ -28,6 +30,7 @@ pub async fn read_or_make(tx: &Tx, scope: &Scope, now: DateTime<Utc>) -> Result<
     let fresh = store_state::Model {
         id: ONE,
         epoch: ids::new_id(),
+        production: false,
         clock_offset_micros: 0,
         last_pass_at: None,
         releases_halted_at: None,
@@ -44,6 +47,34 @@ pub async fn read_or_make(tx: &Tx, scope: &Scope, now: DateTime<Utc>) -> Result<
         .ok_or_else(|| Error::internal("the store has lost its state row"))
 }
 
+/// The state, locked until the transaction ends: what is decided from it still holds when it is committed.
+///
+/// # Errors
+/// [`Error::Internal`] when the store has none: it is made when the store is opened.
+pub async fn lock(tx: &Tx, _scope: &Scope) -> Result<store_state::Model, Error> {
+    let mut query = store_state::Entity::find_by_id(ONE);
+    if db::locks_rows(tx.get_database_backend()) {
+        query = query.lock_exclusive();
+    }
+    query
+        .one(&**tx)
+        .await?
+        .ok_or_else(|| Error::internal("the store has lost its state row"))
+}
+
+/// Notes that the store is one of real customers. It stays one.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn set_production(tx: &Tx, _scope: &Scope) -> Result<(), Error> {
+    store_state::Entity::update_many()
+        .col_expr(store_state::Column::Production, Expr::val(true))
+        .filter(store_state::Column::Id.eq(ONE))
+        .exec(&**tx)
+        .await?;
+    Ok(())
+}
+
 /// Moves the store's clock. Every process takes the offset over within a second.
 ///
 /// # Errors
@@ -57,35 +88,45 @@ pub async fn set_clock_offset(tx: &Tx, _scope: &Scope, offset_micros: i64) -> Re
     Ok(())
 }
 
-/// Notes that the engine made a pass, and answers when it made the one before.
+/// Notes that the engine made a pass which began at an instant. A pass that began earlier changes nothing.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn note_pass(tx: &Tx, _scope: &Scope, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
-    // Two engines that come back at once must not both find the gap: the second one waits for the first.
-    let mut state = store_state::Entity::find_by_id(ONE);
-    if db::locks_rows(tx.get_database_backend()) {
-        state = state.lock_exclusive();
-    }
-    let before = state.one(&**tx).await?.and_then(|state| state.last_pass_at);
+pub async fn note_pass(tx: &Tx, _scope: &Scope, began_at: DateTime<Utc>) -> Result<(), Error> {
     store_state::Entity::update_many()
-        .col_expr(store_state::Column::LastPassAt, Expr::val(now))
+        .col_expr(store_state::Column::LastPassAt, Expr::val(began_at))
         .filter(store_state::Column::Id.eq(ONE))
         .filter(
             Expr::col(store_state::Column::LastPassAt)
                 .is_null()
-                .or(Expr::col(store_state::Column::LastPassAt).lt(now)),
+                .or(Expr::col(store_state::Column::LastPassAt).lt(began_at)),
         )
         .exec(&**tx)
         .await?;
-    Ok(before)
+    Ok(())
 }
 
-/// Writes down a span in which no engine ran.
+/// Writes down a span in which no engine ran. It grows the newest span when the two overlap: an absence that lasts is
+/// noted by each engine that comes back and by each pass that fails. The caller holds the [`lock`].
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn note_downtime(tx: &Tx, _scope: &Scope, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<(), Error> {
+    let newest = engine_downtime::Entity::find()
+        .order_by_desc(engine_downtime::Column::UntilAt)
+        .limit(1)
+        .one(&**tx)
+        .await?;
+    if let Some(span) = newest.filter(|span| span.from_at < until && span.until_at > from) {
+        let (from, until) = (Ord::min(span.from_at, from), Ord::max(span.until_at, until));
+        engine_downtime::Entity::update_many()
+            .col_expr(engine_downtime::Column::FromAt, Expr::val(from))
+            .col_expr(engine_downtime::Column::UntilAt, Expr::val(until))
+            .filter(engine_downtime::Column::Id.eq(span.id))
+            .exec(&**tx)
+            .await?;
+        return Ok(());
+    }
     let span = engine_downtime::Model {
         id: ids::new_id(),
         from_at: from,
@@ -97,7 +138,7 @@ pub async fn note_downtime(tx: &Tx, _scope: &Scope, from: DateTime<Utc>, until: 
     Ok(())
 }
 
-/// The spans without an engine that reach past an instant, at most a thousand: a release looks back some months.
+/// The spans without an engine that reach past an instant, the newest first, at most a thousand.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -106,10 +147,9 @@ pub async fn downtimes_since(
     _scope: &Scope,
     since: DateTime<Utc>,
 ) -> Result<Vec<engine_downtime::Model>, Error> {
-    use sea_orm::QueryOrder;
     Ok(engine_downtime::Entity::find()
         .filter(engine_downtime::Column::UntilAt.gt(since))
-        .order_by_asc(engine_downtime::Column::UntilAt)
+        .order_by_desc(engine_downtime::Column::UntilAt)
         .limit(1_000)
         .all(db)
         .await?)

@@ -37,7 +37,7 @@ fn keys(steps: &[Step]) -> Vec<String> {
 }
 
 fn due_of(plan: &Plan<'_>, key: &str) -> Instant {
-    plan.step(key.parse().unwrap()).unwrap().due_at
+    plan.schedule().step(key.parse().unwrap()).unwrap().due_at
 }
 
 #[test]
@@ -129,13 +129,19 @@ fn an_attempt_at_midnight_is_of_the_morning_before() {
 fn without_auto_renewal_there_are_no_attempts_but_they_keep_their_place() {
     let off = plan(&STANDARD, false);
     assert!(off.steps().iter().all(|step| step.kind != StepKind::AutoRenew));
-    assert_eq!(off.next_after(None).unwrap().key().to_string(), "REMINDER:-7");
-    let after = off.next_after(Some("AUTO_RENEW:-4".parse().unwrap())).unwrap();
+    assert_eq!(
+        off.schedule().next_after(None).unwrap().key().to_string(),
+        "REMINDER:-7"
+    );
+    let after = off
+        .schedule()
+        .next_after(Some("AUTO_RENEW:-4".parse().unwrap()))
+        .unwrap();
     assert_eq!(after.key().to_string(), "REMINDER:-4");
     let on = plan(&STANDARD, true);
-    let after = on.next_after(Some("REMINDER:-2".parse().unwrap())).unwrap();
+    let after = on.schedule().next_after(Some("REMINDER:-2".parse().unwrap())).unwrap();
     assert_eq!(after.key().to_string(), "AUTO_RENEW:-1");
-    assert_eq!(on.next_after(Some("RELEASE:30".parse().unwrap())), None);
+    assert_eq!(on.schedule().next_after(Some("RELEASE:30".parse().unwrap())), None);
 }
 
 #[test]
@@ -155,11 +161,48 @@ fn a_moved_release_is_reminded_of_and_comes_last() {
     };
     assert_eq!(due_of(&earlier, "RELEASE:30"), earlier.planned_release());
     let after = plan(&STANDARD, false)
+        .schedule()
         .next_after(Some("REMINDER:29".parse().unwrap()))
         .unwrap();
     assert_eq!(after.kind, StepKind::Release);
-    let gone = earlier.next_after(Some("SUSPEND:14".parse().unwrap())).unwrap();
+    let gone = earlier
+        .schedule()
+        .next_after(Some("SUSPEND:14".parse().unwrap()))
+        .unwrap();
     assert_eq!(gone.key().to_string(), "REMINDER:15");
+}
+
+#[test]
+fn a_release_that_is_moved_by_less_than_a_day_is_not_reminded_of() {
+    let late = |moved| Plan {
+        release_at: Some(at(moved)),
+        ..plan(&STANDARD, false)
+    };
+    for moved in ["2023-05-06T10:30:05+07:00", "2023-05-07T10:29:59+07:00"] {
+        let steps = late(moved).steps();
+        assert_eq!(
+            keys(&steps[steps.len() - 2..]),
+            ["REMINDER:29", "RELEASE:30"],
+            "{moved}"
+        );
+    }
+    let steps = late("2023-05-07T10:30:00+07:00").steps();
+    assert_eq!(keys(&steps[steps.len() - 2..]), ["REMINDER:30", "RELEASE:30"]);
+    // A reminder that was planned while the release was postponed: the release is never forgotten.
+    let gone = plan(&STANDARD, false)
+        .schedule()
+        .next_after(Some("REMINDER:31".parse().unwrap()));
+    assert_eq!(gone.unwrap().kind, StepKind::Release);
+}
+
+#[test]
+fn a_later_reminder_makes_an_earlier_one_useless() {
+    let schedule = plan(&STANDARD, true).schedule();
+    let key = |key: &str| key.parse().unwrap();
+    let now = at("2023-04-06T10:30:00+07:00");
+    assert!(schedule.later_reminder_is_due(key("AUTO_RENEW:-1"), now));
+    assert!(schedule.later_reminder_is_due(key("REMINDER:-1"), now));
+    assert!(!schedule.later_reminder_is_due(key("REMINDER:0"), now));
 }
 
 #[test]
@@ -195,7 +238,7 @@ fn a_reminder_alone_is_sent_however_late() {
 #[case("AUTO_RENEW:-1", "2023-04-06T08:00:01+07:00", StepStatus::Missed)]
 #[case("RELEASE:30", "2033-04-06T08:00:01+07:00", StepStatus::Sent)]
 fn an_attempt_grows_stale_and_a_state_does_not(#[case] key: &str, #[case] now: &str, #[case] expected: StepStatus) {
-    let step = plan(&STANDARD, true).step(key.parse().unwrap()).unwrap();
+    let step = plan(&STANDARD, true).schedule().step(key.parse().unwrap()).unwrap();
     assert_eq!(disposition(&step, at(now), false), expected);
 }
 
@@ -250,6 +293,17 @@ fn downtime_counts_where_it_matters() {
     let (from, until) = (at("2023-04-06T00:00:00Z"), at("2023-05-06T00:00:00Z"));
     assert_eq!(downtime_minutes(&spans, from, until), 61);
     assert_eq!(downtime_minutes(&[], from, until), 0);
+    // What two engines noted of one absence counts once, in whatever order it is read.
+    let (day, week) = (TimeDelta::days(1), TimeDelta::days(7));
+    let overlapping = [
+        (from + day, from + week),
+        (from, from + day * 3),
+        (from, from + week),
+        (from + day, from + day),
+    ];
+    assert_eq!(downtime_minutes(&overlapping, from, until), 7 * 1_440);
+    assert_eq!(lateness(from, from + TimeDelta::hours(1)), None);
+    assert_eq!(lateness(from, from + day), Some((from, from + day)));
 }
 
 #[rstest]
@@ -312,7 +366,8 @@ proptest! {
         }
         // Walking step by step is walking the whole plan.
         let (mut walked, mut last) = (Vec::new(), None);
-        while let Some(step) = plan.next_after(last) {
+        let schedule = plan.schedule();
+        while let Some(step) = schedule.next_after(last) {
             last = Some(step.key());
             walked.push(step);
         }
