@@ -172,3 +172,6 @@ pub async fn migrate(db: &Db) -> Result<(), Error> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

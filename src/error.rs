@@ -28,7 +28,7 @@ pub enum Error {
     /// The caller may not do this; the permission or role that would allow it is named.
     #[error("this needs {0}")]
     Forbidden(&'static str),
-    /// The cursor names another store, or events that are not kept any more.
+    /// The cursor names another store or account, or events that are not kept any more.
     #[error("the cursor is expired or foreign: read the list again and go on from account.eventCursor")]
     CursorExpired,
     /// The process can't begin as it is configured; the key is named.

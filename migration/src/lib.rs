@@ -1,7 +1,8 @@
 //! The changes of the store, in order. One set serves SQLite and PostgreSQL.
 //!
 //! A migration that has been released is never edited: a later one changes what it made. Enum values stand here as
-//! literals, because a migration tells what was true when it was written.
+//! literals, because a migration tells what was true when it was written. Each is one transaction with the note that it
+//! was made, on both databases.
 
 pub use sea_orm_migration::prelude::*;
 

@@ -12,6 +12,10 @@ pub(crate) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager
             .create_table(
@@ -98,7 +102,7 @@ impl MigrationTrait for Migration {
             )
             .await?;
         manager
-            .create_index(index("price", &["component_id", "currency", "valid_from"]))
+            .create_index(unique("price", &["component_id", "currency", "valid_from"]))
             .await?;
         manager
             .create_table(
@@ -122,6 +126,8 @@ impl MigrationTrait for Migration {
                     .col(instant("created_at"))
                     .primary_key(Index::create().col("id"))
                     .check(Expr::cust("(kind = 'PERCENT' and percent_micros between 1 and 1000000 and amount_minor is null) or (kind = 'FIXED' and amount_minor between 1 and 1000000000000000 and percent_micros is null)"))
+                    .check(Expr::cust("total_limit >= 1 and per_account_limit >= 1"))
+                    .check(Expr::cust("minimum_order_minor > 0 and maximum_discount_minor > 0"))
                     .check(Expr::cust("redeemed >= 0 and (total_limit is null or redeemed <= total_limit)"))
                     .check(Expr::cust("valid_until is null or valid_until > valid_from"))
                     .to_owned(),

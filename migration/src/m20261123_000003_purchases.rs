@@ -2,9 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{
-    big, index, instant, int, json, minor, one_of, optional, partial_index, references, text, unique, uuid,
-};
+use crate::columns::{big, index, instant, int, json, minor, one_of, optional, references, text, unique, uuid};
 
 /// Quotes, orders, their items and the payments.
 #[derive(DeriveMigrationName)]
@@ -12,6 +10,10 @@ pub(crate) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager
             .create_table(
@@ -34,6 +36,9 @@ impl MigrationTrait for Migration {
                     .primary_key(Index::create().col("id"))
                     .foreign_key(&mut references("quote", "account_id", "account"))
                     .check(Expr::cust("charged_minor = gross_minor - coupon_minor"))
+                    .check(Expr::cust(
+                        "gross_minor >= 0 and coupon_minor >= 0 and tax_minor >= 0 and charged_minor >= 0",
+                    ))
                     .to_owned(),
             )
             .await?;
@@ -75,6 +80,9 @@ impl MigrationTrait for Migration {
                     .foreign_key(&mut references("orders", "account_id", "account"))
                     .foreign_key(&mut references("orders", "quote_id", "quote"))
                     .check(Expr::cust("charged_minor = gross_minor - coupon_minor"))
+                    .check(Expr::cust(
+                        "gross_minor >= 0 and coupon_minor >= 0 and tax_minor >= 0 and charged_minor >= 0",
+                    ))
                     .to_owned(),
             )
             .await?;
@@ -125,11 +133,7 @@ impl MigrationTrait for Migration {
             .await?;
         manager.create_index(index("order_item", &["resource_id"])).await?;
         manager
-            .create_index(partial_index(
-                "order_item",
-                &["product_id", "created_at", "id"],
-                "status = 'PROVISIONING'",
-            ))
+            .create_index(index("order_item", &["product_id", "status", "created_at", "id"]))
             .await?;
         manager
             .create_table(

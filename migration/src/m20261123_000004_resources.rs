@@ -12,6 +12,10 @@ pub(crate) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager
             .create_table(
@@ -56,6 +60,8 @@ impl MigrationTrait for Migration {
                     .foreign_key(&mut references("resource", "resource_type_id", "resource_type"))
                     .check(Expr::cust("auto_renew_months between 1 and 120"))
                     .check(Expr::cust("anchor_day between 1 and 31"))
+                    .check(Expr::cust("(next_step is null) = (next_due_at is null)"))
+                    .check(Expr::cust("life not in ('DELETED', 'FAILED') or next_due_at is null"))
                     .to_owned(),
             )
             .await?;
@@ -122,6 +128,7 @@ impl MigrationTrait for Migration {
                     .check(Expr::cust("ends_at > starts_at"))
                     .check(Expr::cust("length_minutes > 0 and priced_minutes >= 0"))
                     .check(Expr::cust("charged_minor = gross_minor - coupon_minor"))
+                    .check(Expr::cust("charged_promotional_minor between 0 and charged_minor"))
                     .to_owned(),
             )
             .await?;

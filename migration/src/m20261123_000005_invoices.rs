@@ -10,6 +10,10 @@ pub(crate) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager
             .create_table(
@@ -40,6 +44,7 @@ impl MigrationTrait for Migration {
                     .foreign_key(&mut references("invoice", "account_id", "account"))
                     .foreign_key(&mut references("invoice", "resource_id", "resource"))
                     .check(Expr::cust("total_minor = net_minor + tax_minor - coupon_minor"))
+                    .check(Expr::cust("net_minor >= 0 and tax_minor >= 0 and coupon_minor >= 0"))
                     .check(Expr::cust("paid_minor >= 0 and paid_minor <= total_minor"))
                     .check(Expr::cust("credited_minor >= 0 and credited_minor <= total_minor"))
                     .to_owned(),

@@ -5,6 +5,7 @@
 //! * SQLite has one writing connection (IMMEDIATE: a deferred transaction that reads and then writes fails at once,
 //!   whatever the busy timeout) and a pool of readers. PostgreSQL has one pool.
 
+use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Db {
     write: DatabaseConnection,
     read: DatabaseConnection,
+    /// The file by which processes that open a SQLite store take turns.
+    turns: Option<Arc<Path>>,
 }
 
 /// One transaction. Everything that the store writes goes through it; it derefs to the connection that queries take.
@@ -112,9 +115,12 @@ impl Db {
                     "sqlite::memory: gives each connection a store of its own: name a file, as in sqlite://billing.sqlite3",
                 ));
             }
+            // A file that is made by several at once is not one that each of them can open.
+            let turns = sqlite_file(url).map(turns_file);
+            let _turn = turn(turns.clone()).await?;
             let write = open(sqlite(url, 1, false)).await?;
             let read = open(sqlite(url, options.connections.max(1), true)).await?;
-            Ok(Self { write, read })
+            Ok(Self { write, read, turns })
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let mut pool = ConnectOptions::new(url);
             pool.max_connections(options.connections.max(2))
@@ -127,6 +133,7 @@ impl Db {
             Ok(Self {
                 write: pool.clone(),
                 read: pool,
+                turns: None,
             })
         } else {
             Err(Error::configuration(
@@ -148,7 +155,7 @@ impl Db {
     }
 
     /// Runs `body` on a connection of its own while no other process does the same: for changes of the tables. On
-    /// PostgreSQL an advisory lock keeps the others waiting; on SQLite each change waits for the file's write lock.
+    /// PostgreSQL an advisory lock keeps the others waiting; on SQLite the lock of a file beside the store does.
     ///
     /// # Errors
     /// What `body` answers; [`Error::Unavailable`] when the store does not answer.
@@ -158,6 +165,7 @@ impl Db {
         R: Future<Output = Result<(), Error>>,
     {
         if !locks_rows(self.backend()) {
+            let _turn = turn(self.turns.clone()).await?;
             return body(self.write.clone()).await;
         }
         // The lock belongs to the transaction that takes it, so it is let go whatever happens to this process. The
@@ -289,6 +297,27 @@ fn sole(tx: Arc<Tx>) -> Result<Tx, Error> {
     Arc::into_inner(tx).ok_or_else(|| Error::internal("a transaction was kept beyond its end"))
 }
 
+/// The file beside a SQLite store whose lock is a process's turn. It stays: who removed it would let two have a turn.
+fn turns_file(store: &Path) -> Arc<Path> {
+    let mut name = store.as_os_str().to_owned();
+    name.push("-turns");
+    Path::new(&name).into()
+}
+
+/// Waits for this process's turn, which ends when the file is closed, however the process ends.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the file can't be made or locked.
+async fn turn(file: Option<Arc<Path>>) -> Result<Option<File>, Error> {
+    let Some(file) = file else { return Ok(None) };
+    let locked = tokio::task::spawn_blocking(move || {
+        let open = File::options().create(true).truncate(false).write(true).open(&file);
+        let locked = open.and_then(|open| open.lock().map(|()| open));
+        locked.map_err(|error| Error::Unavailable(format!("{}: {error}", file.display()).into()))
+    });
+    locked.await.map_err(Error::internal)?.map(Some)
+}
+
 async fn open(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
     let mut connection = Database::connect(options).await?;
     connection.set_metric_callback(|_| statements::count());
@@ -333,7 +362,7 @@ pub fn locks_rows(backend: DbBackend) -> bool {
     backend == DbBackend::Postgres
 }
 
-/// The folder of a SQLite URL's file and the file's name, for messages.
+/// The file of a SQLite URL.
 #[must_use]
 pub fn sqlite_file(url: &str) -> Option<&Path> {
     let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;

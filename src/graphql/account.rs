@@ -70,11 +70,7 @@ impl Account {
     /// the lists below do not show.
     async fn event_cursor(&self, ctx: &Context<'_>) -> Result<EventCursor> {
         let epoch = ctx.session()?.app.epoch;
-        Ok(Cursor {
-            epoch,
-            sequence: self.0.event_sequence,
-        }
-        .into())
+        Ok(Cursor::new(epoch, self.0.id, self.0.event_sequence).into())
     }
 
     /// Its wallets, the credit wallet first.

@@ -80,11 +80,7 @@ impl ExpiryAlert {
     /// Its place in the account's stream of events: a subscription resumes after it.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<EventCursor> {
         let epoch = ctx.session()?.app.epoch;
-        Ok(Cursor {
-            epoch,
-            sequence: self.0.event_sequence,
-        }
-        .into())
+        Ok(Cursor::new(epoch, self.0.account_id, self.0.event_sequence).into())
     }
 }
 

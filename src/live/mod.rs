@@ -42,3 +42,6 @@ pub async fn poll(app: Arc<App>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ struct Reading {
 /// The events of an account after a cursor, without end. Without a cursor: those that are written from now on.
 ///
 /// # Errors
-/// [`Error::CursorExpired`] for a cursor of another store or of events that are not kept any more;
+/// [`Error::CursorExpired`] for a cursor of another account or store, or of events that are not kept any more;
 /// [`Error::NotFound`] for an account that the caller may not see.
 pub async fn events(
     app: Arc<App>,
@@ -54,12 +54,10 @@ pub async fn events(
         .ok_or(Error::NotFound("account"))?;
     let seen = match after {
         None => kept.newest,
-        Some(cursor)
-            if cursor.epoch == app.epoch && cursor.sequence <= kept.newest && cursor.sequence >= kept.before_oldest =>
-        {
-            cursor.sequence
-        }
-        Some(_) => return Err(Error::CursorExpired),
+        Some(cursor) => cursor
+            .sequence_in(app.epoch, account)
+            .filter(|sequence| (kept.before_oldest..=kept.newest).contains(sequence))
+            .ok_or(Error::CursorExpired)?,
     };
     let reading = Reading {
         app,
@@ -81,10 +79,7 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
     loop {
         if let Some(event) = reading.batch.next() {
             reading.seen = event.sequence;
-            let cursor = Cursor {
-                epoch: reading.app.epoch,
-                sequence: event.sequence,
-            };
+            let cursor = Cursor::new(reading.app.epoch, reading.account, event.sequence);
             let replayed = event.sequence <= reading.began_at;
             return Some((
                 Ok(Told {

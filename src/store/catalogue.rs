@@ -92,7 +92,8 @@ pub async fn components_of_types(
     Ok(page::grouped(rows, |row| row.resource_type_id))
 }
 
-/// The prices of each component that count at an instant, by currency.
+/// The prices of each component that count at an instant, by currency: of several that are valid the newest, as in a
+/// quote.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -102,7 +103,7 @@ pub async fn prices_of_components(
     components: &[Uuid],
     at: DateTime<Utc>,
 ) -> Result<HashMap<Uuid, Vec<price::Model>>, Error> {
-    let rows = price::Entity::find()
+    let mut rows = price::Entity::find()
         .filter(price::Column::ComponentId.is_in(components.iter().copied()))
         .filter(price::Column::ValidFrom.lte(at))
         .filter(
@@ -110,8 +111,11 @@ pub async fn prices_of_components(
                 .add(price::Column::ValidUntil.is_null())
                 .add(price::Column::ValidUntil.gt(at)),
         )
+        .order_by_asc(price::Column::ComponentId)
         .order_by_asc(price::Column::Currency)
+        .order_by_desc(price::Column::ValidFrom)
         .all(db)
         .await?;
+    rows.dedup_by(|later, first| (later.component_id, &later.currency) == (first.component_id, &first.currency));
     Ok(page::grouped(rows, |row| row.component_id))
 }

@@ -287,6 +287,7 @@ pub async fn put_off(tx: &Tx, _scope: &Scope, resource: Uuid, until: DateTime<Ut
         .col_expr(resource::Column::NextDueAt, Expr::val(until))
         .col_expr(resource::Column::Attempts, Expr::col(resource::Column::Attempts).add(1))
         .filter(resource::Column::Id.eq(resource))
+        .filter(resource::Column::NextDueAt.is_not_null())
         .exec(&**tx)
         .await?;
     Ok(())

@@ -223,7 +223,7 @@ impl<R> Slice<R> {
     }
 
     /// What was read in the direction of the page, with one row more than it shows when there are more.
-    fn cut(mut rows: Vec<R>, page: &Page) -> Self {
+    pub(crate) fn cut(mut rows: Vec<R>, page: &Page) -> Self {
         let more = rows.len() > usize::from(page.size);
         rows.truncate(usize::from(page.size));
         let behind = page.from.is_some();
@@ -370,17 +370,22 @@ pub(crate) async fn read_with<R>(
 /// Reads a page of a list that has no parent.
 pub(crate) async fn read_all<R>(
     db: &impl ConnectionTrait,
-    mut select: SelectStatement,
+    select: SelectStatement,
     keyset: &Keyset,
     page: &Page,
     row: impl Fn(&QueryResult) -> Result<R, DbErr>,
 ) -> Result<Slice<R>, Error> {
+    Ok(Slice::cut(rows(db, &paged(select, keyset, page), row).await?, page))
+}
+
+/// The statement that reads a page of a list, and one row more.
+pub(crate) fn paged(mut select: SelectStatement, keyset: &Keyset, page: &Page) -> SelectStatement {
     if let Some(beyond) = keyset.beyond(page) {
         select.cond_where(beyond);
     }
     select.limit(u64::from(page.size).saturating_add(1));
     keyset.order(&mut select, page);
-    Ok(Slice::cut(rows(db, &select, row).await?, page))
+    select
 }
 
 /// Reads the rows of these ids that the caller may see, in any order.

@@ -20,6 +20,8 @@ use crate::commands::seed;
 use crate::db::Options;
 use crate::db::statements::counted;
 
+mod tables;
+
 struct Shelf {
     app: App,
     accounts: Vec<Uuid>,
