@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
@@ -99,6 +100,10 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let address = listener.local_addr().map_err(Error::internal)?;
 
     let mut tasks = JoinSet::new();
+    // An alert is a small frame: it must not wait until the one before it was acknowledged.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
     let (routes, signal) = (router(Arc::clone(&edge)), shutdown.clone());
     tasks.spawn(async move {
         let served = axum::serve(listener, routes)
