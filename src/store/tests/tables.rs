@@ -99,7 +99,7 @@ async fn the_catalogue_shows_the_price_that_a_quote_would_use() {
         ..old.clone()
     };
     shelf.insert::<price::ActiveModel>(newer.clone()).await;
-    assert_eq!(shown().await, [newer.clone()]);
+    assert_eq!(shown().await, std::slice::from_ref(&newer));
     let other = price::Model {
         id: Uuid::from_u128(2),
         currency: "USD".to_owned(),
