@@ -28,6 +28,9 @@ pub struct Model {
     pub configuration: Json,
     /// The product's own name for it.
     pub external_id: Option<String>,
+    /// Its name and external id in small letters: what a search looks at. Databases fold case by their own rules, or
+    /// only that of English.
+    pub search_text: String,
     /// The paid period that reaches furthest.
     pub period_id: Option<Uuid>,
     /// The end of what is paid.

@@ -41,6 +41,7 @@ impl MigrationTrait for Migration {
                     .col(one_of("power", &["RUNNING", "STOPPED"]))
                     .col(json("configuration"))
                     .col(optional(text("external_id", 200)))
+                    .col(text("search_text", 2_000))
                     .col(optional(uuid("period_id")))
                     .col(optional(instant("paid_until")))
                     .col(optional(int("anchor_day")))

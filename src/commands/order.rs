@@ -23,7 +23,7 @@ use crate::store::fulfilment::{self, Provisioned};
 use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::purchases::{self, Rows};
-use crate::store::{Scope, accounts, codes, pricing};
+use crate::store::{Scope, accounts, codes, pricing, resources};
 
 /// A way to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -349,6 +349,7 @@ fn new_resource(
         power: Power::Running,
         configuration: serde_json::to_value(item.configuration())?,
         external_id: None,
+        search_text: resources::search_text(&item.name, None),
         period_id: None,
         paid_until: None,
         anchor_day: None,

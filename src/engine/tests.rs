@@ -89,6 +89,7 @@ impl Shop {
                 power: Power::Running,
                 configuration: json!([]),
                 external_id: None,
+                search_text: format!("web-{number}\n"),
                 period_id: Some(crate::ids::new_id()),
                 paid_until: Some(end()),
                 anchor_day: Some(6),

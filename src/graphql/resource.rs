@@ -380,7 +380,7 @@ impl ResourceFilter {
             .into_iter()
             .chain(tag)
             .flatten()
-            .any(|text| text.len() > MOST_CHARACTERS || text.contains('\0'))
+            .any(|text| text.chars().count() > MOST_CHARACTERS || text.contains('\0'))
         {
             return Err(ApiError::bad_input(format!(
                 "A text of the filter has at most {MOST_CHARACTERS} characters."

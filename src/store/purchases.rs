@@ -272,6 +272,7 @@ pub async fn update_resource(tx: &Tx, _scope: &Scope, row: resource::Model) -> R
     let version = row.version;
     let mut changed = row.clone();
     changed.version = version + 1;
+    changed.search_text = super::resources::search_text(&row.name, row.external_id.as_deref());
     let done = resource::Entity::update_many()
         .set(changed.into_active_model().reset_all())
         .filter(resource::Column::Id.eq(row.id))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use entity::enums::{Life, Power};
 use entity::{paid_period, product, resource, resource_tag, resource_type};
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func, LikeExpr, Query};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
 };
@@ -198,14 +198,16 @@ fn matching(filter: &Filter) -> Condition {
         all = all.add(Expr::exists(tagged));
     }
     if let Some(text) = &filter.text {
-        let like = || LikeExpr::new(format!("%{}%", escaped(&text.to_lowercase()))).escape('\\');
-        all = all.add(
-            Condition::any()
-                .add(Expr::expr(Func::lower(Expr::col((Entity, Column::Name)))).like(like()))
-                .add(Expr::expr(Func::lower(Expr::col((Entity, Column::ExternalId)))).like(like())),
-        );
+        let like = LikeExpr::new(format!("%{}%", escaped(&text.to_lowercase()))).escape('\\');
+        all = all.add(Expr::col((Entity, Column::SearchText)).like(like));
     }
     all
+}
+
+/// What a search looks at of a resource: written whenever its name or its external id is.
+#[must_use]
+pub fn search_text(name: &str, external_id: Option<&str>) -> String {
+    format!("{name}\n{}", external_id.unwrap_or_default()).to_lowercase()
 }
 
 /// A text that LIKE takes as it stands.

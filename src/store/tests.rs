@@ -66,12 +66,14 @@ impl Shelf {
             .await
             .unwrap()
             .unwrap();
+        let name = format!("web 100%_{number}");
         let row = resource::Model {
             id: Uuid::from_u128(number),
             account_id: self.accounts[account],
             product_id: product.id,
             resource_type_id: kind.id,
-            name: format!("web 100%_{number}"),
+            search_text: resources::search_text(&name, None),
+            name,
             life: if ends_on.is_some() {
                 Life::Active
             } else {

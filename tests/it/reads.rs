@@ -8,7 +8,7 @@ use billing_gateway::graphql;
 use entity::enums::Role;
 use serde_json::{Value, json};
 
-use crate::support::{World, on_every_store, project};
+use crate::support::{World, on_every_store, project, server};
 
 const DASHBOARD: &str = "{ wallets { kind available { amount } }
     resources(first: 20, orderBy: { field: EXPIRES_AT, direction: ASC }) { nodes { name status expiresAt
@@ -113,5 +113,19 @@ on_every_store! {
         }
         let none = world.ask(&token, "{ resources { nodes { id } } }", json!({})).await;
         assert_eq!(none["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{none}");
+    }
+
+    async fn resources_are_found_by_their_text_in_any_case_and_language(world: World) {
+        world.grant("CASH", "181000").await;
+        let mut create = server("s-general-1x1");
+        create["name"] = json!("Máy CHỦ Đà Nẵng");
+        world.buy(create).await;
+        world.provision().await;
+        let long = "đ".repeat(256);
+        for (text, found) in [("máy chủ đà NẴNG", 1), ("MÁY", 1), ("SRV-1", 1), ("đa", 0), (long.as_str(), 0)] {
+            let query = "query($text: String!) { resources(first: 5, filter: { text: $text }) { nodes { name } } }";
+            let data = world.data(&world.token(Role::Owner), query, json!({ "text": text })).await;
+            assert_eq!(data["resources"]["nodes"].as_array().unwrap().len(), found, "{text}");
+        }
     }
 }
