@@ -6,7 +6,7 @@ use entity::enums::{
     ProvisioningMode, TagKind, WalletAction, WalletKind,
 };
 use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -81,7 +81,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             }
             let quote = purchases::lock_quote(tx, scope, input.account, input.quote).await?;
             let quote = check_quote(quote, now)?;
-            let priced: PricedQuote = serde_json::from_value(quote.document.clone())?;
+            let priced = PricedQuote::deserialize(&quote.document)?;
             quote_rules::check_ends_ahead(&priced, now).map_err(|refusal| refusal.under("quoteId"))?;
             rules::check_payment_given(priced.totals.charged, input.payment.is_some())
                 .map_err(|refusal| refusal.under("payment"))?;
