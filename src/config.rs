@@ -118,8 +118,8 @@ pub struct Edge {
     /// How long a request may take, in seconds (1 to 300).
     #[arg(long, env = "BILLING_REQUEST_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub request_seconds: u64,
-    /// The deepest selection (1 to 100).
-    #[arg(long, env = "BILLING_DEPTH", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=100))]
+    /// The deepest selection (1 to 30: what runs a document recurses no deeper).
+    #[arg(long, env = "BILLING_DEPTH", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=30))]
     pub depth: u64,
     /// The dearest document, in cost points (1 to 1,000,000).
     #[arg(long, env = "BILLING_COST", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
