@@ -195,6 +195,7 @@ async fn main() {
 }
 
 async fn measure() {
+    let (rounds, calls) = support::scale(ROUNDS, CALLS);
     for bench in stores().await {
         fill(&bench).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -231,9 +232,9 @@ async fn measure() {
         };
         for callers in [2, 16] {
             let (mut ours, mut floor) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                ours.push(rate((0..CALLS).collect(), callers, our_call).await);
-                floor.push(rate((0..CALLS).collect(), callers, floor_call).await);
+            for _ in 0..rounds {
+                ours.push(rate((0..calls).collect(), callers, our_call).await);
+                floor.push(rate((0..calls).collect(), callers, floor_call).await);
             }
             report(
                 bench.name,

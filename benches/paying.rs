@@ -137,6 +137,7 @@ async fn main() {
 }
 
 async fn measure() {
+    let (rounds, orders) = support::scale(ROUNDS, ORDERS);
     let numbers = AtomicU64::new(0);
     let next = || numbers.fetch_add(1, Ordering::Relaxed);
     for bench in stores().await {
@@ -177,10 +178,10 @@ async fn measure() {
 
         for callers in [1, 16] {
             let (mut ours, mut floor) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                let made = quotes(&bench, ORDERS).await;
+            for _ in 0..rounds {
+                let made = quotes(&bench, orders).await;
                 ours.push(rate(made, callers, |quote| place(&bench, quote, next())).await);
-                let made = quotes(&bench, ORDERS).await;
+                let made = quotes(&bench, orders).await;
                 floor.push(rate(made, callers, |quote| pay_by_hand(&bench, &known, quote, next())).await);
             }
             report(
