@@ -10,7 +10,7 @@ use billing_gateway::run::{demo, serve, tools};
 use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
 
-/// Answers are thousands of small pieces that live for a millisecond: the system's allocator is a third slower at them.
+/// Answers are thousands of small pieces that live for a millisecond: what this allocator is made for.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
