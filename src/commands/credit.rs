@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::db::writes::Writes;
 use crate::domain::money::{Currency, MAX_MINOR, Money, Sign};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::{ledger, text};
@@ -97,16 +98,18 @@ pub async fn grant(app: &App, scope: &Scope, input: Grant) -> Result<Granted, Er
                 promotional_minor: promotional,
                 order: None,
             };
-            books::post(tx, scope, account.id, vec![entry], now).await?;
-            books::move_wallet(tx, scope, &wallet, movement, now).await?;
+            let mut writes = Writes::of(tx);
+            books::post(&mut writes, scope, account.id, vec![entry], now);
+            books::move_wallet(&mut writes, scope, &wallet, movement, now)?;
             let news = News::of(EventType::WalletCredited).wallet(wallet.id);
-            let newest = event_log::append(tx, scope, account.id, &[news], now).await?;
+            event_log::append(&mut writes, scope, account.id, &[news], now)?;
+            let newest = writes.send(tx).await?;
             Ok((
                 Granted {
                     entry: entry_id,
                     replayed: false,
                 },
-                Some(newest),
+                newest,
             ))
         })
         .await?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use entity::enums::{
     CodeKind, EventType, Life, OrderItemStatus, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power,
-    ProvisioningMode, TagKind, WalletAction, WalletKind,
+    ProvisioningMode, TagKind, WalletAction,
 };
 use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
 use serde::{Deserialize as _, Serialize};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::db::Tx;
+use crate::db::writes::Writes;
 use crate::domain::funding::Funding;
 use crate::domain::money::{Currency, Money};
 use crate::domain::quote::{self as quote_rules, PricedQuote};
@@ -22,8 +23,8 @@ use crate::store::event_log::{self, News};
 use crate::store::fulfilment::{self, Provisioned};
 use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger::{self as books, Entry, Movement};
-use crate::store::purchases::{self, Rows};
-use crate::store::{Scope, accounts, codes, pricing, resources};
+use crate::store::purchases::{self, Purchase, Rows};
+use crate::store::{Scope, codes, pricing, resources};
 
 /// A way to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,8 +80,9 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             if let Claim::Done(order) = idempotency::claim(tx, scope, key, &input, order_id, now).await? {
                 return Ok((Placed { order, written: None }, None));
             }
-            let quote = purchases::lock_quote(tx, scope, input.account, input.quote).await?;
-            let quote = check_quote(quote, now)?;
+            let purchase = purchases::lock_purchase(tx, scope, input.account, input.quote).await?;
+            let purchase = check_quote(purchase, now)?;
+            let quote = &purchase.quote;
             let priced = PricedQuote::deserialize(&quote.document)?;
             quote_rules::check_ends_ahead(&priced, now).map_err(|refusal| refusal.under("quoteId"))?;
             rules::check_payment_given(priced.totals.charged, input.payment.is_some())
@@ -90,13 +92,13 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             {
                 return Err(stale().into());
             }
-            let (order, newest) = write(tx, scope, &input, order_id, &quote, &priced, now).await?;
+            let (order, newest) = write(tx, scope, &input, order_id, &purchase, &priced, now).await?;
             Ok((
                 Placed {
                     order: order_id,
                     written: Some(order),
                 },
-                Some(newest),
+                newest,
             ))
         })
         .await?;
@@ -117,13 +119,14 @@ fn stale() -> Refusal {
     quote_rules::stale_quote().under("quoteId")
 }
 
-fn check_quote(quote: Option<quote::Model>, now: DateTime<Utc>) -> Result<quote::Model, Refusal> {
-    let quote = quote.ok_or_else(|| {
+fn check_quote(purchase: Option<Purchase>, now: DateTime<Utc>) -> Result<Purchase, Refusal> {
+    let purchase = purchase.ok_or_else(|| {
         Refusal::new(RefusalCode::QuoteNotFound, "There is no such quote. Make a new one.").under("quoteId")
     })?;
+    let quote = &purchase.quote;
     quote_rules::check_orderable(quote.status, quote.expires_at, now, false)
         .map_err(|refusal| refusal.under("quoteId"))?;
-    Ok(quote)
+    Ok(purchase)
 }
 
 /// Writes the order and all that comes with it, and answers the order with the newest event's number.
@@ -132,21 +135,16 @@ async fn write(
     scope: &Scope,
     input: &PlaceOrder,
     order_id: Uuid,
-    quote: &quote::Model,
+    purchase: &Purchase,
     priced: &PricedQuote,
     now: DateTime<Utc>,
-) -> Result<(order::Model, i64), Error> {
-    let account = accounts::by_ids(&**tx, scope, &[input.account])
-        .await?
-        .into_iter()
-        .next()
-        .ok_or(Error::NotFound("account"))?;
+) -> Result<(order::Model, Option<i64>), Error> {
+    let Purchase { quote, account, wallet } = purchase;
     let zone = time::zone(&account.zone)?;
     let currency: Currency = account.currency.parse()?;
     let due = priced.totals.charged;
 
     // Decide: who pays what, and what is provisioned at once.
-    let wallet = books::lock_wallet(tx, scope, account.id, WalletKind::Credit).await?;
     let money = |minor| Money::of(minor, currency);
     let funding = rules::split_funding(
         due,
@@ -168,7 +166,7 @@ async fn write(
         (CodeKind::Payment, usize::from(due.is_positive())),
         (CodeKind::Invoice, instant),
     ];
-    let mut codes = codes::take(tx, scope, &account, zone, now, &wanted).await?;
+    let mut codes = codes::take(tx, scope, account, zone, now, &wanted).await?;
     let payment_id = due.is_positive().then(ids::new_id);
     let mut rows = Rows::default();
     let mut entries = Vec::new();
@@ -181,7 +179,7 @@ async fn write(
             order_id,
             codes.next(CodeKind::Payment)?,
             &order_code,
-            &account,
+            account,
             scope,
             &funding,
             now,
@@ -211,8 +209,8 @@ async fn write(
     let mut states = Vec::with_capacity(priced.items.len());
     for ((position, item), share) in (0_i32..).zip(&priced.items).zip(&shares) {
         let product = product_of(&item.product_code)?;
-        let mut resource = new_resource(&account, product, item, scope, now)?;
-        let mut row = new_item(order_id, &account, position, product, &resource, item, share, now)?;
+        let mut resource = new_resource(account, product, item, scope, now)?;
+        let mut row = new_item(order_id, account, position, product, &resource, item, share, now)?;
         if product.provisioning == ProvisioningMode::Instant {
             row.status = OrderItemStatus::Fulfilled;
             row.completed_at = Some(now);
@@ -259,13 +257,15 @@ async fn write(
     rows.orders.push(order.clone());
 
     // Write and tell.
-    rows.write(tx, scope).await?;
-    books::post(tx, scope, account.id, entries, now).await?;
+    let mut writes = Writes::of(tx);
+    rows.write(&mut writes, scope);
+    books::post(&mut writes, scope, account.id, entries, now);
     if let Some(movement) = moved {
-        books::move_wallet(tx, scope, &wallet, movement, now).await?;
+        books::move_wallet(&mut writes, scope, wallet, movement, now)?;
     }
-    purchases::close_quote(tx, scope, quote.id, order_id).await?;
-    Ok((order, event_log::append(tx, scope, account.id, &news, now).await?))
+    purchases::close_quote(&mut writes, scope, quote.id, order_id);
+    event_log::append(&mut writes, scope, account.id, &news, now)?;
+    Ok((order, writes.send(tx).await?))
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is a column of the row")]

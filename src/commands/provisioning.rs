@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::db::Tx;
+use crate::db::writes::Writes;
 use crate::domain::funding::Funding;
 use crate::domain::money::{Currency, Money};
 use crate::domain::quote::PricedItem;
@@ -72,7 +73,7 @@ pub async fn report(app: &App, scope: &Scope, input: Report) -> Result<Uuid, Err
                 Outcome::Succeeded { external_id } => succeed(tx, scope, task, external_id.clone(), now).await?,
                 Outcome::Failed { reason } => fail(tx, scope, task, reason, now).await?,
             };
-            Ok(Some((account, newest)))
+            Ok(newest.map(|newest| (account, newest)))
         })
         .await?;
     if let Some((account, newest)) = told {
@@ -120,7 +121,7 @@ async fn succeed(
     mut task: Task,
     external_id: Option<String>,
     now: DateTime<Utc>,
-) -> Result<i64, Error> {
+) -> Result<Option<i64>, Error> {
     let engine = Scope::engine();
     let priced: PricedItem = serde_json::from_value(task.item.document.clone())?;
     let account = accounts::by_ids(&**tx, &engine, &[task.item.account_id])
@@ -160,14 +161,16 @@ async fn succeed(
             .resource(resource_id)
             .invoice(invoice),
     ];
-    finish(tx, &engine, &task, &mut news, now).await?;
-    purchases::update_resource(tx, &engine, resource).await?;
-    rows.write(tx, &engine).await?;
-    books::post(tx, scope, account.id, vec![entry], now).await?;
-    event_log::append(tx, &engine, account.id, &news, now).await
+    let mut writes = Writes::of(tx);
+    finish(&mut writes, &engine, &task, &mut news, now);
+    rows.write(&mut writes, &engine);
+    purchases::update_resource(&mut writes, &engine, resource);
+    books::post(&mut writes, scope, account.id, vec![entry], now);
+    event_log::append(&mut writes, &engine, account.id, &news, now)?;
+    writes.send(tx).await
 }
 
-async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTime<Utc>) -> Result<i64, Error> {
+async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTime<Utc>) -> Result<Option<i64>, Error> {
     let engine = Scope::engine();
     let account = task.item.account_id;
     let currency: Currency = task.order.currency.parse()?;
@@ -186,6 +189,7 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
             .order(order_id)
             .resource(resource_id),
     ];
+    let mut writes = Writes::of(tx);
     if task.item.charged_minor > 0 {
         let wallet = books::lock_wallet(tx, &engine, account, WalletKind::Credit).await?;
         let mut entry = Entry::new(ledger::provisioning_refund(&charged)?);
@@ -202,8 +206,8 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
             promotional_minor: charged.promotional.minor(),
             order: Some(order_id),
         };
-        books::post(tx, scope, account, vec![entry], now).await?;
-        books::move_wallet(tx, &engine, &wallet, movement, now).await?;
+        books::post(&mut writes, scope, account, vec![entry], now);
+        books::move_wallet(&mut writes, &engine, &wallet, movement, now)?;
         news.push(
             News::of(EventType::Refunded)
                 .order(order_id)
@@ -211,13 +215,14 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
                 .wallet(wallet.id),
         );
     }
-    finish(tx, &engine, &task, &mut news, now).await?;
-    purchases::update_resource(tx, &engine, resource).await?;
-    event_log::append(tx, &engine, account, &news, now).await
+    finish(&mut writes, &engine, &task, &mut news, now);
+    purchases::update_resource(&mut writes, &engine, resource);
+    event_log::append(&mut writes, &engine, account, &news, now)?;
+    writes.send(tx).await
 }
 
 /// Writes the item's end and the order's state after it; the last item completes the order.
-async fn finish(tx: &Tx, scope: &Scope, task: &Task, news: &mut Vec<News>, now: DateTime<Utc>) -> Result<(), Error> {
+fn finish(writes: &mut Writes, scope: &Scope, task: &Task, news: &mut Vec<News>, now: DateTime<Utc>) {
     let states: Vec<OrderItemStatus> = task
         .states
         .iter()
@@ -228,5 +233,5 @@ async fn finish(tx: &Tx, scope: &Scope, task: &Task, news: &mut Vec<News>, now: 
     if completed_at.is_some() {
         news.push(News::of(EventType::OrderCompleted).order(task.order.id));
     }
-    purchases::finish_task(tx, scope, &task.item, &task.order, status, completed_at, now).await
+    purchases::finish_task(writes, scope, &task.item, &task.order, status, completed_at, now);
 }

@@ -24,6 +24,7 @@ use crate::error::Error;
 pub mod failure;
 pub mod proof;
 pub mod statements;
+pub mod writes;
 
 /// How often a write is tried when another one is in its way.
 const MOST_TRIES: u32 = 8;

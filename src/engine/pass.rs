@@ -10,6 +10,7 @@ use super::decide::{Present, decide};
 use crate::app::App;
 use crate::clock;
 use crate::db::Tx;
+use crate::db::writes::Writes;
 use crate::domain::time;
 use crate::error::Error;
 use crate::store::{Scope, accounts, due, event_log, state};
@@ -299,14 +300,23 @@ async fn handle(
         }
     }
     let mut newest = None;
+    let mut writes = Writes::of(tx);
     if !news.is_empty() {
         let first = event_log::take_sequences(tx, &scope, account, news.len()).await?;
         for (sequence, alert) in (first..).zip(&mut alerts) {
             alert.event_sequence = sequence;
         }
-        newest = Some(event_log::write_at(tx, &scope, account, first, &news, present.now).await?);
+        newest = Some(event_log::write_at(
+            &mut writes,
+            &scope,
+            account,
+            first,
+            &news,
+            present.now,
+        ));
     }
-    due::write_batch(tx, &scope, steps, alerts, resources).await?;
+    due::write_batch(&mut writes, &scope, steps, alerts, resources);
+    writes.send(tx).await?;
     Ok((passed, newest))
 }
 

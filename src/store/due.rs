@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 use entity::{engine_lease, expiry_alert, product, resource, schedule_step};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable as _, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait as _,
 };
 use uuid::Uuid;
 
 use super::Scope;
 use super::insert::insert;
+use crate::db::writes::Writes;
 use crate::db::{self, Db, Tx};
 use crate::error::Error;
 
@@ -243,23 +245,21 @@ pub fn of_period<'a>(handled: &'a Handled, resource: &resource::Model) -> &'a [s
     period.map_or(&[][..], Vec::as_slice)
 }
 
-/// Writes what became of steps, the alerts they made, and the resources as they now are: three statements for a
-/// usual batch, one more for each thousand steps of a long catch-up.
-///
-/// # Errors
-/// [`Error::Internal`] when a step was handled twice: it exists once.
-pub async fn write_batch(
-    tx: &Tx,
+/// Adds to what is written: what became of steps, the alerts they made, and the resources as they now are. A step that
+/// was handled before refuses the whole: it exists once.
+pub fn write_batch(
+    writes: &mut Writes,
     _scope: &Scope,
     steps: Vec<schedule_step::Model>,
     alerts: Vec<expiry_alert::Model>,
     resources: Vec<resource::Model>,
-) -> Result<(), Error> {
-    insert::<schedule_step::ActiveModel, _>(tx, steps).await?;
-    insert::<expiry_alert::ActiveModel, _>(tx, alerts).await?;
+) {
+    insert::<schedule_step::ActiveModel, _>(writes, steps);
+    insert::<expiry_alert::ActiveModel, _>(writes, alerts);
     if !resources.is_empty() {
         // The rows are locked and whole: writing them over themselves is one statement for the batch.
-        resource::Entity::insert_many(resources.into_iter().map(IntoActiveModel::into_active_model))
+        let values = resources.len() * resource::Column::iter().count();
+        let rows = resource::Entity::insert_many(resources.into_iter().map(IntoActiveModel::into_active_model))
             .on_conflict(
                 OnConflict::column(resource::Column::Id)
                     .update_columns([
@@ -271,11 +271,9 @@ pub async fn write_batch(
                         resource::Column::Version,
                     ])
                     .to_owned(),
-            )
-            .exec_without_returning(&**tx)
-            .await?;
+            );
+        writes.insert(rows.into_query(), values);
     }
-    Ok(())
 }
 
 /// Puts a resource's next step off after a failure, and counts the failure.

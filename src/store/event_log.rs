@@ -3,14 +3,21 @@
 use chrono::{DateTime, Utc};
 use entity::enums::EventType;
 use entity::{account, account_event};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IdenStatic as _, Iterable as _, ModelTrait as _, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait,
+};
 use uuid::Uuid;
 
 use super::Scope;
 use super::insert::insert;
 use crate::db::Tx;
+use crate::db::writes::Writes;
 use crate::error::Error;
+
+/// How many rows of news one statement writes.
+const NEWS_IN_A_STATEMENT: usize = 1_000;
 
 /// Something to tell an account: what happened, and what it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,34 +115,74 @@ pub async fn take_sequences(tx: &Tx, _scope: &Scope, account: Uuid, count: usize
     Ok(newest - count + 1)
 }
 
-/// Writes news into an account's stream, in the given order, and answers the newest sequence number.
+/// Adds news to an account's stream, in the given order, numbered by the statement that counts them. The last of what a
+/// transaction writes: the account's row stays locked until it ends, which is what keeps the numbers gap-free and in the
+/// order of commits. [`Writes::send`] answers the newest number.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such account.
-pub async fn append(tx: &Tx, scope: &Scope, account: Uuid, news: &[News], now: DateTime<Utc>) -> Result<i64, Error> {
-    let first = take_sequences(tx, scope, account, news.len()).await?;
-    write_at(tx, scope, account, first, news, now).await
+/// [`Error::Internal`] for news that were added before.
+pub fn append(
+    writes: &mut Writes,
+    _scope: &Scope,
+    account: Uuid,
+    news: &[News],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    use account_event::{Column, Entity};
+    let count = i64::try_from(news.len()).map_err(Error::internal)?;
+    if count == 0 {
+        return Ok(());
+    }
+    let change = account::Entity::update_many()
+        .col_expr(
+            account::Column::EventSequence,
+            Expr::col((account::Entity, account::Column::EventSequence)).add(count),
+        )
+        .filter(account::Column::Id.eq(account));
+    let found_by = account::Entity::find_by_id(account)
+        .select_only()
+        .column(account::Column::EventSequence);
+    let newest = writes.count_up(
+        change.into_query(),
+        account::Column::EventSequence.as_str(),
+        found_by.into_query(),
+    )?;
+    let columns: Vec<Column> = Column::iter().collect();
+    for (chunk, first) in news
+        .chunks(NEWS_IN_A_STATEMENT)
+        .zip((0..count).step_by(NEWS_IN_A_STATEMENT))
+    {
+        let mut rows = Query::insert();
+        rows.into_table(Entity).columns(columns.iter().copied());
+        for (position, news) in (first..).zip(chunk) {
+            let row = row(account, 0, news, now);
+            let values = columns.iter().map(|column| match column {
+                Column::Sequence => newest.clone().sub(count - 1 - position),
+                column => Expr::val(row.get(*column)),
+            });
+            rows.values(values).map_err(Error::internal)?;
+        }
+        writes.insert(rows, chunk.len() * columns.len());
+    }
+    Ok(())
 }
 
-/// Writes news at sequence numbers that were taken before: for rows that carry their own number.
-///
-/// # Errors
-/// [`Error::Internal`] when a number was used twice.
-pub async fn write_at(
-    tx: &Tx,
+/// Adds news at sequence numbers that were taken before, for rows that carry their own number, and answers the newest.
+pub fn write_at(
+    writes: &mut Writes,
     _scope: &Scope,
     account: Uuid,
     first: i64,
     news: &[News],
     now: DateTime<Utc>,
-) -> Result<i64, Error> {
+) -> i64 {
     let rows: Vec<_> = (first..)
         .zip(news)
         .map(|(sequence, news)| row(account, sequence, news, now))
         .collect();
     let newest = rows.last().map_or(first, |row| row.sequence);
-    insert::<account_event::ActiveModel, _>(tx, rows).await?;
-    Ok(newest)
+    insert::<account_event::ActiveModel, _>(writes, rows);
+    newest
 }
 
 fn row(account: Uuid, sequence: i64, news: &News, now: DateTime<Utc>) -> account_event::Model {

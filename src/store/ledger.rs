@@ -4,10 +4,12 @@ use chrono::{DateTime, Utc};
 use entity::enums::{WalletAction, WalletKind};
 use entity::{ledger_posting, ledger_transaction, wallet, wallet_entry};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait as _};
 use uuid::Uuid;
 
 use super::Scope;
+use super::insert::insert;
+use crate::db::writes::Writes;
 use crate::db::{self, Tx};
 use crate::domain::ledger::Transaction;
 use crate::error::Error;
@@ -51,11 +53,8 @@ impl Entry {
     }
 }
 
-/// Posts movements: two statements, however many there are. Movements without a leg (nothing was charged) are left out.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the store does not answer.
-pub async fn post(tx: &Tx, scope: &Scope, account: Uuid, entries: Vec<Entry>, now: DateTime<Utc>) -> Result<(), Error> {
+/// Posts movements. Those without a leg (nothing was charged) are left out.
+pub fn post(writes: &mut Writes, scope: &Scope, account: Uuid, entries: Vec<Entry>, now: DateTime<Utc>) {
     let mut transactions = Vec::with_capacity(entries.len());
     let mut postings = Vec::with_capacity(entries.len() * 4);
     for entry in entries {
@@ -86,16 +85,8 @@ pub async fn post(tx: &Tx, scope: &Scope, account: Uuid, entries: Vec<Entry>, no
             });
         }
     }
-    if transactions.is_empty() {
-        return Ok(());
-    }
-    ledger_transaction::Entity::insert_many(transactions.into_iter().map(IntoActiveModel::into_active_model))
-        .exec_without_returning(&**tx)
-        .await?;
-    ledger_posting::Entity::insert_many(postings.into_iter().map(IntoActiveModel::into_active_model))
-        .exec_without_returning(&**tx)
-        .await?;
-    Ok(())
+    insert::<ledger_transaction::ActiveModel, _>(writes, transactions);
+    insert::<ledger_posting::ActiveModel, _>(writes, postings);
 }
 
 /// A wallet, locked until the transaction ends.
@@ -133,12 +124,13 @@ pub struct Movement {
 }
 
 /// Moves money of a wallet and writes its history line, and answers the line. The condition is checked by the database
-/// in the same statement that moves the money: neither part falls below zero, and what is held stays.
+/// in the same statement that moves the money: neither part falls below zero, and what is held stays. A wallet that is
+/// not as it was read undoes the whole.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the wallet is not as it was read: the transaction runs again.
-pub async fn move_wallet(
-    tx: &Tx,
+/// [`Error::Internal`] when a balance would overflow.
+pub fn move_wallet(
+    writes: &mut Writes,
     _scope: &Scope,
     wallet: &wallet::Model,
     movement: Movement,
@@ -160,7 +152,7 @@ pub async fn move_wallet(
                 .gte(-total),
         );
     }
-    let done = wallet::Entity::update_many()
+    let change = wallet::Entity::update_many()
         .col_expr(wallet::Column::CashMinor, column(wallet::Column::CashMinor).add(cash))
         .col_expr(
             wallet::Column::PromotionalMinor,
@@ -173,14 +165,7 @@ pub async fn move_wallet(
         .col_expr(wallet::Column::Version, column(wallet::Column::Version).add(1))
         .filter(wallet::Column::Id.eq(wallet.id))
         .filter(wallet::Column::Version.eq(wallet.version))
-        .filter(enough)
-        .exec(&**tx)
-        .await?;
-    if done.rows_affected != 1 {
-        return Err(Error::Unavailable(
-            "the wallet changed while it was being paid from".into(),
-        ));
-    }
+        .filter(enough);
     let after = |before: i64, change: i64| {
         before
             .checked_add(change)
@@ -201,8 +186,7 @@ pub async fn move_wallet(
         order_id: movement.order,
         created_at: now,
     };
-    wallet_entry::Entity::insert(entry.clone().into_active_model())
-        .exec_without_returning(&**tx)
-        .await?;
+    writes.guarded(change.into_query());
+    insert::<wallet_entry::ActiveModel, _>(writes, vec![entry.clone()]);
     Ok(entry)
 }

@@ -2,20 +2,22 @@
 //! collected and written table by table, so that what an order costs in statements does not grow with its items.
 
 use chrono::{DateTime, Utc};
-use entity::enums::{OrderItemStatus, OrderStatus, QuoteStatus, RedemptionStatus};
+use entity::enums::{OrderItemStatus, OrderStatus, QuoteStatus, RedemptionStatus, WalletKind};
 use entity::{
-    coupon, coupon_redemption, invoice, invoice_line, order, order_item, paid_period, payment, quote, resource,
-    resource_tag,
+    account, coupon, coupon_redemption, invoice, invoice_line, order, order_item, paid_period, payment, quote,
+    resource, resource_tag, wallet,
 };
-use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, IntoTableRef as _, LockType, OnConflict};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult as _, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
 };
 use uuid::Uuid;
 
 use super::Scope;
 use super::insert::insert;
+use super::page;
+use crate::db::writes::Writes;
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::ids;
@@ -42,19 +44,16 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Writes them all.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the store does not answer.
-    pub async fn write(self, tx: &Tx, _scope: &Scope) -> Result<(), Error> {
-        insert::<order::ActiveModel, _>(tx, self.orders).await?;
-        insert::<order_item::ActiveModel, _>(tx, self.items).await?;
-        insert::<payment::ActiveModel, _>(tx, self.payments).await?;
-        insert::<resource::ActiveModel, _>(tx, self.resources).await?;
-        insert::<resource_tag::ActiveModel, _>(tx, self.tags).await?;
-        insert::<paid_period::ActiveModel, _>(tx, self.periods).await?;
-        insert::<invoice::ActiveModel, _>(tx, self.invoices).await?;
-        insert::<invoice_line::ActiveModel, _>(tx, self.lines).await
+    /// Adds them all to what is written.
+    pub fn write(self, writes: &mut Writes, _scope: &Scope) {
+        insert::<order::ActiveModel, _>(writes, self.orders);
+        insert::<order_item::ActiveModel, _>(writes, self.items);
+        insert::<payment::ActiveModel, _>(writes, self.payments);
+        insert::<resource::ActiveModel, _>(writes, self.resources);
+        insert::<resource_tag::ActiveModel, _>(writes, self.tags);
+        insert::<paid_period::ActiveModel, _>(writes, self.periods);
+        insert::<invoice::ActiveModel, _>(writes, self.invoices);
+        insert::<invoice_line::ActiveModel, _>(writes, self.lines);
     }
 }
 
@@ -70,37 +69,68 @@ pub async fn insert_quote(tx: &Tx, _scope: &Scope, row: quote::Model) -> Result<
     Ok(())
 }
 
-/// A quote of the account, locked until the transaction ends.
+/// A quote with whom it was made for and the wallet that can pay it.
+#[derive(Clone, Debug)]
+pub struct Purchase {
+    /// The quote.
+    pub quote: quote::Model,
+    /// Whose it is.
+    pub account: account::Model,
+    /// The account's credit wallet.
+    pub wallet: wallet::Model,
+}
+
+const ACCOUNT: &str = "account_row_";
+const WALLET: &str = "wallet_row_";
+
+/// A quote of the account, with the account and its credit wallet; quote and wallet are locked until the transaction
+/// ends. One statement.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn lock_quote(tx: &Tx, scope: &Scope, account: Uuid, id: Uuid) -> Result<Option<quote::Model>, Error> {
-    let mut query = quote::Entity::find_by_id(id)
-        .filter(scope.accounts((quote::Entity, quote::Column::AccountId)))
-        .filter(quote::Column::AccountId.eq(account));
+pub async fn lock_purchase(tx: &Tx, scope: &Scope, account: Uuid, id: Uuid) -> Result<Option<Purchase>, Error> {
+    let mut select = page::whole(quote::Entity);
+    select
+        .inner_join(
+            account::Entity,
+            Expr::col((account::Entity, account::Column::Id)).equals((quote::Entity, quote::Column::AccountId)),
+        )
+        .inner_join(
+            wallet::Entity,
+            Expr::col((wallet::Entity, wallet::Column::AccountId)).equals((quote::Entity, quote::Column::AccountId)),
+        )
+        .and_where(Expr::col((quote::Entity, quote::Column::Id)).eq(id))
+        .and_where(Expr::col((quote::Entity, quote::Column::AccountId)).eq(account))
+        .and_where(Expr::col((wallet::Entity, wallet::Column::Kind)).eq(WalletKind::Credit.as_str()))
+        .cond_where(scope.accounts((quote::Entity, quote::Column::AccountId)));
+    page::joined(&mut select, account::Entity, ACCOUNT);
+    page::joined(&mut select, wallet::Entity, WALLET);
     if db::locks_rows(tx.get_database_backend()) {
-        query = query.lock_exclusive();
+        select.lock_with_tables(
+            LockType::Update,
+            [quote::Entity.into_table_ref(), wallet::Entity.into_table_ref()],
+        );
     }
-    Ok(query.one(&**tx).await?)
+    let rows = page::rows(&**tx, &select, |row| {
+        Ok(Purchase {
+            quote: page::model(row)?,
+            account: account::Model::from_query_result(row, ACCOUNT)?,
+            wallet: wallet::Model::from_query_result(row, WALLET)?,
+        })
+    });
+    Ok(rows.await?.into_iter().next())
 }
 
-/// Notes which order a quote became.
-///
-/// # Errors
-/// [`Error::Unavailable`] when it became one meanwhile: the transaction runs again and finds it.
-pub async fn close_quote(tx: &Tx, _scope: &Scope, quote: Uuid, order: Uuid) -> Result<(), Error> {
-    let done = quote::Entity::update_many()
-        .col_expr(quote::Column::Status, Expr::val(QuoteStatus::Ordered.as_str()))
-        .col_expr(quote::Column::OrderId, Expr::val(order))
-        .filter(quote::Column::Id.eq(quote))
-        .filter(quote::Column::Status.eq(QuoteStatus::Open))
-        .exec(&**tx)
-        .await?;
-    if done.rows_affected == 1 {
-        Ok(())
-    } else {
-        Err(Error::Unavailable("the quote was ordered meanwhile".into()))
-    }
+/// Notes which order a quote became. One that became another meanwhile undoes the whole.
+pub fn close_quote(writes: &mut Writes, _scope: &Scope, quote: Uuid, order: Uuid) {
+    writes.guarded(
+        quote::Entity::update_many()
+            .col_expr(quote::Column::Status, Expr::val(QuoteStatus::Ordered.as_str()))
+            .col_expr(quote::Column::OrderId, Expr::val(order))
+            .filter(quote::Column::Id.eq(quote))
+            .filter(quote::Column::Status.eq(QuoteStatus::Open))
+            .into_query(),
+    );
 }
 
 /// Uses a coupon once for an order, when its limits still allow it, and answers whether they did. Its validity was asked
@@ -211,20 +241,18 @@ pub async fn lock_task(tx: &Tx, scope: &Scope, item: Uuid) -> Result<Option<Task
         .map(|item| Task { order, item, states }))
 }
 
-/// Writes what a task came to: the item as it now is, and its order's state.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the item was reported meanwhile.
-pub async fn finish_task(
-    tx: &Tx,
+/// Writes what a task came to: the item as it now is, and its order's state. An item that was reported meanwhile undoes
+/// the whole.
+pub fn finish_task(
+    writes: &mut Writes,
     _scope: &Scope,
     item: &order_item::Model,
     order: &order::Model,
     status: OrderStatus,
     completed_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let done = order_item::Entity::update_many()
+) {
+    let item = order_item::Entity::update_many()
         .col_expr(order_item::Column::Status, Expr::val(item.status.as_str()))
         .col_expr(
             order_item::Column::FailureReason,
@@ -236,20 +264,14 @@ pub async fn finish_task(
             Expr::col(order_item::Column::Version).add(1),
         )
         .filter(order_item::Column::Id.eq(item.id))
-        .filter(order_item::Column::Version.eq(item.version))
-        .exec(&**tx)
-        .await?;
-    if done.rows_affected != 1 {
-        return Err(Error::Unavailable("the task was reported meanwhile".into()));
-    }
-    order::Entity::update_many()
+        .filter(order_item::Column::Version.eq(item.version));
+    writes.guarded(item.into_query());
+    let order = order::Entity::update_many()
         .col_expr(order::Column::Status, Expr::val(status.as_str()))
         .col_expr(order::Column::CompletedAt, Expr::val(completed_at))
         .col_expr(order::Column::Version, Expr::col(order::Column::Version).add(1))
-        .filter(order::Column::Id.eq(order.id))
-        .exec(&**tx)
-        .await?;
-    Ok(())
+        .filter(order::Column::Id.eq(order.id));
+    writes.guarded(order.into_query());
 }
 
 /// A resource of any account, locked until the transaction ends.
@@ -264,24 +286,17 @@ pub async fn lock_resource(tx: &Tx, _scope: &Scope, id: Uuid) -> Result<resource
     query.one(&**tx).await?.ok_or(Error::NotFound("resource"))
 }
 
-/// Writes a resource as it now is, when nobody changed it since it was read.
-///
-/// # Errors
-/// [`Error::Unavailable`] when somebody did.
-pub async fn update_resource(tx: &Tx, _scope: &Scope, row: resource::Model) -> Result<(), Error> {
+/// Writes a resource as it now is. One that somebody changed since it was read undoes the whole.
+pub fn update_resource(writes: &mut Writes, _scope: &Scope, row: resource::Model) {
     let version = row.version;
     let mut changed = row.clone();
     changed.version = version + 1;
     changed.search_text = super::resources::search_text(&row.name, row.external_id.as_deref());
-    let done = resource::Entity::update_many()
-        .set(changed.into_active_model().reset_all())
-        .filter(resource::Column::Id.eq(row.id))
-        .filter(resource::Column::Version.eq(version))
-        .exec(&**tx)
-        .await?;
-    if done.rows_affected == 1 {
-        Ok(())
-    } else {
-        Err(Error::Unavailable("the resource changed meanwhile".into()))
-    }
+    writes.guarded(
+        resource::Entity::update_many()
+            .set(changed.into_active_model().reset_all())
+            .filter(resource::Column::Id.eq(row.id))
+            .filter(resource::Column::Version.eq(version))
+            .into_query(),
+    );
 }

@@ -1,0 +1,229 @@
+//! Writes that are sent together. What a transaction writes at its end is known before the first row goes: it goes in
+//! one round trip, whose price is a wake-up of two threads on SQLite and a journey over the network on PostgreSQL.
+//!
+//! PostgreSQL gets one statement, in which each write is a common table expression. SQLite knows no such writes: it
+//! gets the statements one behind the other in one text. Order matters there (parents before children), and no write
+//! may depend on what another one of them changes, except on the number that [`Writes::count_up`] counts.
+
+use sea_orm::sea_query::{
+    CommonTableExpression, Expr, InsertStatement, Query, SelectStatement, SqliteQueryBuilder, SubQueryStatement,
+    UpdateStatement, Values, WithClause,
+};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
+
+use super::Tx;
+use crate::error::Error;
+
+/// PostgreSQL takes 65,535 values in a statement.
+const MOST_VALUES: usize = 60_000;
+/// What a guarded write answers when it found its row.
+const GUARDED: &str = "guarded";
+/// What the counted number is answered as.
+const COUNTED: &str = "counted";
+
+#[derive(Debug)]
+enum Part {
+    /// New rows.
+    Insert(InsertStatement),
+    /// A change that must find exactly one row.
+    Guarded(UpdateStatement),
+    /// The change that counts a number up.
+    Counted(UpdateStatement),
+}
+
+/// Writes to be sent together.
+#[derive(Debug)]
+pub struct Writes {
+    backend: DbBackend,
+    /// Each with how many values it binds, about.
+    parts: Vec<(Part, usize)>,
+    /// Which of them counts.
+    counted: Option<usize>,
+}
+
+impl Writes {
+    /// None yet, for a transaction of this store.
+    #[must_use]
+    pub fn of(tx: &Tx) -> Self {
+        Self {
+            backend: tx.get_database_backend(),
+            parts: Vec::new(),
+            counted: None,
+        }
+    }
+
+    /// Adds new rows, which bind so many values.
+    pub(crate) fn insert(&mut self, rows: InsertStatement, values: usize) {
+        self.parts.push((Part::Insert(rows), values));
+    }
+
+    /// Adds a change that must find exactly one row as its conditions say; else nothing of the whole is kept.
+    pub(crate) fn guarded(&mut self, mut change: UpdateStatement) {
+        change.returning(Query::returning().expr(Expr::cust(format!("1 as {GUARDED}"))));
+        self.parts.push((Part::Guarded(change), 20));
+    }
+
+    /// Adds a change that counts a number (a column) of one row up, and answers the number's new value as later writes of these
+    /// can use it. Once, and last but for those that use it: its row stays locked.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when these writes count already.
+    pub(crate) fn count_up(
+        &mut self,
+        mut change: UpdateStatement,
+        number: &str,
+        found_by: SelectStatement,
+    ) -> Result<Expr, Error> {
+        if self.counted.is_some() {
+            return Err(Error::internal("these writes count a number already"));
+        }
+        self.counted = Some(self.parts.len());
+        change.returning(Query::returning().expr(Expr::cust(format!("{number} as {COUNTED}"))));
+        self.parts.push((Part::Counted(change), 5));
+        let from = if self.backend == DbBackend::Postgres {
+            Query::select().column(COUNTED).from(COUNTED).to_owned()
+        } else {
+            found_by
+        };
+        Ok(Expr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(from))))
+    }
+
+    /// Sends them, and answers the number that was counted up, if one was.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when a guarded change did not find its row as it was read: the transaction runs again.
+    /// [`Error::NotFound`] when the row whose number is counted is missing.
+    pub async fn send(self, tx: &Tx) -> Result<Option<i64>, Error> {
+        let counts = self.counted.is_some();
+        let rows = if self.backend == DbBackend::Postgres {
+            self.send_as_expressions(tx).await?
+        } else {
+            self.send_as_text(tx).await?
+        };
+        if counts && rows.counted.is_none() {
+            return Err(Error::NotFound("account"));
+        }
+        Ok(rows.counted)
+    }
+
+    /// One statement; more when there are too many values for one.
+    async fn send_as_expressions(self, tx: &Tx) -> Result<Answers, Error> {
+        // The writes that use the counted number stay with it.
+        let last_group = self.counted.unwrap_or(self.parts.len());
+        let mut answers = Answers::default();
+        let mut group = Vec::new();
+        let mut bound = 0;
+        for (position, (part, values)) in self.parts.into_iter().enumerate() {
+            if !group.is_empty() && bound + values > MOST_VALUES && position <= last_group {
+                answers.add(&tx.query_all(&with(std::mem::take(&mut group))).await?)?;
+                bound = 0;
+            }
+            bound += values;
+            group.push(part);
+        }
+        if !group.is_empty() {
+            answers.add(&tx.query_all(&with(group)).await?)?;
+        }
+        Ok(answers)
+    }
+
+    /// All statements behind each other. Each binds its own values, which are numbered through.
+    async fn send_as_text(self, tx: &Tx) -> Result<Answers, Error> {
+        let mut text = String::new();
+        let mut values: Vec<Value> = Vec::new();
+        let mut answers = Answers::default();
+        for (part, _) in &self.parts {
+            let (sql, Values(bound)) = match part {
+                Part::Insert(rows) => rows.build(SqliteQueryBuilder),
+                Part::Guarded(change) | Part::Counted(change) => change.build(SqliteQueryBuilder),
+            };
+            if matches!(part, Part::Guarded(_)) {
+                answers.awaited += 1;
+            }
+            text.push_str(&sql);
+            text.push_str("; ");
+            values.extend(bound);
+        }
+        if !text.is_empty() {
+            let statement = Statement::from_sql_and_values(self.backend, text, values);
+            let rows = tx.query_all_raw(statement).await?;
+            answers.add(&rows)?;
+        }
+        answers.check()?;
+        Ok(answers)
+    }
+}
+
+/// What guarded and counted changes answered.
+#[derive(Debug, Default)]
+struct Answers {
+    awaited: i64,
+    found: i64,
+    counted: Option<i64>,
+}
+
+impl Answers {
+    fn add(&mut self, rows: &[QueryResult]) -> Result<(), Error> {
+        for row in rows {
+            let names = row.column_names();
+            if names.iter().any(|name| name == GUARDED) {
+                self.found += row.try_get::<i64>("", GUARDED)?;
+            }
+            if names.iter().any(|name| name == "awaited") {
+                self.awaited += row.try_get::<i64>("", "awaited")?;
+            }
+            if names.iter().any(|name| name == COUNTED) {
+                self.counted = row.try_get::<Option<i64>>("", COUNTED)?;
+            }
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.found == self.awaited {
+            Ok(())
+        } else {
+            Err(Error::Unavailable("what is to be written changed meanwhile".into()))
+        }
+    }
+}
+
+/// PostgreSQL's one statement: each write an expression, and a row of what the guarded and counted ones answered.
+/// Foreign keys are checked at its end, so that parents and children may stand in any order.
+fn with(parts: Vec<Part>) -> sea_orm::sea_query::WithQuery {
+    let mut clause = WithClause::new();
+    let mut answer = Query::select();
+    let mut guards = Vec::new();
+    let mut counts = false;
+    for (position, part) in parts.into_iter().enumerate() {
+        let name = match part {
+            Part::Insert(_) => format!("w{position}"),
+            Part::Guarded(_) => format!("g{position}"),
+            Part::Counted(_) => COUNTED.to_owned(),
+        };
+        let mut expression = CommonTableExpression::new();
+        match part {
+            Part::Insert(rows) => expression.query(rows),
+            Part::Guarded(change) => {
+                guards.push(format!("(select count(*) from {name})"));
+                expression.query(change)
+            }
+            Part::Counted(change) => {
+                counts = true;
+                expression.query(change)
+            }
+        };
+        clause.cte(expression.table_name(name).to_owned());
+    }
+    let found = if guards.is_empty() {
+        "0::bigint".to_owned()
+    } else {
+        guards.join(" + ")
+    };
+    answer.expr_as(Expr::cust(found), GUARDED);
+    answer.expr_as(Expr::cust(format!("{}::bigint", guards.len())), "awaited");
+    if counts {
+        answer.expr_as(Expr::cust(format!("(select {COUNTED} from {COUNTED})")), COUNTED);
+    }
+    clause.query(answer)
+}
