@@ -21,3 +21,4 @@ mod kill;
 mod reads;
 mod schema;
 mod support;
+mod writes;
