@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::db::Db;
+use crate::db::{Db, notices};
 use crate::error::Error;
 use crate::live::Hub;
 use crate::store::{Scope, state};
@@ -74,9 +74,9 @@ impl App {
             .await?;
         clock.set_offset_micros(state.clock_offset_micros);
         Ok(Self {
-            db,
             clock,
-            hub: Arc::new(Hub::default()),
+            hub: Arc::new(Hub::new(notices::carries(&db))),
+            db,
             epoch: state.epoch,
             process: crate::ids::new_id(),
             settings,

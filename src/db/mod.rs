@@ -22,6 +22,7 @@ use sea_orm::{
 use crate::error::Error;
 
 pub mod failure;
+pub mod notices;
 pub mod proof;
 pub mod statements;
 pub mod writes;

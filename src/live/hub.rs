@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 /// The accounts that somebody listens to. Each has one number: the newest sequence anybody has told of.
 #[derive(Debug, Default)]
 pub struct Hub {
     accounts: Mutex<HashMap<Uuid, watch::Sender<i64>>>,
+    /// Whether other processes are told at all.
+    relays: bool,
+    /// What this process wrote and has not told the others: one number for each account.
+    untold: Mutex<HashMap<Uuid, i64>>,
+    something_untold: Notify,
 }
 
 /// One subscriber's ear. When the last one of an account is dropped, the account is forgotten.
@@ -21,6 +26,15 @@ pub struct Listener {
 }
 
 impl Hub {
+    /// Nobody listens yet. With `relays`, what this process writes is collected for the others.
+    #[must_use]
+    pub fn new(relays: bool) -> Self {
+        Self {
+            relays,
+            ..Self::default()
+        }
+    }
+
     /// Listens to an account. Listen first and read the store after: what is written in between wakes.
     #[must_use]
     pub fn listen(self: &Arc<Self>, account: Uuid) -> Listener {
@@ -36,8 +50,34 @@ impl Hub {
         }
     }
 
-    /// Tells that an account has events up to `sequence`. Cheap when nobody listens.
+    /// Tells that this process wrote events of an account up to `sequence`: to those who listen here at once, to other
+    /// processes with the next notice.
     pub fn wake(&self, account: Uuid, sequence: i64) {
+        self.heard(account, sequence);
+        if !self.relays {
+            return;
+        }
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = untold.entry(account).or_insert(sequence);
+        *newest = sequence.max(*newest);
+        drop(untold);
+        self.something_untold.notify_one();
+    }
+
+    /// Waits until there is something that the other processes were not told.
+    pub async fn something_untold(&self) {
+        self.something_untold.notified().await;
+    }
+
+    /// What the other processes were not told, which now is up to the caller.
+    #[must_use]
+    pub fn take_untold(&self) -> Vec<(Uuid, i64)> {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.drain().collect()
+    }
+
+    /// Tells those who listen here that an account has events up to `sequence`. Cheap when nobody does.
+    pub fn heard(&self, account: Uuid, sequence: i64) {
         if let Some(sender) = self.lock().get(&account) {
             sender.send_if_modified(|newest| {
                 let is_news = sequence > *newest;

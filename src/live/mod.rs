@@ -3,23 +3,28 @@
 
 mod cursor;
 mod hub;
+mod relay;
 mod stream;
 
 pub use cursor::Cursor;
 pub use hub::{Hub, Listener};
+pub use relay::{announce, announce_now, hear};
 pub use stream::{Told, changes, events};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
+use crate::error::Error;
 use crate::store::{Scope, event_log};
 
-/// How often the slow poll looks for events that no wake told of: another process wrote them.
+/// How often the slow poll looks for events that no wake told of: another process wrote them, and its notice was lost or
+/// the store carries none.
 const POLL: Duration = Duration::from_millis(1_000);
 
 /// Looks for news of every account that somebody listens to, with one query a round, until the future is dropped. In
-/// development it also takes over the store's clock, which another process may have moved. A failed round is logged and the next one tries again: the store may be away for a while.
+/// development it also takes over the store's clock, which another process may have moved. A failed round is logged and
+/// the next one tries again: the store may be away for a while.
 pub async fn poll(app: Arc<App>) {
     let mut every = tokio::time::interval(POLL);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -30,17 +35,19 @@ pub async fn poll(app: Arc<App>) {
         {
             tracing::warn!(%error, "the store's clock could not be read; the poll goes on");
         }
-        let accounts = app.hub.accounts();
-        if accounts.is_empty() {
-            continue;
-        }
-        match event_log::newest_sequences(app.db.read(), &Scope::engine(), &accounts).await {
-            Ok(newest) => newest
-                .into_iter()
-                .for_each(|(account, sequence)| app.hub.wake(account, sequence)),
-            Err(error) => tracing::warn!(%error, "the slow poll for events failed; it goes on"),
+        if let Err(error) = look(&app).await {
+            tracing::warn!(%error, "the slow poll for events failed; it goes on");
         }
     }
+}
+
+/// Looks once for news of every account that somebody listens to.
+async fn look(app: &App) -> Result<(), Error> {
+    let accounts = app.hub.accounts();
+    for (account, sequence) in event_log::newest_sequences(app.db.read(), &Scope::engine(), &accounts).await? {
+        app.hub.heard(account, sequence);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -117,6 +117,10 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     });
     let (poll, signal) = (live::poll(Arc::clone(&app)), shutdown.clone());
     tasks.spawn(async move { signal.run_until_cancelled(poll).await.unwrap_or(()) });
+    let (announce, signal) = (live::announce(Arc::clone(&app)), shutdown.clone());
+    tasks.spawn(async move { signal.run_until_cancelled(announce).await.unwrap_or(()) });
+    let (hear, signal) = (live::hear(Arc::clone(&app)), shutdown.clone());
+    tasks.spawn(async move { signal.run_until_cancelled(hear).await.unwrap_or(()) });
     if let Some(every) = serving.engine_every {
         let (engine, signal) = (engine::drive(app, every), shutdown.clone());
         tasks.spawn(async move { signal.run_until_cancelled(engine).await.unwrap_or(()) });

@@ -1,6 +1,7 @@
 //! The subcommands that do one thing and stop.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{SecondsFormat, TimeDelta};
 use entity::enums::Role;
@@ -13,7 +14,7 @@ use crate::config::{self, Mode, Store, Tick, Token};
 use crate::db::{self, Db, proof};
 use crate::error::Error;
 use crate::http::{Authenticator, Permission, Principal};
-use crate::{clock, engine};
+use crate::{clock, engine, live};
 
 use super::serve::signing_secret;
 
@@ -148,10 +149,21 @@ pub fn principal(
 /// [`Error::Forbidden`] for `--until` in production; what the store said.
 pub async fn tick(given: &Tick) -> Result<String, Error> {
     let app = App::open(&options(&given.store), settings(given.mode, given.most_releases)).await?;
-    let passed = match given.until {
-        Some(until) => engine::advance(&app, until).await?,
-        None => engine::tick(&app).await?,
+    let app = Arc::new(app);
+    let pass = async {
+        match given.until {
+            Some(until) => engine::advance(&app, until).await,
+            None => engine::tick(&app).await,
+        }
     };
+    // The servers hear of each account as it is done, and of the last ones before this process ends.
+    let passed = tokio::select! {
+        passed = pass => passed?,
+        () = live::announce(Arc::clone(&app)) => return Err(Error::internal("the relay ended")),
+    };
+    if let Err(error) = live::announce_now(&app).await {
+        tracing::warn!(%error, "the servers could not be notified; their slow poll finds the alerts");
+    }
     Ok(format!(
         "now {}: {} resources, {} steps, {} alerts, {} failed{}",
         app.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true),

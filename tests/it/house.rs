@@ -25,7 +25,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("db", &["error", "ids", "clock"]),
     ("store", &["db", "domain", "error", "ids", "clock"]),
     ("gateways", &["domain", "error", "ids", "clock"]),
-    ("live", &["store", "app", "error"]),
+    ("live", &["store", "app", "db", "error", "ids"]),
     (
         "app",
         &["store", "live", "db", "gateways", "config", "error", "ids", "clock"],

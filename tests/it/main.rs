@@ -19,6 +19,7 @@ mod engine;
 mod house;
 mod kill;
 mod reads;
+mod relay;
 mod schema;
 mod support;
 mod writes;
