@@ -16,6 +16,7 @@ mod books;
 mod buying;
 mod configuration;
 mod engine;
+mod faults;
 mod house;
 mod kill;
 mod reads;

@@ -2,6 +2,7 @@
 //! people who use it. When the test ends, the books are proved.
 
 pub(crate) mod binary;
+pub(crate) mod cutter;
 pub(crate) mod postgres;
 pub(crate) mod rows;
 pub(crate) mod socket;
@@ -127,6 +128,11 @@ impl World {
     /// What another process over the same store would have: its own connections, its own leases.
     pub(crate) async fn another(&self, most_releases: u64) -> Arc<App> {
         open(&self.database, most_releases).await
+    }
+
+    /// What another process would have that reaches the store over another wire.
+    pub(crate) async fn over(&self, database: &str) -> Arc<App> {
+        open(database, 100).await
     }
 
     /// Serves anew with another limit for bodies.
