@@ -20,6 +20,7 @@ use entity::enums::FundsKind;
 use entity::{invoice, invoice_line};
 use sea_orm::{ConnectionTrait, EntityTrait, IntoActiveModel, QueryResult, Statement};
 use serde_json::{Value, json};
+use support::wire::Wires;
 use support::{Bench, rate, report, stores};
 use uuid::Uuid;
 
@@ -198,13 +199,14 @@ async fn measure() {
     let (rounds, calls) = support::scale(ROUNDS, CALLS);
     for bench in stores().await {
         fill(&bench).await;
+        bench.look_at_tables().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let floor_url = format!("http://{}/", listener.local_addr().unwrap());
         let routes = Router::new()
             .route("/", post(by_hand))
             .with_state((Arc::clone(&bench.app), bench.account));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
-        let client = reqwest::Client::new();
+        let wires = Wires::default();
         let shown = |answer: &Value| {
             let resources = answer["data"]["resources"]["nodes"].as_array().unwrap();
             let invoices = resources
@@ -215,15 +217,7 @@ async fn measure() {
         };
         let floor_call = async |_: usize| {
             let body = json!({ "query": QUERY });
-            let answer: Value = client
-                .post(&floor_url)
-                .json(&body)
-                .send()
-                .await
-                .unwrap()
-                .json()
-                .await
-                .unwrap();
+            let answer: Value = serde_json::from_slice(&wires.post(&floor_url, "", &body).await).unwrap();
             assert_eq!(shown(&answer), (20, 120));
         };
         let our_call = async |_: usize| {

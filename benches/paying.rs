@@ -55,7 +55,7 @@ struct Known {
     resource_type: Uuid,
 }
 
-/// The same reads and writes, by hand. Eighteen statements, as ours.
+/// The same reads and writes, by hand, statement by statement: eighteen of them.
 async fn pay_by_hand(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
     let app = &bench.app;
     let backend = app.db.backend();
@@ -176,6 +176,10 @@ async fn measure() {
         let (placed, statements) = db::statements::counted(place_order(&bench.app, &scope, order)).await;
         placed.unwrap();
 
+        for quote in quotes(&bench, 500).await {
+            place(&bench, quote, next()).await;
+        }
+        bench.look_at_tables().await;
         for callers in [1, 16] {
             let (mut ours, mut floor) = (Vec::new(), Vec::new());
             for _ in 0..rounds {

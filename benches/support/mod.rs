@@ -4,6 +4,7 @@
 
 #[path = "../../tests/it/support/postgres.rs"]
 mod postgres;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use billing_gateway::run::serve::{Running, Serving, start};
 use billing_gateway::run::tools::{mint, principal};
 use billing_gateway::{clock, db, graphql};
 use entity::enums::Role;
+use sea_orm::ConnectionTrait as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,7 +33,7 @@ pub(crate) struct Bench {
     pub(crate) account: Uuid,
     pub(crate) owner: String,
     pub(crate) url: String,
-    http: reqwest::Client,
+    wires: wire::Wires,
     running: Running,
     _folder: Option<tempfile::TempDir>,
 }
@@ -82,7 +84,7 @@ impl Bench {
             account,
             owner,
             url,
-            http: reqwest::Client::new(),
+            wires: wire::Wires::default(),
             running,
             _folder: folder,
         }
@@ -91,15 +93,9 @@ impl Bench {
     /// Asks over HTTP and answers the body.
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
-        let answer = self
-            .http
-            .post(&self.url)
-            .bearer_auth(&self.owner)
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        let body: Value = answer.json().await.unwrap();
+        let head = format!("authorization: Bearer {}\r\n", self.owner);
+        let answer = self.wires.post(&self.url, &head, &body).await;
+        let body: Value = serde_json::from_slice(&answer).unwrap();
         assert!(body.get("errors").is_none(), "{body}");
         body
     }
@@ -111,6 +107,18 @@ impl Bench {
         let caller = graphql::Caller::new("bench".to_owned(), Role::Owner, Some(self.account), None, permissions);
         let request = graphql::prepare(async_graphql::Request::new(query), &self.app, Some(caller));
         db::statements::counted(schema.execute(request)).await.1
+    }
+
+    /// Lets the database look at what its tables hold by now, as one that has run for a while has: PostgreSQL keeps the
+    /// plans of prepared statements, and those that it makes for empty tables read whole ones.
+    pub(crate) async fn look_at_tables(&self) {
+        if db::locks_rows(self.app.db.backend()) {
+            let looked = self
+                .app
+                .db
+                .write("analyze", async |tx| Ok(tx.execute_unprepared("analyze").await?));
+            looked.await.unwrap();
+        }
     }
 
     pub(crate) async fn end(self) {
