@@ -10,7 +10,7 @@ use super::pass::tick_within;
 use crate::app::App;
 use crate::clock;
 use crate::error::Error;
-use crate::store::{Scope, state};
+use crate::store::{Scope, due, state};
 
 /// A jump of the machine's clock against its monotonic one from which releases wait for an operator.
 const JUMP: TimeDelta = TimeDelta::hours(1);
@@ -70,6 +70,8 @@ async fn round(app: &App, before: Reading, present: Reading) -> Reading {
     loop {
         match tick_within(app, &mut releases_left).await {
             Ok(passed) => {
+                metrics::counter!("engine_steps_total").increment(passed.steps);
+                metrics::counter!("engine_failures_total").increment(passed.failed);
                 if passed.steps + passed.failed > 0 {
                     tracing::info!(
                         resources = passed.resources,
@@ -89,7 +91,31 @@ async fn round(app: &App, before: Reading, present: Reading) -> Reading {
             }
         }
     }
+    if let Err(error) = show(app).await {
+        tracing::warn!(%error, "the engine's backlog could not be counted");
+    }
     present
+}
+
+/// Shows operators where the engine stands, in the metrics of every process: what is due belongs to none of them.
+async fn show(app: &App) -> Result<(), Error> {
+    let now = app.clock.now();
+    let backlog = due::backlog(app.db.read(), &Scope::engine(), now).await?;
+    let state = state::read(app.db.read(), &Scope::engine()).await?;
+    let oldest = backlog.oldest.map_or(0, |oldest| (now - oldest).num_seconds().max(0));
+    let halted = state.as_ref().is_some_and(|state| state.releases_halted_at.is_some());
+    let last_pass = state.and_then(|state| state.last_pass_at);
+    metrics::gauge!("engine_due_resources").set(gauge(backlog.resources));
+    metrics::gauge!("engine_oldest_due_seconds").set(gauge(oldest));
+    metrics::gauge!("engine_failing_resources").set(gauge(backlog.failing));
+    metrics::gauge!("engine_releases_halted").set(gauge(i64::from(halted)));
+    metrics::gauge!("engine_last_pass_timestamp_seconds").set(gauge(last_pass.map_or(0, |at| at.timestamp())));
+    Ok(())
+}
+
+/// A number as the metrics take it. What is past the last u32 but one is shown as that.
+fn gauge(number: i64) -> f64 {
+    f64::from(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
 }
 
 async fn halt(app: &App, jump: TimeDelta) -> Result<(), Error> {

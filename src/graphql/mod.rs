@@ -10,6 +10,7 @@ mod caller;
 mod connection;
 mod coupon;
 mod credit;
+mod engine;
 mod errors;
 mod event;
 mod ids;
@@ -64,6 +65,7 @@ pub struct Query(
     invoice::InvoiceQueries,
     alert::AlertQueries,
     provisioning::ProvisioningQueries,
+    engine::EngineQueries,
 );
 
 /// What clients change. What moves money takes an idempotency key.

@@ -49,6 +49,28 @@ pub fn describe_metrics() {
         "graphql_internal_errors_total",
         "Errors that were logged whole and shown masked."
     );
+    metrics::describe_gauge!(
+        "engine_due_resources",
+        "Resources with something due, of the whole store."
+    );
+    metrics::describe_gauge!(
+        "engine_oldest_due_seconds",
+        "For how long the oldest of it has been due."
+    );
+    metrics::describe_gauge!(
+        "engine_failing_resources",
+        "Resources with a step that failed and was put off."
+    );
+    metrics::describe_gauge!("engine_releases_halted", "1 while releases wait for an operator.");
+    metrics::describe_gauge!(
+        "engine_last_pass_timestamp_seconds",
+        "When the last whole pass began, in business time."
+    );
+    metrics::describe_counter!("engine_steps_total", "Steps that this process' engine handled.");
+    metrics::describe_counter!(
+        "engine_failures_total",
+        "Steps that failed in this process and were put off."
+    );
     metrics::describe_gauge!("graphql_sockets_open", "Sockets that are open.");
     metrics::describe_gauge!("graphql_subscriptions_open", "Operations running on sockets.");
     metrics::describe_counter!("graphql_socket_closes_total", "Sockets the server closed, by code.");

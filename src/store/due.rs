@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{engine_lease, expiry_alert, product, resource, schedule_step};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable as _, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait as _,
@@ -41,6 +41,51 @@ pub async fn accounts(
         .into_tuple()
         .all(db)
         .await?)
+}
+
+/// What is due and not done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many resources have something due.
+    pub resources: i64,
+    /// Since when the oldest of it is due.
+    pub oldest: Option<DateTime<Utc>>,
+    /// How many resources have a step that failed and was put off.
+    pub failing: i64,
+}
+
+/// What is due and not done, of all accounts. One statement, whose cost follows what is due within a day: a failure is
+/// put off by a day at most.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn backlog(db: &impl ConnectionTrait, scope: &Scope, now: DateTime<Utc>) -> Result<Backlog, Error> {
+    use resource::{Column, Entity};
+    let due = || Expr::col((Entity, Column::NextDueAt)).lte(now);
+    let failed = || Expr::col((Entity, Column::Attempts)).gt(0);
+    let count_if = |condition: SimpleExpr| Expr::expr(Expr::case(condition, Expr::val(1_i64))).count();
+    let found: Option<(i64, Option<DateTime<Utc>>, i64)> = Entity::find()
+        .select_only()
+        .expr_as(count_if(due()), "resources")
+        .expr_as(
+            Expr::expr(Expr::case(due(), Expr::col((Entity, Column::NextDueAt)))).min(),
+            "oldest",
+        )
+        .expr_as(count_if(failed()), "failing")
+        .filter(scope.accounts((Entity, Column::AccountId)))
+        .filter(Column::NextDueAt.is_not_null())
+        .filter(Column::NextDueAt.lte(now + TimeDelta::days(1)))
+        .filter(Condition::any().add(due()).add(failed()))
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(
+        found.map_or(Backlog::default(), |(resources, oldest, failing)| Backlog {
+            resources,
+            oldest,
+            failing,
+        }),
+    )
 }
 
 /// The next instant at which anything is due.

@@ -113,6 +113,12 @@ async fn approve(world: &World, role: Role) -> Value {
     world.ask(&world.token(role), APPROVE, json!({})).await
 }
 
+async fn engine_status(world: &World) -> Value {
+    world.app.follow_clock().await.unwrap();
+    let query = "{ engineStatus { lastPassAt dueResources oldestDueAt failingResources releasesHaltedAt releasesHaltedReason releasesApprovedAt } }";
+    world.data(&world.token(Role::Operator), query, json!({})).await["engineStatus"].clone()
+}
+
 on_every_store! {
     async fn more_releases_than_one_pass_may_make_wait_for_an_operator(world: World) {
         world.grant("CASH", "10000000").await;
@@ -126,12 +132,22 @@ on_every_store! {
         world.advance("2023-04-12T23:30:00+07:00").await;
         let careful = world.another(2).await;
         let halted = |states: BTreeMap<String, usize>| states.get("SUSPENDED").copied().unwrap_or(0);
+        careful.set_clock(at("2023-04-13T00:09:00+07:00")).await.unwrap();
+        let status = engine_status(&world).await;
+        assert_eq!((&status["dueResources"], &status["failingResources"]), (&json!(3), &json!(0)), "{status}");
+        let oldest = at(&text(&status["oldestDueAt"]));
+        assert!(oldest <= at("2023-04-13T00:09:00+07:00") && oldest >= at("2023-04-12T23:30:00+07:00"), "{status}");
         pass_at(&careful, "2023-04-13T00:10:00+07:00").await;
         all_are(&world, "SUSPENDED", 6, "three releases are due and two may be made: none is").await;
         pass_at(&careful, "2023-04-13T00:30:00+07:00").await;
         let bolder = world.another(100).await;
         pass_at(&bolder, "2023-04-13T00:50:00+07:00").await;
         all_are(&world, "SUSPENDED", 6, "a halt is the store's: an engine that may make more obeys it too").await;
+
+        let status = engine_status(&world).await;
+        assert_eq!(status["dueResources"], 0, "what waits is looked at again later: {status}");
+        assert!(!status["releasesHaltedAt"].is_null() && !status["lastPassAt"].is_null(), "{status}");
+        assert!(text(&status["releasesHaltedReason"]).contains("more than 2"), "{status}");
 
         for role in [Role::Owner, Role::BillingAdmin, Role::Viewer, Role::Product, Role::Partner] {
             let refused = approve(&world, role).await;
@@ -142,6 +158,9 @@ on_every_store! {
 
         assert_eq!(approve(&world, Role::Operator).await["data"]["approveReleases"]["resumed"], true);
         assert_eq!(approve(&world, Role::Operator).await["data"]["approveReleases"]["resumed"], false);
+        let status = engine_status(&world).await;
+        assert!(status["releasesHaltedAt"].is_null() && status["releasesHaltedReason"].is_null(), "{status}");
+        assert!(!status["releasesApprovedAt"].is_null(), "{status}");
         pass_at(&careful, "2023-04-13T01:30:00+07:00").await;
         assert_eq!(halted(states(&world).await), 3, "what was approved is released, though it is more than two");
 
