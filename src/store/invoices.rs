@@ -151,9 +151,7 @@ async fn listed(
     let join = |outer: &mut SelectStatement, ranked: Alias| {
         if with_lines {
             use invoice_line::{Column as Line, Entity as Lines};
-            outer
-                .left_join(Lines, Expr::col((Lines, Line::InvoiceId)).equals((ranked, Column::Id)))
-                .order_by((Lines, Line::Position), Order::Asc);
+            outer.left_join(Lines, Expr::col((Lines, Line::InvoiceId)).equals((ranked, Column::Id)));
             page::joined(outer, Lines, LINE);
         }
     };
@@ -189,7 +187,15 @@ async fn listed(
             lines,
         }))
     };
-    page::read_with(db, select, (Entity, parent), parents, &keyset, page, join, row).await
+    let mut lists = page::read_with(db, select, (Entity, parent), parents, &keyset, page, join, row).await?;
+    for lines in lists
+        .values_mut()
+        .flat_map(|slice| &mut slice.rows)
+        .filter_map(|listed| listed.lines.as_mut())
+    {
+        lines.sort_unstable_by_key(|line| line.position);
+    }
+    Ok(lists)
 }
 
 /// The invoices of each account, newest first.

@@ -308,7 +308,7 @@ pub(crate) async fn read<R>(
 }
 
 /// As [`read`], with the rows' own children: `join` adds them to a statement of many parents, where the rows stand under
-/// the name it is given; `row` makes a row of what is read, or adds a child to the row before it and answers nothing.
+/// the name it is given, in any order of their own; `row` makes a row of what is read, or adds a child to the row before it and answers nothing.
 /// One parent's rows come without children.
 #[allow(clippy::too_many_arguments, reason = "each is a part of the statement")]
 pub(crate) async fn read_with<R>(
@@ -348,12 +348,15 @@ pub(crate) async fn read_with<R>(
             outer
                 .column((ranked.clone(), Asterisk))
                 .from_subquery(select, ranked.clone())
-                .and_where(Expr::col((ranked.clone(), Alias::new(PLACE))).lte(i64::from(page.size).saturating_add(1)))
-                .order_by((ranked.clone(), Alias::new(PARENT)), Order::Asc)
-                .order_by((ranked.clone(), Alias::new(PLACE)), Order::Asc);
+                .and_where(Expr::col((ranked.clone(), Alias::new(PLACE))).lte(i64::from(page.size).saturating_add(1)));
             join(&mut outer, ranked);
+            // Sorted here, by two small keys: a database that sorts carries the whole wide rows about.
+            let mut rows = Vec::new();
             for read in db.query_all(&outer).await? {
-                let own: Uuid = read.try_get("", PARENT)?;
+                rows.push((read.try_get::<Uuid>("", PARENT)?, read.try_get::<i64>("", PLACE)?, read));
+            }
+            rows.sort_by_key(|(own, place, _)| (*own, *place));
+            for (own, _, read) in rows {
                 let list = lists.entry(own).or_default();
                 if let Some(made) = row(&read, list.last_mut())? {
                     list.push(made);
