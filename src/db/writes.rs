@@ -3,7 +3,7 @@
 //!
 //! PostgreSQL gets one statement, in which each write is a common table expression. SQLite knows no such writes: it
 //! gets the statements one behind the other in one text. Order matters there (parents before children), and no write
-//! may depend on what another one of them changes, except on the number that [`Writes::count_up`] counts.
+//! may depend on what another one of them changes, except on the number that `count_up` counts.
 
 use sea_orm::sea_query::{
     CommonTableExpression, Expr, InsertStatement, Query, SelectStatement, SqliteQueryBuilder, SubQueryStatement,
