@@ -113,7 +113,7 @@ async fn show(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// A number as the metrics take it. What is past the last u32 but one is shown as that.
+/// A number as the metrics take it. What a u32 can't hold is shown as the end that it is past.
 fn gauge(number: i64) -> f64 {
     f64::from(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
 }

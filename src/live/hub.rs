@@ -1,6 +1,6 @@
 //! Who listens in this process, and how they are woken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -12,8 +12,8 @@ pub struct Hub {
     accounts: Mutex<HashMap<Uuid, watch::Sender<i64>>>,
     /// Whether other processes are told at all.
     relays: bool,
-    /// What this process wrote and has not told the others: one number for each account.
-    untold: Mutex<HashMap<Uuid, i64>>,
+    /// The accounts of which this process wrote something that it has not told the others.
+    untold: Mutex<HashSet<Uuid>>,
     something_untold: Notify,
 }
 
@@ -57,10 +57,10 @@ impl Hub {
         if !self.relays {
             return;
         }
-        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = untold.entry(account).or_insert(sequence);
-        *newest = sequence.max(*newest);
-        drop(untold);
+        self.untold
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(account);
         self.something_untold.notify_one();
     }
 
@@ -69,9 +69,9 @@ impl Hub {
         self.something_untold.notified().await;
     }
 
-    /// What the other processes were not told, which now is up to the caller.
+    /// The accounts whose news the other processes were not told, which now is up to the caller.
     #[must_use]
-    pub fn take_untold(&self) -> Vec<(Uuid, i64)> {
+    pub fn take_untold(&self) -> Vec<Uuid> {
         let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
         untold.drain().collect()
     }
@@ -87,6 +87,12 @@ impl Hub {
                 is_news
             });
         }
+    }
+
+    /// Whether somebody listens to an account here.
+    #[must_use]
+    pub fn is_heard(&self, account: Uuid) -> bool {
+        self.lock().contains_key(&account)
     }
 
     /// The accounts that somebody listens to.

@@ -14,6 +14,8 @@ pub use stream::{Told, changes, events};
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::app::App;
 use crate::error::Error;
 use crate::store::{Scope, event_log};
@@ -43,8 +45,12 @@ pub async fn poll(app: Arc<App>) {
 
 /// Looks once for news of every account that somebody listens to.
 async fn look(app: &App) -> Result<(), Error> {
-    let accounts = app.hub.accounts();
-    for (account, sequence) in event_log::newest_sequences(app.db.read(), &Scope::engine(), &accounts).await? {
+    look_at(app, &app.hub.accounts()).await
+}
+
+/// Looks once for news of these accounts.
+async fn look_at(app: &App, accounts: &[Uuid]) -> Result<(), Error> {
+    for (account, sequence) in event_log::newest_sequences(app.db.read(), &Scope::engine(), accounts).await? {
         app.hub.heard(account, sequence);
     }
     Ok(())
