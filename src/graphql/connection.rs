@@ -1,6 +1,6 @@
 //! Lists as Relay knows them: connections, edges, opaque cursors, forward and backward, by keyset.
 
-use async_graphql::{Context, SimpleObject};
+use async_graphql::{Context, Lookahead, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
@@ -208,8 +208,13 @@ fn place(list: List, cursor: &str) -> Option<Place> {
 
 /// Whether a field of a connection's rows is selected.
 pub(crate) fn selects(ctx: &Context<'_>, field: &str) -> bool {
+    rows(ctx).iter().any(|row| row.field(field).exists())
+}
+
+/// What is selected of a connection's rows.
+pub(crate) fn rows<'c>(ctx: &'c Context<'_>) -> [Lookahead<'c>; 2] {
     let ahead = ctx.look_ahead();
-    ahead.field("nodes").field(field).exists() || ahead.field("edges").field("node").field(field).exists()
+    [ahead.field("nodes"), ahead.field("edges").field("node")]
 }
 
 #[cfg(test)]

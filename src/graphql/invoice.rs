@@ -1,15 +1,16 @@
 //! Invoices, their lines and credit notes: the billing history.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, ID, Lookahead, Object, SimpleObject};
 use entity::enums::{InvoiceStatus, PriceUnit};
-use entity::{credit_note, credit_note_line, invoice_line, resource};
+use entity::{credit_note, credit_note_line, resource};
 use uuid::Uuid;
 
 use super::caller::{Needs, Permission};
-use super::connection::{Cut, List, connection, page, selects};
+use super::connection::{Cut, List, connection, page, rows, selects};
 use super::errors::Result;
 use super::ids::{Kind, global};
 use super::in_place::InPlace;
@@ -19,8 +20,32 @@ use super::price::LineComponent;
 use super::resource::{Resource, Tag};
 use super::scalars::{DateTime, Decimal, Money, instant, money};
 use super::session::Reach as _;
-use crate::store::invoices::{self, Listing, Row};
+use crate::error::Error;
+use crate::store::invoices::{self, Detail, Line, LineHead, Lines, Listing, Pricing, Row};
 use crate::store::page::Page;
+
+/// The fields of an invoice that its detail answers.
+const DETAIL: &[&str] = &[
+    "order",
+    "description",
+    "periodStart",
+    "periodEnd",
+    "coupon",
+    "paid",
+    "credited",
+    "dueAt",
+];
+/// The fields of a line that its pricing answers.
+const PRICING: &[&str] = &[
+    "unit",
+    "unitPrice",
+    "discountPercent",
+    "taxPercent",
+    "net",
+    "tax",
+    "couponCode",
+    "coupon",
+];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Invoice(pub(crate) Arc<Row>);
@@ -30,79 +55,81 @@ pub(crate) struct Invoice(pub(crate) Arc<Row>);
 impl Invoice {
     /// Its global id.
     pub(crate) async fn id(&self) -> ID {
-        global(Kind::Invoice, self.0.id)
+        global(Kind::Invoice, self.0.head.id)
     }
 
     /// Its human code, without gaps within the account and the year.
     async fn code(&self) -> &str {
-        &self.0.code
+        &self.0.head.code
     }
 
     /// Where it stands.
     async fn status(&self) -> InvoiceStatus {
-        self.0.status
+        self.0.head.status
     }
 
     /// The resource it is for.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Resource> {
-        Ok(Resource(ctx.loaders()?.resources.must(self.0.resource_id).await?))
+        Ok(Resource(ctx.loaders()?.resources.must(self.0.head.resource_id).await?))
     }
 
     /// The order that it comes from.
     #[graphql(guard = "Needs(Permission::ListBillings)")]
     async fn order(&self, ctx: &Context<'_>) -> Result<Option<Order>> {
-        let Some(order) = self.0.order_id else { return Ok(None) };
+        let Some(order) = self.detail(ctx).await?.order_id else {
+            return Ok(None);
+        };
         Ok(ctx.loaders()?.orders.load(order).await?.map(Order))
     }
 
     /// The resource and its configuration, in words, as they were.
-    async fn description(&self) -> &str {
-        &self.0.description
+    async fn description(&self, ctx: &Context<'_>) -> Result<String> {
+        Ok(self.detail(ctx).await?.into_owned().description)
     }
 
     /// The first instant it is for.
-    async fn period_start(&self) -> DateTime {
-        self.0.period_start.into()
+    async fn period_start(&self, ctx: &Context<'_>) -> Result<DateTime> {
+        Ok(self.detail(ctx).await?.period_start.into())
     }
 
     /// The end of what it is for, exclusive.
-    async fn period_end(&self) -> DateTime {
-        self.0.period_end.into()
+    async fn period_end(&self, ctx: &Context<'_>) -> Result<DateTime> {
+        Ok(self.detail(ctx).await?.period_end.into())
     }
 
     /// Without tax.
     async fn net(&self) -> Result<Money> {
-        money(self.0.net_minor, &self.0.currency)
+        money(self.0.head.net_minor, &self.0.head.currency)
     }
 
     /// The tax.
     async fn tax(&self) -> Result<Money> {
-        money(self.0.tax_minor, &self.0.currency)
+        money(self.0.head.tax_minor, &self.0.head.currency)
     }
 
     /// What the coupon took off.
-    async fn coupon(&self) -> Result<Money> {
-        money(self.0.coupon_minor, &self.0.currency)
+    async fn coupon(&self, ctx: &Context<'_>) -> Result<Money> {
+        money(self.detail(ctx).await?.coupon_minor, &self.0.head.currency)
     }
 
     /// Net and tax less coupon.
     async fn total(&self) -> Result<Money> {
-        money(self.0.total_minor, &self.0.currency)
+        money(self.0.head.total_minor, &self.0.head.currency)
     }
 
     /// What of it is paid.
-    async fn paid(&self) -> Result<Money> {
-        money(self.0.paid_minor, &self.0.currency)
+    async fn paid(&self, ctx: &Context<'_>) -> Result<Money> {
+        money(self.detail(ctx).await?.paid_minor, &self.0.head.currency)
     }
 
     /// The sum of its credit notes.
-    async fn credited(&self) -> Result<Money> {
-        money(self.0.credited_minor, &self.0.currency)
+    async fn credited(&self, ctx: &Context<'_>) -> Result<Money> {
+        money(self.detail(ctx).await?.credited_minor, &self.0.head.currency)
     }
 
     /// Its lines: one for each component.
     async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InPlace<InvoiceLine>>> {
-        let lines = ctx.loaders()?.lines_of_invoice.must(self.0.id).await?;
+        let lines = ctx.loaders()?.lines_of_invoice.must(self.0.head.id).await?;
         Ok(lines
             .into_iter()
             .map(|row| {
@@ -119,7 +146,7 @@ impl Invoice {
         Ok(ctx
             .loaders()?
             .credit_notes_of_invoice
-            .must(self.0.id)
+            .must(self.0.head.id)
             .await?
             .into_iter()
             .map(CreditNote)
@@ -128,13 +155,13 @@ impl Invoice {
 
     /// The billing address as it was; null when the account had none.
     async fn billing_address(&self, ctx: &Context<'_>) -> Result<Option<BillingAddress>> {
-        let documents = ctx.loaders()?.invoice_documents.must(self.0.id).await?;
+        let documents = ctx.loaders()?.invoice_documents.must(self.0.head.id).await?;
         Ok(documents.billing_address.as_ref().map(BillingAddress::read))
     }
 
     /// The resource's tags as they were, by key.
     async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<Tag>> {
-        let documents = ctx.loaders()?.invoice_documents.must(self.0.id).await?;
+        let documents = ctx.loaders()?.invoice_documents.must(self.0.head.id).await?;
         let tags: BTreeMap<String, String> =
             serde::Deserialize::deserialize(&documents.tags).map_err(crate::error::Error::from)?;
         Ok(tags
@@ -145,12 +172,26 @@ impl Invoice {
 
     /// When it was issued.
     async fn issued_at(&self) -> DateTime {
-        self.0.issued_at.into()
+        self.0.head.issued_at.into()
     }
 
     /// By when it is to be paid.
-    async fn due_at(&self) -> Option<DateTime> {
-        instant(self.0.due_at)
+    async fn due_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        Ok(instant(self.detail(ctx).await?.due_at))
+    }
+}
+
+impl Invoice {
+    /// The rest of it: read with it when the selection was seen to ask for it, otherwise now.
+    async fn detail(&self, ctx: &Context<'_>) -> Result<Cow<'_, Detail>> {
+        if let Some(detail) = &self.0.detail {
+            return Ok(Cow::Borrowed(detail));
+        }
+        let whole = ctx.loaders()?.invoices.must(self.0.head.id).await?;
+        let detail = whole.detail.clone();
+        Ok(Cow::Owned(
+            detail.ok_or_else(|| Error::internal("an invoice without its detail"))?,
+        ))
     }
 }
 
@@ -181,7 +222,7 @@ impl BillingAddress {
 
 #[derive(Clone, Debug)]
 pub(crate) struct InvoiceLine {
-    row: Arc<invoice_line::Model>,
+    row: Arc<Line>,
     invoice: Arc<Row>,
 }
 
@@ -190,71 +231,89 @@ pub(crate) struct InvoiceLine {
 impl InvoiceLine {
     /// Its place on the invoice, from 0.
     async fn position(&self) -> i32 {
-        self.row.position
+        self.row.head.position
     }
 
     /// The component, as it was called.
     async fn component(&self) -> InPlace<LineComponent> {
         InPlace(LineComponent {
-            code: self.row.component_code.clone(),
-            name: self.row.component_name.clone(),
-            unit_label: self.row.unit_label.clone(),
+            code: self.row.head.component_code.clone(),
+            name: self.row.head.component_name.clone(),
+            unit_label: self.row.head.unit_label.clone(),
         })
     }
 
     /// What the unit price is for.
-    async fn unit(&self) -> PriceUnit {
-        self.row.unit
+    async fn unit(&self, ctx: &Context<'_>) -> Result<PriceUnit> {
+        Ok(self.pricing(ctx).await?.unit)
     }
 
     /// The price of one unit: a rate, not an amount of money.
-    async fn unit_price(&self) -> Decimal {
-        Decimal::from_micros(self.row.unit_price_micros)
+    async fn unit_price(&self, ctx: &Context<'_>) -> Result<Decimal> {
+        Ok(Decimal::from_micros(self.pricing(ctx).await?.unit_price_micros))
     }
 
     /// How many units.
     async fn quantity(&self) -> i64 {
-        self.row.quantity
+        self.row.head.quantity
     }
 
     /// The minutes it is priced for.
     async fn minutes(&self) -> i64 {
-        self.row.minutes
+        self.row.head.minutes
     }
 
     /// What was taken off for everybody, in percent.
-    async fn discount_percent(&self) -> Decimal {
-        Decimal::percent_from_micros(self.row.discount_micros)
+    async fn discount_percent(&self, ctx: &Context<'_>) -> Result<Decimal> {
+        Ok(Decimal::percent_from_micros(self.pricing(ctx).await?.discount_micros))
     }
 
     /// The tax rate, in percent.
-    async fn tax_percent(&self) -> Decimal {
-        Decimal::percent_from_micros(self.row.tax_rate_micros)
+    async fn tax_percent(&self, ctx: &Context<'_>) -> Result<Decimal> {
+        Ok(Decimal::percent_from_micros(self.pricing(ctx).await?.tax_rate_micros))
     }
 
     /// Without tax.
-    async fn net(&self) -> Result<Money> {
-        money(self.row.net_minor, &self.invoice.currency)
+    async fn net(&self, ctx: &Context<'_>) -> Result<Money> {
+        money(self.pricing(ctx).await?.net_minor, &self.invoice.head.currency)
     }
 
     /// The tax.
-    async fn tax(&self) -> Result<Money> {
-        money(self.row.tax_minor, &self.invoice.currency)
+    async fn tax(&self, ctx: &Context<'_>) -> Result<Money> {
+        money(self.pricing(ctx).await?.tax_minor, &self.invoice.head.currency)
     }
 
     /// The coupon's code.
-    async fn coupon_code(&self) -> Option<&str> {
-        self.row.coupon_code.as_deref()
+    async fn coupon_code(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        Ok(self.pricing(ctx).await?.into_owned().coupon_code)
     }
 
     /// Its share of the coupon.
-    async fn coupon(&self) -> Result<Money> {
-        money(self.row.coupon_minor, &self.invoice.currency)
+    async fn coupon(&self, ctx: &Context<'_>) -> Result<Money> {
+        money(self.pricing(ctx).await?.coupon_minor, &self.invoice.head.currency)
     }
 
     /// Net and tax less coupon share.
     async fn total(&self) -> Result<Money> {
-        money(self.row.total_minor, &self.invoice.currency)
+        money(self.row.head.total_minor, &self.invoice.head.currency)
+    }
+}
+
+impl InvoiceLine {
+    /// How it came to its total: read with it when the selection was seen to ask for it, otherwise now.
+    async fn pricing(&self, ctx: &Context<'_>) -> Result<Cow<'_, Pricing>> {
+        if let Some(pricing) = &self.row.pricing {
+            return Ok(Cow::Borrowed(pricing));
+        }
+        let LineHead {
+            invoice_id, position, ..
+        } = self.row.head;
+        let lines = ctx.loaders()?.priced_lines_of_invoice.must(invoice_id).await?;
+        let own = lines.iter().find(|line| line.head.position == position);
+        let pricing = own.and_then(|line| line.pricing.clone());
+        Ok(Cow::Owned(pricing.ok_or_else(|| {
+            Error::internal("an invoice's line without its pricing")
+        })?))
     }
 }
 
@@ -347,7 +406,7 @@ async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedIn
     let lines = slice
         .rows
         .iter()
-        .filter_map(|row| row.lines.clone().map(|lines| (row.invoice.id, lines)))
+        .filter_map(|row| row.lines.clone().map(|lines| (row.invoice.head.id, lines)))
         .collect();
     let loaders = ctx.loaders()?;
     loaders.resources.prime(joined).await;
@@ -369,6 +428,27 @@ fn once_each(statuses: Option<Vec<InvoiceStatus>>) -> Vec<InvoiceStatus> {
     once
 }
 
+/// What is read of a list: what its fields select, and what it is filtered by.
+fn listing(ctx: &Context<'_>, status: Option<Vec<InvoiceStatus>>, with_resource: bool) -> Listing {
+    let selects_of = |lines: &Lookahead<'_>, fields: &[&str]| fields.iter().any(|field| lines.field(field).exists());
+    let mut listing = Listing {
+        statuses: once_each(status),
+        with_resource,
+        with_detail: false,
+        lines: Lines::None,
+    };
+    for row in rows(ctx) {
+        listing.with_detail |= selects_of(&row, DETAIL);
+        let lines = row.field("lines");
+        if selects_of(&lines, PRICING) {
+            listing.lines = Lines::Priced;
+        } else if lines.exists() && listing.lines == Lines::None {
+            listing.lines = Lines::Heads;
+        }
+    }
+    listing
+}
+
 /// A page of an account's invoices.
 pub(crate) async fn of_account(
     ctx: &Context<'_>,
@@ -376,11 +456,7 @@ pub(crate) async fn of_account(
     status: Option<Vec<InvoiceStatus>>,
     page: Page,
 ) -> Result<InvoiceConnection> {
-    let listing = Listing {
-        statuses: once_each(status),
-        with_resource: selects(ctx, "resource"),
-        with_lines: selects(ctx, "lines"),
-    };
+    let listing = listing(ctx, status, selects(ctx, "resource"));
     let slice = ctx
         .loaders()?
         .invoices_of_account
@@ -397,11 +473,7 @@ pub(crate) async fn of_resource(
     page: Page,
 ) -> Result<InvoiceConnection> {
     let loaders = ctx.loaders()?;
-    let listing = Listing {
-        statuses: once_each(status),
-        with_resource: false,
-        with_lines: selects(ctx, "lines"),
-    };
+    let listing = listing(ctx, status, false);
     let slice = loaders
         .invoices_of_resource
         .must(ListKey::new(resource.id, listing, page))

@@ -14,8 +14,8 @@ use ::dataloader::cached::Loader;
 use chrono::{DateTime, Utc};
 use entity::enums::{OrderStatus, PaymentStatus};
 use entity::{
-    account, component, coupon, credit_note, credit_note_line, expiry_alert, invoice_line, order, paid_period, payment,
-    price, product, quote, resource, resource_tag, resource_type, wallet, wallet_entry,
+    account, component, coupon, credit_note, credit_note_line, expiry_alert, order, paid_period, payment, price,
+    product, quote, resource, resource_tag, resource_type, wallet, wallet_entry,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -161,7 +161,7 @@ pub(crate) struct ListedResource {
 pub(crate) struct ListedInvoice {
     pub(crate) invoice: Arc<invoices::Row>,
     pub(crate) resource: Option<Arc<resource::Model>>,
-    pub(crate) lines: Option<Vec<Arc<invoice_line::Model>>>,
+    pub(crate) lines: Option<Vec<Arc<invoices::Line>>>,
 }
 
 /// An alert of a list, with its resource when it was joined.
@@ -207,7 +207,9 @@ pub(crate) struct Loaders {
     pub(crate) invoices_of_account: Paged<invoices::Listing, ListedInvoice>,
     pub(crate) invoices_of_resource: Paged<invoices::Listing, ListedInvoice>,
     pub(crate) invoice_documents: One<invoices::Documents>,
-    pub(crate) lines_of_invoice: Many<invoice_line::Model>,
+    pub(crate) lines_of_invoice: Many<invoices::Line>,
+    /// The same with how each came to its total, for lines that were listed without.
+    pub(crate) priced_lines_of_invoice: Many<invoices::Line>,
     pub(crate) credit_notes: One<credit_note::Model>,
     pub(crate) credit_notes_of_invoice: Many<credit_note::Model>,
     pub(crate) lines_of_credit_note: Many<credit_note_line::Model>,
@@ -250,7 +252,7 @@ macro_rules! many {
     };
 }
 
-/// Documents by their ids.
+/// What is read by ids, under its id.
 macro_rules! documents {
     ($source:expr, $read:path) => {
         Batched::new($source, |source, keys| {
@@ -341,7 +343,7 @@ impl Loaders {
                 Arc::new
             ),
             payments_of_order: many!(source, payments::of_orders),
-            invoices: one!(source, invoices::by_ids),
+            invoices: documents!(source, invoices::by_ids),
             invoices_of_account: paged!(
                 source,
                 |s, parents, list, page| invoices::of_accounts(s.db(), &s.scope, parents, list, page),
@@ -354,6 +356,7 @@ impl Loaders {
             ),
             invoice_documents: documents!(source, invoices::documents),
             lines_of_invoice: many!(source, invoices::lines),
+            priced_lines_of_invoice: many!(source, invoices::lines),
             credit_notes: one!(source, invoices::credit_notes_by_ids),
             credit_notes_of_invoice: many!(source, invoices::credit_notes),
             lines_of_credit_note: many!(source, invoices::credit_note_lines),

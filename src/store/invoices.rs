@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use entity::enums::InvoiceStatus;
+use entity::enums::{InvoiceStatus, PriceUnit};
 use entity::{credit_note, credit_note_line, invoice, invoice_line, resource};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, Order, Query, SelectStatement};
@@ -12,53 +12,118 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::columns::{Columns, columns};
 use super::page::{self, Key, Keyset, Page, Place, Slice};
 use crate::error::Error;
 
 const RESOURCE: &str = "resource_row_";
-const LINE: &str = "line_";
+
+columns!(
+    /// What most lists show of an invoice.
+    Head of invoice {
+        /// Its key.
+        id: Uuid = Id,
+        /// The resource.
+        resource_id: Uuid = ResourceId,
+        /// Its human code.
+        code: String = Code,
+        /// Where it stands.
+        status: InvoiceStatus = Status,
+        /// ISO 4217.
+        currency: String = Currency,
+        /// Without tax.
+        net_minor: i64 = NetMinor,
+        /// The tax.
+        tax_minor: i64 = TaxMinor,
+        /// Net and tax less coupon.
+        total_minor: i64 = TotalMinor,
+        /// When it was issued.
+        issued_at: DateTimeUtc = IssuedAt,
+    }
+);
+
+columns!(
+    /// What else an invoice has, but for its documents.
+    Detail of invoice {
+        /// The order.
+        order_id: Option<Uuid> = OrderId,
+        /// What the coupon took off.
+        coupon_minor: i64 = CouponMinor,
+        /// What of it is paid.
+        paid_minor: i64 = PaidMinor,
+        /// The sum of its credit notes.
+        credited_minor: i64 = CreditedMinor,
+        /// The resource and its configuration, in words.
+        description: String = Description,
+        /// The first instant it is for.
+        period_start: DateTimeUtc = PeriodStart,
+        /// The end of what it is for, exclusive.
+        period_end: DateTimeUtc = PeriodEnd,
+        /// By when it is to be paid.
+        due_at: Option<DateTimeUtc> = DueAt,
+    }
+);
 
 /// An invoice without its documents.
-#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its key.
-    pub id: Uuid,
-    /// Whose it is.
-    pub account_id: Uuid,
-    /// The resource.
-    pub resource_id: Uuid,
-    /// The paid period.
-    pub period_id: Option<Uuid>,
-    /// The order.
-    pub order_id: Option<Uuid>,
-    /// Its human code.
-    pub code: String,
-    /// Where it stands.
-    pub status: InvoiceStatus,
-    /// ISO 4217.
-    pub currency: String,
-    /// Without tax.
-    pub net_minor: i64,
-    /// The tax.
-    pub tax_minor: i64,
-    /// What the coupon took off.
-    pub coupon_minor: i64,
-    /// Net and tax less coupon.
-    pub total_minor: i64,
-    /// What of it is paid.
-    pub paid_minor: i64,
-    /// The sum of its credit notes.
-    pub credited_minor: i64,
-    /// The resource and its configuration, in words.
-    pub description: String,
-    /// The first instant it is for.
-    pub period_start: DateTimeUtc,
-    /// The end of what it is for, exclusive.
-    pub period_end: DateTimeUtc,
-    /// When it was issued.
-    pub issued_at: DateTimeUtc,
-    /// By when it is to be paid.
-    pub due_at: Option<DateTimeUtc>,
+    /// What most lists show.
+    pub head: Head,
+    /// The rest, unless the listing did without.
+    pub detail: Option<Detail>,
+}
+
+columns!(
+    /// What most lists show of an invoice's line.
+    LineHead of invoice_line {
+        /// The invoice.
+        invoice_id: Uuid = InvoiceId,
+        /// Its place on the invoice, from 0.
+        position: i32 = Position,
+        /// The component's code, as it was.
+        component_code: String = ComponentCode,
+        /// What the component was called.
+        component_name: String = ComponentName,
+        /// What one of it was called.
+        unit_label: String = UnitLabel,
+        /// How many units.
+        quantity: i64 = Quantity,
+        /// The minutes it is priced for.
+        minutes: i64 = Minutes,
+        /// Net and tax less coupon share.
+        total_minor: i64 = TotalMinor,
+    }
+);
+
+columns!(
+    /// How a line came to its total.
+    Pricing of invoice_line {
+        /// What the unit price is for.
+        unit: PriceUnit = Unit,
+        /// The price of one unit, in millionths.
+        unit_price_micros: i64 = UnitPriceMicros,
+        /// What was taken off for everybody, in millionths of one.
+        discount_micros: i64 = DiscountMicros,
+        /// The tax rate, in millionths of one.
+        tax_rate_micros: i64 = TaxRateMicros,
+        /// Without tax.
+        net_minor: i64 = NetMinor,
+        /// The tax.
+        tax_minor: i64 = TaxMinor,
+        /// The coupon's code.
+        coupon_code: Option<String> = CouponCode,
+        /// Its share of the coupon.
+        coupon_minor: i64 = CouponMinor,
+    }
+);
+
+/// A line of an invoice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What most lists show.
+    pub head: LineHead,
+    /// How it came to its total, unless the listing did without.
+    pub pricing: Option<Pricing>,
 }
 
 /// What an invoice keeps as it was.
@@ -70,6 +135,18 @@ pub struct Documents {
     pub tags: Json,
 }
 
+/// How much of its lines is read with an invoice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lines {
+    /// Nothing.
+    #[default]
+    None,
+    /// What most lists show.
+    Heads,
+    /// All, with how they came to their totals.
+    Priced,
+}
+
 /// A list of invoices: what stands in it and whether the resource is read with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Listing {
@@ -77,8 +154,10 @@ pub struct Listing {
     pub statuses: Vec<InvoiceStatus>,
     /// Whether each one's resource is joined.
     pub with_resource: bool,
-    /// Whether the lines are joined, where the invoices are of many parents.
-    pub with_lines: bool,
+    /// Whether each one's [`Detail`] is read.
+    pub with_detail: bool,
+    /// Whether the lines are joined, where the invoices are of many parents; and how much of each.
+    pub lines: Lines,
 }
 
 /// An invoice and what was joined.
@@ -89,37 +168,41 @@ pub struct Listed {
     /// Its resource, when the listing asked for it.
     pub resource: Option<resource::Model>,
     /// Its lines in their order, when they were joined.
-    pub lines: Option<Vec<invoice_line::Model>>,
+    pub lines: Option<Vec<Line>>,
 }
 
-fn invoices(scope: &Scope) -> SelectStatement {
+impl Row {
+    fn read(columns: &mut Columns<'_>, with_detail: bool) -> Result<Self, DbErr> {
+        let head = Head::read(columns)?;
+        let detail = if with_detail {
+            Some(Detail::read(columns)?)
+        } else {
+            None
+        };
+        Ok(Self { head, detail })
+    }
+}
+
+impl Line {
+    fn columns(priced: bool) -> impl Iterator<Item = (invoice_line::Entity, invoice_line::Column)> {
+        let pricing: &[_] = if priced { Pricing::COLUMNS } else { &[] };
+        let columns = LineHead::COLUMNS.iter().chain(pricing);
+        columns.map(|column| (invoice_line::Entity, *column))
+    }
+
+    fn read(columns: &mut Columns<'_>, priced: bool) -> Result<Self, DbErr> {
+        let head = LineHead::read(columns)?;
+        let pricing = if priced { Some(Pricing::read(columns)?) } else { None };
+        Ok(Self { head, pricing })
+    }
+}
+
+fn invoices(scope: &Scope, with_detail: bool) -> SelectStatement {
     use invoice::{Column, Entity};
+    let detail: &[_] = if with_detail { Detail::COLUMNS } else { &[] };
     let mut select = Query::select();
     select
-        .columns(
-            [
-                Column::Id,
-                Column::AccountId,
-                Column::ResourceId,
-                Column::PeriodId,
-                Column::OrderId,
-                Column::Code,
-                Column::Status,
-                Column::Currency,
-                Column::NetMinor,
-                Column::TaxMinor,
-                Column::CouponMinor,
-                Column::TotalMinor,
-                Column::PaidMinor,
-                Column::CreditedMinor,
-                Column::Description,
-                Column::PeriodStart,
-                Column::PeriodEnd,
-                Column::IssuedAt,
-                Column::DueAt,
-            ]
-            .map(|column| (Entity, column)),
-        )
+        .columns(Head::COLUMNS.iter().chain(detail).map(|column| (Entity, *column)))
         .from(Entity)
         .cond_where(scope.accounts((Entity, Column::AccountId)));
     select
@@ -134,7 +217,7 @@ async fn listed(
     page: &Page,
 ) -> Result<HashMap<Uuid, Slice<Listed>>, Error> {
     use invoice::{Column, Entity};
-    let mut select = invoices(scope);
+    let mut select = invoices(scope, listing.with_detail);
     if !listing.statuses.is_empty() {
         let statuses = listing.statuses.iter().map(|status| status.as_str());
         select.and_where(Expr::col((Entity, Column::Status)).is_in(statuses));
@@ -147,26 +230,30 @@ async fn listed(
         page::joined(&mut select, resource::Entity, RESOURCE);
     }
     let keyset = Keyset::new((Entity, Column::IssuedAt), (Entity, Column::Id)).descending();
-    let with_lines = listing.with_lines && parents.len() > 1;
+    let with_lines = listing.lines != Lines::None && parents.len() > 1;
+    let priced = listing.lines == Lines::Priced;
+    // The lines' columns stand before the invoice's.
+    let before = if with_lines { Line::columns(priced).count() } else { 0 };
     let join = |outer: &mut SelectStatement, ranked: Alias| {
         if with_lines {
             use invoice_line::{Column as Line, Entity as Lines};
             outer.left_join(Lines, Expr::col((Lines, Line::InvoiceId)).equals((ranked, Column::Id)));
-            page::joined(outer, Lines, LINE);
+            outer.columns(self::Line::columns(priced));
         }
     };
-    let row = |row: &QueryResult, before: Option<&mut Listed>| -> Result<Option<Listed>, DbErr> {
-        let line = || -> Result<Option<invoice_line::Model>, DbErr> {
-            let Some(_) = row.try_get::<Option<Uuid>>(LINE, "invoice_id")? else {
-                return Ok(None);
-            };
-            invoice_line::Model::from_query_result(row, LINE).map(Some)
+    let row = |row: &QueryResult, previous: Option<&mut Listed>| -> Result<Option<Listed>, DbErr> {
+        let line = || -> Result<Option<Line>, DbErr> {
+            // Without lines the joined columns are null.
+            match row.try_get_by_index::<Option<Uuid>>(0)? {
+                Some(_) => Line::read(&mut Columns::from(row, 0), priced).map(Some),
+                None => Ok(None),
+            }
         };
         if with_lines
-            && let Some(before) = before
-            && before.invoice.id == row.try_get::<Uuid>("", "id")?
+            && let Some(previous) = previous
+            && previous.invoice.head.id == row.try_get_by_index::<Uuid>(before)?
         {
-            if let (Some(lines), Some(line)) = (&mut before.lines, line()?) {
+            if let (Some(lines), Some(line)) = (&mut previous.lines, line()?) {
                 lines.push(line);
             }
             return Ok(None);
@@ -182,7 +269,7 @@ async fn listed(
             None
         };
         Ok(Some(Listed {
-            invoice: page::model(row)?,
+            invoice: Row::read(&mut Columns::from(row, before), listing.with_detail)?,
             resource,
             lines,
         }))
@@ -193,7 +280,7 @@ async fn listed(
         .flat_map(|slice| &mut slice.rows)
         .filter_map(|listed| listed.lines.as_mut())
     {
-        lines.sort_unstable_by_key(|line| line.position);
+        lines.sort_unstable_by_key(|line| line.head.position);
     }
     Ok(lists)
 }
@@ -230,19 +317,20 @@ pub async fn of_resources(
 #[must_use]
 pub fn place(invoice: &Row) -> Place {
     Place {
-        key: Key::Instant(invoice.issued_at),
-        id: invoice.id,
+        key: Key::Instant(invoice.head.issued_at),
+        id: invoice.head.id,
     }
 }
 
-/// These invoices.
+/// These invoices, with their details.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]) -> Result<Vec<Row>, Error> {
-    let mut select = invoices(scope);
+pub async fn by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, Row>, Error> {
+    let mut select = invoices(scope, true);
     select.and_where(Expr::col((invoice::Entity, invoice::Column::Id)).is_in(ids.iter().copied()));
-    page::rows(db, &select, page::model).await
+    let rows = page::rows(db, &select, |row| Row::read(&mut Columns::from(row, 0), true)).await?;
+    Ok(rows.into_iter().map(|row| (row.head.id, row)).collect())
 }
 
 /// What each invoice keeps as it was.
@@ -276,7 +364,7 @@ pub async fn documents(
     Ok(rows.into_iter().collect())
 }
 
-/// The lines of each invoice, in their order.
+/// The lines of each invoice, in their order, with how they came to their totals.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -284,10 +372,12 @@ pub async fn lines(
     db: &impl ConnectionTrait,
     scope: &Scope,
     invoices: &[Uuid],
-) -> Result<HashMap<Uuid, Vec<invoice_line::Model>>, Error> {
+) -> Result<HashMap<Uuid, Vec<Line>>, Error> {
     use invoice_line::{Column, Entity};
-    let mut select = page::whole(Entity);
+    let mut select = Query::select();
     select
+        .columns(Line::columns(true))
+        .from(Entity)
         .inner_join(
             invoice::Entity,
             Condition::all()
@@ -297,8 +387,8 @@ pub async fn lines(
         .and_where(Expr::col((Entity, Column::InvoiceId)).is_in(invoices.iter().copied()))
         .order_by((Entity, Column::InvoiceId), Order::Asc)
         .order_by((Entity, Column::Position), Order::Asc);
-    let rows = page::rows(db, &select, page::model::<invoice_line::Model>).await?;
-    Ok(page::grouped(rows, |line| line.invoice_id))
+    let rows = page::rows(db, &select, |row| Line::read(&mut Columns::from(row, 0), true)).await?;
+    Ok(page::grouped(rows, |line| line.head.invoice_id))
 }
 
 /// The credit notes of each invoice, oldest first.

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod catalogue;
 pub mod codes;
+mod columns;
 pub mod coupons;
 pub mod due;
 pub mod event_log;

@@ -308,7 +308,7 @@ pub(crate) async fn read<R>(
 }
 
 /// As [`read`], with the rows' own children: `join` adds them to a statement of many parents, where the rows stand under
-/// the name it is given, in any order of their own; `row` makes a row of what is read, or adds a child to the row before it and answers nothing.
+/// the name it is given, in any order of their own, and their columns before the row's; `row` makes a row of what is read, or adds a child to the row before it and answers nothing.
 /// One parent's rows come without children.
 #[allow(clippy::too_many_arguments, reason = "each is a part of the statement")]
 pub(crate) async fn read_with<R>(
@@ -346,10 +346,10 @@ pub(crate) async fn read_with<R>(
             let ranked = Alias::new("ranked");
             let mut outer = Query::select();
             outer
-                .column((ranked.clone(), Asterisk))
                 .from_subquery(select, ranked.clone())
                 .and_where(Expr::col((ranked.clone(), Alias::new(PLACE))).lte(i64::from(page.size).saturating_add(1)));
-            join(&mut outer, ranked);
+            join(&mut outer, ranked.clone());
+            outer.column((ranked, Asterisk));
             // Sorted here, by two small keys: a database that sorts carries the whole wide rows about.
             let mut rows = Vec::new();
             for read in db.query_all(&outer).await? {

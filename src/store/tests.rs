@@ -338,14 +338,14 @@ async fn the_newest_invoices_of_many_resources_are_one_statement() {
     let listing = invoices::Listing {
         statuses: Vec::new(),
         with_resource: true,
-        with_lines: false,
+        ..invoices::Listing::default()
     };
     let codes = |lists: &HashMap<Uuid, super::page::Slice<invoices::Listed>>| -> Vec<Vec<String>> {
         let list = |resource| {
             lists[resource]
                 .rows
                 .iter()
-                .map(|row| row.invoice.code.clone())
+                .map(|row| row.invoice.head.code.clone())
                 .collect()
         };
         resources.iter().map(list).collect()

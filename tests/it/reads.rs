@@ -25,6 +25,31 @@ async fn cost(world: &World, query: &str) -> (Value, u64) {
     (response.data.into_json().unwrap(), statements)
 }
 
+/// What can be selected of a type, field by field: with a field of its own where one must be.
+async fn fields(world: &World, kind: &str) -> Vec<String> {
+    let query =
+        format!("{{ __type(name: \"{kind}\") {{ fields {{ name type {{ kind name ofType {{ kind name }} }} }} }} }}");
+    let (data, _) = cost(world, &query).await;
+    let fields = data["__type"]["fields"].as_array().unwrap().iter().map(|field| {
+        let name = field["name"].as_str().unwrap();
+        let kind = field["type"]["name"]
+            .as_str()
+            .or(field["type"]["ofType"]["name"].as_str())
+            .unwrap_or_default();
+        match (name, kind) {
+            ("lines", _) => format!("{name} {{ position }}"),
+            ("tags", _) => format!("{name} {{ key }}"),
+            ("creditNotes", _) => format!("{name} {{ id }}"),
+            (_, "Money") => format!("{name} {{ amount currency }}"),
+            (_, "Resource" | "Order") => format!("{name} {{ id }}"),
+            (_, "BillingAddress") => format!("{name} {{ name }}"),
+            (_, "LineComponent") => format!("{name} {{ code name unitLabel }}"),
+            _ => name.to_owned(),
+        }
+    });
+    fields.collect()
+}
+
 /// The documents of README's tour.
 fn tour() -> Vec<&'static str> {
     let readme = include_str!("../../README.md");
@@ -75,6 +100,54 @@ on_every_store! {
         assert!(resources.iter().all(|resource| resource["invoices"]["nodes"][0]["lines"] != json!([])));
         assert_eq!(for_one, 4, "wallets, resources with their parents, invoices, lines");
         assert_eq!(for_twenty, 3, "the lines of many parents come with their invoices");
+    }
+
+    async fn each_field_of_an_invoice_alone_is_what_it_is_among_all(world: World) {
+        world.grant("CASH", "100000000").await;
+        world.buy(project()).await;
+        world.buy(project()).await;
+        let (of_invoices, of_lines) = (fields(&world, "Invoice").await, fields(&world, "InvoiceLine").await);
+        assert!(of_invoices.len() > 15 && of_lines.len() > 10, "{of_invoices:?} {of_lines:?}");
+        let (ids, _) = cost(&world, "{ resources(first: 5) { nodes { invoices(first: 1) { nodes { id } } } } }").await;
+        let mut whole = Vec::new();
+        for id in ids["resources"]["nodes"].as_array().unwrap().iter().map(|node| &node["invoices"]["nodes"][0]["id"]) {
+            let own = of_invoices.iter().filter(|field| !field.starts_with("lines")).cloned().collect::<Vec<_>>().join(" ");
+            let query = format!("{{ node(id: {id}) {{ ... on Invoice {{ {own} lines {{ {} }} }} }} }}", of_lines.join(" "));
+            whole.push(cost(&world, &query).await.0["node"].take());
+        }
+        let own = of_invoices.iter().map(|field| (field.clone(), field.clone(), false));
+        let lines = of_lines.iter().map(|field| (format!("lines {{ {field} }}"), field.clone(), true));
+        for (selection, field, of_line) in own.chain(lines) {
+            let name = field.split(' ').next().unwrap();
+            let shown = |invoice: &Value| if of_line { invoice["lines"][0][name].clone() } else { invoice[name].clone() };
+            let waits = ["order", "creditNotes", "tags", "billingAddress"].contains(&name) && !of_line;
+            let query = format!("{{ resources(first: 5) {{ nodes {{ invoices(first: 1) {{ nodes {{ {selection} }} }} }} }} }}");
+            let (data, statements) = cost(&world, &query).await;
+            assert_eq!(statements, 2 + u64::from(waits), "{selection}");
+            for (node, whole) in data["resources"]["nodes"].as_array().unwrap().iter().zip(&whole) {
+                let alone = shown(&node["invoices"]["nodes"][0]);
+                if name == "lines" {
+                    assert_eq!(alone[0]["position"], whole["lines"][0]["position"]);
+                } else {
+                    assert_eq!(alone, shown(whole), "{selection}");
+                }
+            }
+            let query = format!("{{ invoices(first: 5) {{ edges {{ node {{ {selection} }} }} }} }}");
+            let (_, statements) = cost(&world, &query).await;
+            let waits = waits || of_line || name == "lines";
+            assert_eq!(statements, 1 + u64::from(waits), "{selection}");
+        }
+        // What one list of a request reads of a line is not all that another one shows.
+        for (first, second) in [("position", "unitPrice"), ("unitPrice", "position")] {
+            let query = format!("{{ resources(first: 5) {{ nodes {{ a: invoices(first: 1) {{ nodes {{ lines {{ {first} }} }} }}
+                b: invoices(first: 1) {{ nodes {{ lines {{ {second} }} }} }} }} }} }}");
+            let (data, _) = cost(&world, &query).await;
+            for (node, whole) in data["resources"]["nodes"].as_array().unwrap().iter().zip(&whole) {
+                for (list, field) in [("a", first), ("b", second)] {
+                    assert_eq!(node[list]["nodes"][0]["lines"][0][field], whole["lines"][0][field], "{first} {second}");
+                }
+            }
+        }
     }
 
     async fn pages_go_both_ways_without_gap_or_repeat(world: World) {
