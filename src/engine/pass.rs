@@ -1,8 +1,10 @@
 //! One bounded pass over what is due, and the way a development clock moves through many of them.
 
+use std::collections::{BTreeMap, HashMap};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::StepKind;
-use entity::store_state;
+use entity::{product, resource, store_state};
 use uuid::Uuid;
 
 use super::brake::{self, Brake};
@@ -13,15 +15,15 @@ use crate::db::Tx;
 use crate::db::writes::Writes;
 use crate::domain::time;
 use crate::error::Error;
+use crate::store::due::Waiting;
+use crate::store::event_log::Numbered;
 use crate::store::{Scope, accounts, due, event_log, state};
 
-/// How many accounts one pass works on.
-const ACCOUNTS: u64 = 500;
-/// How many of an account's resources one transaction works on.
-const BATCH: u64 = 200;
-/// How many transactions one account gets in a pass, so that one customer never starves the others.
-const BATCHES: u32 = 20;
-/// How long an account stays claimed, in seconds of the database's clock.
+/// How many resources one pass works on.
+const PASS: u64 = 10_000;
+/// How many resources one transaction works on, of however many accounts.
+const BATCH: usize = 250;
+/// How long the accounts of a batch stay claimed, in seconds of the database's clock.
 const LEASE_SECONDS: i64 = 60;
 /// A gap between two passes from which the engine is said to have been down.
 const DOWN_AFTER: TimeDelta = TimeDelta::hours(1);
@@ -151,72 +153,87 @@ async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<
         .map(|span| (span.from_at, span.until_at))
         .collect();
     brake::halt_too_many(app, now, &downtimes, *releases_left).await?;
-    let waiting = due::accounts(app.db.read(), &scope, now, ACCOUNTS).await?;
+    let waiting = due::waiting(app.db.read(), &scope, now, PASS).await?;
     let mut passed = Passed {
-        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == ACCOUNTS,
+        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == PASS,
         ..Passed::default()
     };
-    for account in waiting {
-        if !due::lease(&app.db, &scope, account, app.process, LEASE_SECONDS).await? {
-            passed.elsewhere = true;
-            continue;
+    let moment = Moment {
+        now,
+        downtimes: &downtimes,
+    };
+    for batch in batches(waiting) {
+        let accounts: Vec<Uuid> = batch.iter().map(|waiting| waiting.account).collect();
+        let claimed = due::lease(&app.db, &scope, &accounts, app.process, LEASE_SECONDS).await?;
+        let own: Vec<Uuid> = batch
+            .iter()
+            .filter(|waiting| claimed.contains(&waiting.account))
+            .map(|waiting| waiting.resource)
+            .collect();
+        passed.elsewhere |= own.len() < batch.len();
+        if !own.is_empty() {
+            passed.add(halve_until_done(app, own, moment, releases_left).await?);
         }
-        match of_account(app, account, now, &downtimes, releases_left).await {
-            Ok(done) => passed.add(done),
-            Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
-            Err(error) => {
-                // Something is wrong with this account: it must not hold up the others.
-                tracing::error!(%account, %error, "an account can't be handled; what is due of it is put off");
-                passed.failed += put_off_account(app, account, now).await?;
-            }
-        }
-        due::release_lease(&app.db, &scope, account, app.process).await?;
+        due::release_leases(&app.db, &scope, &claimed, app.process).await?;
     }
     Ok(passed)
 }
 
-/// What is due of one account, in batches.
-async fn of_account(
+/// What waits, in batches: each account's together, so that its lease is taken once, and many accounts in one batch.
+fn batches(waiting: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    let mut turn = HashMap::new();
+    let mut by_account: Vec<(usize, Waiting)> = Vec::with_capacity(waiting.len());
+    for waiting in waiting {
+        let next = turn.len();
+        by_account.push((*turn.entry(waiting.account).or_insert(next), waiting));
+    }
+    by_account.sort_by_key(|(turn, _)| *turn);
+    let chunks = by_account.chunks(BATCH);
+    chunks
+        .map(|chunk| chunk.iter().map(|(_, waiting)| *waiting).collect())
+        .collect()
+}
+
+/// Handles a batch. One that fails is cut in two again and again, until what can't be handled stands alone: it is put
+/// off, longer each time, logged, and holds up none of the others.
+async fn halve_until_done(
     app: &App,
-    account: Uuid,
-    now: DateTime<Utc>,
-    downtimes: &[(DateTime<Utc>, DateTime<Utc>)],
+    resources: Vec<Uuid>,
+    moment: Moment<'_>,
     releases_left: &mut u64,
 ) -> Result<Passed, Error> {
-    let owner = accounts::by_ids(app.db.read(), &Scope::engine(), &[account]).await?;
-    let owner = owner.first().ok_or(Error::NotFound("account"))?;
-    let present = Present {
-        now,
-        zone: time::zone(&owner.zone)?,
-        downtimes,
-    };
     let mut passed = Passed::default();
-    for round in 1..=BATCHES {
-        let done = match batch(app, account, present, BATCH, releases_left).await {
-            Ok(done) => done,
-            Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
-            Err(error) => {
-                // One of them can't be handled: it must not hold up the others.
-                tracing::error!(%account, %error, "a batch failed; its resources are handled one by one");
-                one_by_one(app, account, present, releases_left).await?
+    let mut left = vec![resources];
+    while let Some(resources) = left.pop() {
+        match (
+            batch(app, &resources, moment, releases_left).await,
+            resources.as_slice(),
+        ) {
+            (Ok(done), _) => passed.add(done),
+            (Err(Error::Unavailable(why)), _) => return Err(Error::Unavailable(why)),
+            (Err(error), [resource]) => {
+                tracing::error!(%resource, %error, "a step failed and is put off");
+                passed.failed += put_off(app, *resource, moment.now).await?;
             }
-        };
-        passed.add(done);
-        if done.resources + done.failed < BATCH {
-            break;
+            (Err(_), many) => {
+                let (first, second) = many.split_at(many.len() / 2);
+                left.extend([second.to_vec(), first.to_vec()]);
+            }
         }
-        passed.more |= round == BATCHES;
     }
     Ok(passed)
 }
 
-async fn put_off_account(app: &App, account: Uuid, now: DateTime<Utc>) -> Result<u64, Error> {
+/// Puts off a resource whose step failed, if it is still due, and answers whether it was.
+async fn put_off(app: &App, resource: Uuid, now: DateTime<Utc>) -> Result<u64, Error> {
     app.db
-        .write("put_off_account", async |tx| {
+        .write("put_off", async |tx| {
             let tx = &*tx;
             let scope = Scope::engine();
-            let attempts = due::attempts(tx, &scope, account, now).await?;
-            due::put_off_account(tx, &scope, account, now, now + backoff(attempts)).await
+            let due = due::lock_batch(tx, &scope, &[resource], now).await?;
+            let Some((row, _)) = due.first() else { return Ok(0) };
+            due::put_off(tx, &scope, resource, now + backoff(row.attempts)).await?;
+            Ok(1)
         })
         .await
 }
@@ -228,11 +245,18 @@ fn backoff(attempts: i32) -> TimeDelta {
     wait.min(TimeDelta::days(1))
 }
 
+/// What a pass knows of the time it runs at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) now: DateTime<Utc>,
+    /// The spans in which no engine ran.
+    pub(super) downtimes: &'a [(DateTime<Utc>, DateTime<Utc>)],
+}
+
 pub(super) async fn batch(
     app: &App,
-    account: Uuid,
-    present: Present<'_>,
-    most: u64,
+    resources: &[Uuid],
+    moment: Moment<'_>,
     releases_left: &mut u64,
 ) -> Result<Passed, Error> {
     let left = *releases_left;
@@ -243,9 +267,9 @@ pub(super) async fn batch(
             // A step leaves one row: run again after a commit whose answer was lost, the batch finds it no longer due.
             tx.is_replayable();
             let mut brake = Brake::with_left(left);
-            let (passed, newest) = handle(tx, account, present, most, &mut brake).await?;
+            let (passed, newest) = handle(tx, resources, moment, &mut brake).await?;
             if brake.tripped {
-                brake::halt(tx, app.settings.most_releases, present.now).await?;
+                brake::halt(tx, app.settings.most_releases, moment.now).await?;
             }
             Ok((passed, newest, brake))
         })
@@ -254,24 +278,26 @@ pub(super) async fn batch(
     if brake.tripped {
         brake::tell(app.settings.most_releases);
     }
-    if let Some(newest) = newest {
+    for (account, newest) in newest {
         app.hub.wake(account, newest);
     }
     Ok(passed)
 }
 
+/// Handles what is due of these resources, and answers how far the stream of each account that was told something goes.
 async fn handle(
     tx: &Tx,
-    account: Uuid,
-    present: Present<'_>,
-    most: u64,
+    resources: &[Uuid],
+    moment: Moment<'_>,
     brake: &mut Brake,
-) -> Result<(Passed, Option<i64>), Error> {
+) -> Result<(Passed, HashMap<Uuid, i64>), Error> {
     let scope = Scope::engine();
-    let due = due::lock_batch(tx, &scope, account, present.now, most).await?;
+    let Moment { now, downtimes } = moment;
+    let due = due::lock_batch(tx, &scope, resources, now).await?;
+    let zones = zones(tx, &due).await?;
     let past_their_end: Vec<Uuid> = due
         .iter()
-        .filter(|(resource, _)| resource.paid_until.is_some_and(|end| end <= present.now))
+        .filter(|(resource, _)| resource.paid_until.is_some_and(|end| end <= now))
         .map(|(resource, _)| resource.id)
         .collect();
     let handled = due::state_steps(&**tx, &scope, &past_their_end).await?;
@@ -285,67 +311,57 @@ async fn handle(
     let handled = due::by_period(handled);
 
     let mut passed = Passed::default();
-    let (mut resources, mut steps, mut alerts, mut news) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut resources, mut steps, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut counts: BTreeMap<Uuid, i64> = BTreeMap::new();
     for (resource, product) in due {
         let before = due::of_period(&handled, &resource);
+        let zone = zones.get(&resource.account_id).ok_or(Error::NotFound("account"))?;
+        let present = Present {
+            now,
+            zone: time::zone(zone)?,
+            downtimes,
+        };
         let decided = decide(resource, &product, before, present, brake)?;
         passed.resources += 1;
         passed.steps += u64::try_from(decided.steps.len()).map_err(Error::internal)?;
         passed.alerts += u64::try_from(decided.alerts.len()).map_err(Error::internal)?;
+        let told = i64::try_from(decided.alerts.len()).map_err(Error::internal)?;
+        if told > 0 {
+            *counts.entry(decided.resource.account_id).or_insert(0) += told;
+        }
         resources.push(decided.resource);
         steps.extend(decided.steps);
-        for (alert, told) in decided.alerts {
-            alerts.push(alert);
-            news.push(told);
-        }
+        alerts.extend(decided.alerts);
     }
-    let mut newest = None;
+
     let mut writes = Writes::of(tx);
-    if !news.is_empty() {
-        let first = event_log::take_sequences(tx, &scope, account, news.len()).await?;
-        for (sequence, alert) in (first..).zip(&mut alerts) {
-            alert.event_sequence = sequence;
-        }
-        newest = Some(event_log::write_at(
-            &mut writes,
-            &scope,
-            account,
-            first,
-            &news,
-            present.now,
-        ));
+    let mut next = event_log::take_sequences(tx, &scope, &counts).await?;
+    let (mut rows, mut numbered) = (Vec::with_capacity(alerts.len()), Vec::with_capacity(alerts.len()));
+    for (mut alert, news) in alerts {
+        let next = next.get_mut(&alert.account_id).ok_or(Error::NotFound("account"))?;
+        alert.event_sequence = *next;
+        numbered.push(Numbered {
+            account: alert.account_id,
+            sequence: *next,
+            news,
+        });
+        *next += 1;
+        rows.push(alert);
     }
-    due::write_batch(&mut writes, &scope, steps, alerts, resources);
+    event_log::write_at(&mut writes, &scope, &numbered, now);
+    due::write_batch(&mut writes, &scope, steps, rows, resources);
     writes.send(tx).await?;
-    Ok((passed, newest))
+    Ok((
+        passed,
+        next.into_iter().map(|(account, next)| (account, next - 1)).collect(),
+    ))
 }
 
-/// Handles an account's due resources in transactions of their own. What fails is put off, longer each time, and logged.
-async fn one_by_one(app: &App, account: Uuid, present: Present<'_>, releases_left: &mut u64) -> Result<Passed, Error> {
-    let scope = Scope::engine();
-    let mut passed = Passed::default();
-    for _ in 0..BATCH {
-        match batch(app, account, present, 1, releases_left).await {
-            Ok(done) if done.resources == 0 => break,
-            Ok(done) => passed.add(done),
-            Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
-            Err(error) => {
-                let put_off = app
-                    .db
-                    .write("put_off", async |tx| {
-                        let tx = &*tx;
-                        let due = due::lock_batch(tx, &scope, account, present.now, 1).await?;
-                        let Some((resource, _)) = due.first() else {
-                            return Ok(None);
-                        };
-                        due::put_off(tx, &scope, resource.id, present.now + backoff(resource.attempts)).await?;
-                        Ok(Some(resource.id))
-                    })
-                    .await?;
-                passed.failed += 1;
-                tracing::error!(%account, resource = ?put_off, %error, "a step failed and was put off");
-            }
-        }
-    }
-    Ok(passed)
+/// The zones of the accounts whose resources these are.
+async fn zones(tx: &Tx, due: &[(resource::Model, product::Model)]) -> Result<HashMap<Uuid, String>, Error> {
+    let mut owners: Vec<Uuid> = due.iter().map(|(resource, _)| resource.account_id).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let owners = accounts::by_ids(&**tx, &Scope::engine(), &owners).await?;
+    Ok(owners.into_iter().map(|owner| (owner.id, owner.zone)).collect())
 }

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{Life, Power, StepKind};
-use entity::{account, engine_downtime, product, resource, resource_type, schedule_step};
+use entity::{account, engine_downtime, expiry_alert, product, resource, resource_type, schedule_step};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder as _};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::app::{App, Settings};
 use crate::commands::{releases, seed};
 use crate::db::Options;
 use crate::db::statements::counted;
-use crate::store::{Scope, state};
+use crate::store::{Scope, due, state};
 
 /// A store with a catalogue, two accounts and a clock.
 struct Shop {
@@ -120,6 +120,23 @@ impl Shop {
         keys
     }
 
+    /// More accounts.
+    async fn open(&mut self, count: usize) {
+        let opened = self.app.db.write("open", async |tx| {
+            let mut opened = Vec::new();
+            for number in 0..count {
+                let code = format!("CUSTOMER-{number}");
+                opened.push(
+                    seed::open(&tx, &code, &code, entity::enums::Language::Vi, end() - days(60))
+                        .await?
+                        .1,
+                );
+            }
+            Ok(opened)
+        });
+        self.accounts.extend(opened.await.unwrap());
+    }
+
     async fn run(&self, sql: &'static str) {
         self.app
             .db
@@ -211,14 +228,10 @@ async fn more_releases_than_a_pass_may_make_are_halted_before_any_is_made() {
 #[tokio::test]
 async fn a_batch_makes_no_more_releases_than_are_left_and_none_after_a_halt() {
     let shop = shop(2).await;
-    shop.resources(0, 4).await;
+    let all = shop.resources(0, 4).await;
     shop.lives_until_released().await;
     let now = end() + days(30) + seconds(10);
-    let present = super::decide::Present {
-        now,
-        zone: chrono_tz::Asia::Ho_Chi_Minh,
-        downtimes: &[],
-    };
+    let moment = super::pass::Moment { now, downtimes: &[] };
     let mut left = 3;
     let halted = async |reason: &'static str| {
         let halt =
@@ -227,7 +240,7 @@ async fn a_batch_makes_no_more_releases_than_are_left_and_none_after_a_halt() {
     };
     // Another process halts while the pass is under way.
     halted("by another process").await;
-    super::pass::batch(&shop.app, shop.accounts[0], present, 1, &mut left)
+    super::pass::batch(&shop.app, &all[..1], moment, &mut left)
         .await
         .unwrap();
     assert_eq!((shop.lives(Life::Deleted).await, left), (0, 3));
@@ -235,9 +248,7 @@ async fn a_batch_makes_no_more_releases_than_are_left_and_none_after_a_halt() {
         .await;
     shop.run("update resource set next_due_at = '2023-05-06 00:00:00+00:00'")
         .await;
-    super::pass::batch(&shop.app, shop.accounts[0], present, 200, &mut left)
-        .await
-        .unwrap();
+    super::pass::batch(&shop.app, &all, moment, &mut left).await.unwrap();
     assert_eq!((shop.lives(Life::Deleted).await, left), (3, 0));
     assert!(shop.halted().await, "the fourth is one too many");
 }
@@ -452,6 +463,68 @@ async fn a_long_catch_up_of_a_full_batch_is_written_in_one_transaction() {
     assert_eq!((passed.resources, passed.failed), (200, 0));
     assert!(passed.steps >= 200 * 34, "{passed:?}");
     assert!(statements < 60, "{statements} statements: the batch fell apart");
+}
+
+#[tokio::test]
+async fn what_is_due_of_many_accounts_is_written_together_and_numbered_by_account() {
+    let mut shop = shop(10).await;
+    shop.open(98).await;
+    for account in 0..100 {
+        shop.resources(account, 2).await;
+    }
+    let (passed, statements) = counted(shop.ticks_at(-days(7) + seconds(1))).await;
+    assert_eq!((passed.resources, passed.alerts, passed.failed), (200, 200, 0));
+    assert!(statements < 30, "{statements} statements: the batch fell apart");
+    let alerts = expiry_alert::Entity::find().all(shop.app.db.read()).await.unwrap();
+    for account in &shop.accounts {
+        let own = alerts.iter().filter(|alert| alert.account_id == *account);
+        let mut numbers: Vec<i64> = own.map(|alert| alert.event_sequence).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 2]);
+        let row = account::Entity::find_by_id(*account)
+            .one(shop.app.db.read())
+            .await
+            .unwrap();
+        assert_eq!(row.unwrap().event_sequence, 2);
+    }
+}
+
+#[tokio::test]
+async fn accounts_take_turns_whoever_has_much_due() {
+    let shop = shop(10).await;
+    let (many, few) = (shop.resources(0, 5).await, shop.resources(1, 2).await);
+    shop.run("update resource set next_due_at = '2023-03-01 00:00:00+00:00' where name in ('web-3', 'web-4')")
+        .await;
+    let waiting = async |most| {
+        let db = shop.app.db.read();
+        let waiting = due::waiting(db, &Scope::engine(), end(), most).await.unwrap();
+        waiting.into_iter().map(|waiting| waiting.resource).collect::<Vec<_>>()
+    };
+    let mut turns = waiting(4).await;
+    turns.sort_unstable();
+    let mut expected = vec![many[0], many[1], few[0], few[1]];
+    expected.sort_unstable();
+    assert_eq!(
+        turns, expected,
+        "the soonest expiries of each, however long the others of one wait"
+    );
+    assert_eq!(waiting(100).await.len(), 7);
+}
+
+#[tokio::test]
+async fn one_resource_that_cannot_be_handled_is_put_off_alone_and_found_by_halves() {
+    let shop = shop(10).await;
+    let all = shop.resources(0, 128).await;
+    shop.run("update resource set next_step = 'SOMETHING:1' where name = 'web-77'")
+        .await;
+    let (passed, statements) = counted(shop.ticks_at(-days(7) + seconds(1))).await;
+    assert_eq!((passed.resources, passed.failed), (127, 1));
+    assert!(shop.steps(all[77]).await.is_empty());
+    assert_eq!(shop.steps(all[76]).await.len(), 1);
+    assert!(
+        statements < 250,
+        "{statements} statements: found one by one, not by halves"
+    );
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! The engine's work: found by an index on the next due instant, claimed by lease, written in batches. What it costs
 //! follows what is due, never what exists.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{engine_lease, expiry_alert, product, resource, schedule_step};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, OnConflict, SimpleExpr};
+use sea_orm::sea_query::{
+    Alias, Expr, ExprTrait as _, Func, LockBehavior, LockType, OnConflict, Order, Query, SimpleExpr, WindowStatement,
+};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable as _, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait as _,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, Iterable as _, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait as _,
 };
 use uuid::Uuid;
 
@@ -18,29 +20,57 @@ use crate::db::writes::Writes;
 use crate::db::{self, Db, Tx};
 use crate::error::Error;
 
-/// The accounts that have something due, the longest waiting first, at most `most`.
+/// A resource that has something due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whose it is.
+    pub account: Uuid,
+    /// The resource.
+    pub resource: Uuid,
+}
+
+/// The resources that have something due, at most `most`: of each account the soonest expiry first, as money is spent,
+/// and the accounts by turns, so that one with much due never keeps the others waiting.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn accounts(
+pub async fn waiting(
     db: &impl ConnectionTrait,
     scope: &Scope,
     now: DateTime<Utc>,
     most: u64,
-) -> Result<Vec<Uuid>, Error> {
-    let soonest = Expr::col((resource::Entity, resource::Column::NextDueAt)).min();
-    Ok(resource::Entity::find()
+) -> Result<Vec<Waiting>, Error> {
+    use resource::{Column, Entity};
+    const TURN: &str = "turn";
+    let mut of_account = WindowStatement::partition_by((Entity, Column::AccountId));
+    of_account
+        .order_by((Entity, Column::PaidUntil), Order::Asc)
+        .order_by((Entity, Column::Id), Order::Asc);
+    let due = Entity::find()
         .select_only()
-        .column(resource::Column::AccountId)
-        .filter(scope.accounts((resource::Entity, resource::Column::AccountId)))
-        .filter(resource::Column::NextDueAt.is_not_null())
-        .filter(resource::Column::NextDueAt.lte(now))
-        .group_by(resource::Column::AccountId)
-        .order_by_asc(soonest)
+        .columns([Column::AccountId, Column::Id, Column::NextDueAt])
+        .filter(scope.accounts((Entity, Column::AccountId)))
+        .filter(Column::NextDueAt.is_not_null())
+        .filter(Column::NextDueAt.lte(now))
+        .into_query()
+        .expr_window_as(Func::cust(Alias::new("row_number")), of_account, Alias::new(TURN))
+        .to_owned();
+    let due_by_turns = Query::select()
+        .columns([Column::AccountId, Column::Id])
+        .from_subquery(due, Alias::new("due"))
+        .order_by(Alias::new(TURN), Order::Asc)
+        .order_by(Column::NextDueAt, Order::Asc)
+        .order_by(Column::Id, Order::Asc)
         .limit(most)
-        .into_tuple()
-        .all(db)
-        .await?)
+        .to_owned();
+    let rows = db.query_all(&due_by_turns).await?;
+    let waiting = rows.iter().map(|row| {
+        Ok::<_, DbErr>(Waiting {
+            account: row.try_get_by_index(0)?,
+            resource: row.try_get_by_index(1)?,
+        })
+    });
+    Ok(waiting.collect::<Result<_, _>>()?)
 }
 
 /// What is due and not done.
@@ -137,55 +167,61 @@ pub async fn releases(
         .await?)
 }
 
-/// Claims an account for this process, for some seconds of the database's own clock. Nobody else works on it until the
-/// lease is over or given back; a process that dies loses it by itself.
+/// Claims accounts for this process, for some seconds of the database's own clock, and answers those that it got. Nobody
+/// else works on them until the lease is over or given back; a process that dies loses it by itself.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid, seconds: i64) -> Result<bool, Error> {
-    let backend = db.backend();
-    db.write("lease_account", async |tx| {
+pub async fn lease(
+    db: &Db,
+    _scope: &Scope,
+    accounts: &[Uuid],
+    owner: Uuid,
+    seconds: i64,
+) -> Result<HashSet<Uuid>, Error> {
+    use engine_lease::{Column, Entity};
+    let now = db::lease_time(db.backend());
+    // In one order for all processes: two that claim the same accounts wait for each other, never in a circle.
+    let accounts: BTreeSet<Uuid> = accounts.iter().copied().collect();
+    let mut claim = Query::insert();
+    claim
+        .into_table(Entity)
+        .columns([Column::AccountId, Column::Owner, Column::UntilMs]);
+    for account in accounts {
+        let until = now.clone().add(seconds.saturating_mul(1_000));
+        claim
+            .values([Expr::val(account), Expr::val(owner), until])
+            .map_err(Error::internal)?;
+    }
+    let held = |column| Expr::col((Entity, column));
+    claim
+        .on_conflict(
+            OnConflict::column(Column::AccountId)
+                .update_columns([Column::Owner, Column::UntilMs])
+                .action_and_where(held(Column::UntilMs).lt(now).or(held(Column::Owner).eq(owner)))
+                .to_owned(),
+        )
+        .returning_col(Column::AccountId);
+    db.write("lease_accounts", async |tx| {
         let tx = &*tx;
         tx.is_replayable();
-        let row = engine_lease::Model {
-            account_id: account,
-            owner,
-            until_ms: 0,
-        };
-        engine_lease::Entity::insert(row.into_active_model())
-            .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .exec_without_returning(&**tx)
-            .await?;
-        let now = db::lease_time(backend);
-        let done = engine_lease::Entity::update_many()
-            .col_expr(engine_lease::Column::Owner, Expr::val(owner))
-            .col_expr(
-                engine_lease::Column::UntilMs,
-                now.clone().add(seconds.saturating_mul(1_000)),
-            )
-            .filter(engine_lease::Column::AccountId.eq(account))
-            .filter(
-                Expr::col(engine_lease::Column::UntilMs)
-                    .lt(now)
-                    .or(Expr::col(engine_lease::Column::Owner).eq(owner)),
-            )
-            .exec(&**tx)
-            .await?;
-        Ok(done.rows_affected == 1)
+        let rows = tx.query_all(&claim).await?;
+        let claimed = rows.iter().map(|row| row.try_get_by_index(0));
+        Ok(claimed.collect::<Result<_, _>>()?)
     })
     .await
 }
 
-/// Gives a lease back.
+/// Gives leases back.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn release_lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid) -> Result<(), Error> {
-    db.write("give_lease_back", async |tx| {
+pub async fn release_leases(db: &Db, _scope: &Scope, accounts: &HashSet<Uuid>, owner: Uuid) -> Result<(), Error> {
+    db.write("give_leases_back", async |tx| {
         let tx = &*tx;
         tx.is_replayable();
         engine_lease::Entity::delete_many()
-            .filter(engine_lease::Column::AccountId.eq(account))
+            .filter(engine_lease::Column::AccountId.is_in(accounts.iter().copied()))
             .filter(engine_lease::Column::Owner.eq(owner))
             .exec(&**tx)
             .await?;
@@ -194,26 +230,24 @@ pub async fn release_lease(db: &Db, _scope: &Scope, account: Uuid, owner: Uuid) 
     .await
 }
 
-/// An account's due resources with their products, locked: soonest expiry first, as money is spent, at most `most`.
-/// Those that another transaction holds are left to it.
+/// Those of these resources that still have something due, with their products, locked: soonest expiry first, as money
+/// is spent. Those that another transaction holds are left to it.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn lock_batch(
     tx: &Tx,
     scope: &Scope,
-    account: Uuid,
+    resources: &[Uuid],
     now: DateTime<Utc>,
-    most: u64,
 ) -> Result<Vec<(resource::Model, product::Model)>, Error> {
     let mut query = resource::Entity::find()
         .filter(scope.accounts((resource::Entity, resource::Column::AccountId)))
-        .filter(resource::Column::AccountId.eq(account))
+        .filter(resource::Column::Id.is_in(resources.iter().copied()))
         .filter(resource::Column::NextDueAt.is_not_null())
         .filter(resource::Column::NextDueAt.lte(now))
         .order_by_asc(resource::Column::PaidUntil)
-        .order_by_asc(resource::Column::Id)
-        .limit(most);
+        .order_by_asc(resource::Column::Id);
     if db::locks_rows(tx.get_database_backend()) {
         query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     }
@@ -334,44 +368,4 @@ pub async fn put_off(tx: &Tx, _scope: &Scope, resource: Uuid, until: DateTime<Ut
         .exec(&**tx)
         .await?;
     Ok(())
-}
-
-/// How often the due steps of an account failed in a row, at most.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the store does not answer.
-pub async fn attempts(tx: &Tx, _scope: &Scope, account: Uuid, now: DateTime<Utc>) -> Result<i32, Error> {
-    let most: Option<Option<i32>> = resource::Entity::find()
-        .select_only()
-        .expr(Expr::col(resource::Column::Attempts).max())
-        .filter(resource::Column::AccountId.eq(account))
-        .filter(resource::Column::NextDueAt.is_not_null())
-        .filter(resource::Column::NextDueAt.lte(now))
-        .into_tuple()
-        .one(&**tx)
-        .await?;
-    Ok(most.flatten().unwrap_or(0))
-}
-
-/// Puts off all that is due of an account after it failed as a whole, counts the failure, and answers how many
-/// resources that were.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the store does not answer.
-pub async fn put_off_account(
-    tx: &Tx,
-    _scope: &Scope,
-    account: Uuid,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<u64, Error> {
-    let done = resource::Entity::update_many()
-        .col_expr(resource::Column::NextDueAt, Expr::val(until))
-        .col_expr(resource::Column::Attempts, Expr::col(resource::Column::Attempts).add(1))
-        .filter(resource::Column::AccountId.eq(account))
-        .filter(resource::Column::NextDueAt.is_not_null())
-        .filter(resource::Column::NextDueAt.lte(now))
-        .exec(&**tx)
-        .await?;
-    Ok(done.rows_affected)
 }

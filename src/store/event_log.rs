@@ -1,9 +1,11 @@
 //! The stream of what each account is told: gap-free sequence numbers, assigned in the transaction that wrote the news.
 
+use std::collections::{BTreeMap, HashMap};
+
 use chrono::{DateTime, Utc};
 use entity::enums::EventType;
 use entity::{account, account_event};
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::{CaseStatement, Expr, Query, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IdenStatic as _, Iterable as _, ModelTrait as _, QueryFilter,
     QueryOrder, QuerySelect, QueryTrait,
@@ -96,23 +98,38 @@ impl News {
     }
 }
 
-/// Takes the next `count` sequence numbers of an account, and answers the first. The account's row stays locked until
-/// the transaction ends, which is what keeps the numbers gap-free and in the order of commits: take them last.
+/// Takes the next sequence numbers of some accounts, so many of each, and answers the first of each. The accounts' rows
+/// stay locked until the transaction ends, which is what keeps the numbers gap-free and in the order of commits: take
+/// them last.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such account.
-pub async fn take_sequences(tx: &Tx, _scope: &Scope, account: Uuid, count: usize) -> Result<i64, Error> {
-    let count = i64::try_from(count).map_err(Error::internal)?;
-    let rows = account::Entity::update_many()
+/// [`Error::NotFound`] when one of the accounts is not there.
+pub async fn take_sequences(
+    tx: &Tx,
+    _scope: &Scope,
+    counts: &BTreeMap<Uuid, i64>,
+) -> Result<HashMap<Uuid, i64>, Error> {
+    use account::{Column, Entity};
+    if counts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut more = CaseStatement::new();
+    for (account, count) in counts {
+        more = more.case(Expr::col((Entity, Column::Id)).eq(*account), Expr::val(*count));
+    }
+    let rows = Entity::update_many()
         .col_expr(
-            account::Column::EventSequence,
-            Expr::col(account::Column::EventSequence).add(count),
+            Column::EventSequence,
+            Expr::col((Entity, Column::EventSequence)).add(SimpleExpr::Case(Box::new(more.finally(0_i64)))),
         )
-        .filter(account::Column::Id.eq(account))
+        .filter(Column::Id.is_in(counts.keys().copied()))
         .exec_with_returning(&**tx)
         .await?;
-    let newest = rows.first().ok_or(Error::NotFound("account"))?.event_sequence;
-    Ok(newest - count + 1)
+    if rows.len() < counts.len() {
+        return Err(Error::NotFound("account"));
+    }
+    let first = |row: &account::Model| row.event_sequence - counts.get(&row.id).copied().unwrap_or(0) + 1;
+    Ok(rows.iter().map(|row| (row.id, first(row))).collect())
 }
 
 /// Adds news to an account's stream, in the given order, numbered by the statement that counts them. The last of what a
@@ -167,22 +184,23 @@ pub fn append(
     Ok(())
 }
 
-/// Adds news at sequence numbers that were taken before, for rows that carry their own number, and answers the newest.
-pub fn write_at(
-    writes: &mut Writes,
-    _scope: &Scope,
-    account: Uuid,
-    first: i64,
-    news: &[News],
-    now: DateTime<Utc>,
-) -> i64 {
-    let rows: Vec<_> = (first..)
-        .zip(news)
-        .map(|(sequence, news)| row(account, sequence, news, now))
-        .collect();
-    let newest = rows.last().map_or(first, |row| row.sequence);
-    insert::<account_event::ActiveModel, _>(writes, rows);
-    newest
+/// News with the account and the sequence number that were taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Whose stream.
+    pub account: Uuid,
+    /// Its place there.
+    pub sequence: i64,
+    /// What is told.
+    pub news: News,
+}
+
+/// Adds news at sequence numbers that were taken before, for rows that carry their own number.
+pub fn write_at(writes: &mut Writes, _scope: &Scope, news: &[Numbered], now: DateTime<Utc>) {
+    let rows = news
+        .iter()
+        .map(|told| row(told.account, told.sequence, &told.news, now));
+    insert::<account_event::ActiveModel, _>(writes, rows.collect());
 }
 
 fn row(account: Uuid, sequence: i64, news: &News, now: DateTime<Utc>) -> account_event::Model {
