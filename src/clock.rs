@@ -11,9 +11,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The business clock of one process. Shared by reference; moving it moves all who hold it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Clock {
     offset_micros: AtomicI64,
+    /// Where it stands still, in microseconds of the epoch; [`GOES`] while it goes.
+    stands_at: AtomicI64,
+}
+
+/// No instant: the clock goes.
+const GOES: i64 = i64::MIN;
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::with_offset(0)
+    }
 }
 
 impl Clock {
@@ -22,15 +33,25 @@ impl Clock {
     pub fn with_offset(offset_micros: i64) -> Self {
         Self {
             offset_micros: AtomicI64::new(offset_micros),
+            stands_at: AtomicI64::new(GOES),
         }
     }
 
     /// The business instant, truncated to microseconds: what both databases keep.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
+        if let Some(stands) = DateTime::from_timestamp_micros(self.stands_at.load(Ordering::Relaxed)) {
+            return stands;
+        }
         let now = machine_now();
         now.checked_add_signed(TimeDelta::microseconds(self.offset_micros()))
             .unwrap_or(now)
+    }
+
+    /// Lets this process's clock stand still at an instant, whatever the store's offset: for a world that is made up, in
+    /// which nothing may depend on how long making it takes.
+    pub fn stand_at(&self, instant: DateTime<Utc>) {
+        self.stands_at.store(instant.timestamp_micros(), Ordering::Relaxed);
     }
 
     /// How far the clock is moved, in microseconds.

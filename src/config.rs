@@ -28,8 +28,8 @@ pub enum Command {
     Serve(Serve),
     /// Bring the store's tables up to date, and stop.
     Migrate(Store),
-    /// Fill an empty store with a catalogue and two accounts.
-    Seed(Store),
+    /// Fill an empty store with a catalogue and two accounts; in development also with a synthetic world of any size.
+    Seed(Seed),
     /// Print the GraphQL schema.
     Schema,
     /// Mint a token for development.
@@ -51,6 +51,20 @@ pub struct Store {
     /// The most database connections (2 to 500).
     #[arg(long, env = "BILLING_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500))]
     pub database_connections: u32,
+}
+
+/// `seed`.
+#[derive(Args, Clone, Debug)]
+pub struct Seed {
+    /// The store.
+    #[command(flatten)]
+    pub store: Store,
+    /// Also so many resources of made-up accounts (1 to 10,000,000).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub resources: Option<u32>,
+    /// What the world is made up from: the same seed makes the same world.
+    #[arg(long, default_value_t = 1, requires = "resources")]
+    pub seed: u64,
 }
 
 /// Flags whose values are never printed.

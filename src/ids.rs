@@ -23,6 +23,39 @@ pub fn jitter(base: Duration) -> Duration {
     Duration::from_micros(half.saturating_add(rand::random_range(0..=half)))
 }
 
+/// Chance that repeats: the same seed, the same numbers, in any version of this program (splitmix64). For worlds that
+/// are made up, never for secrets.
+#[derive(Clone, Debug)]
+pub struct Chance(u64);
+
+impl Chance {
+    /// The chance of a seed.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number, of all 64 bits.
+    pub const fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 to below `end`; 0 when there is none.
+    pub fn below(&mut self, end: u32) -> u32 {
+        let number = self.number().checked_rem(u64::from(end)).unwrap_or(0);
+        u32::try_from(number).unwrap_or(0)
+    }
+
+    /// One of some things; nothing when there are none.
+    pub fn one_of<'a, T>(&mut self, things: &'a [T]) -> Option<&'a T> {
+        let end = u32::try_from(things.len()).unwrap_or(u32::MAX);
+        things.get(usize::try_from(self.below(end)).unwrap_or(0))
+    }
+}
+
 /// Random bytes for secrets made in development.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {

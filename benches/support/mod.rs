@@ -38,34 +38,55 @@ pub(crate) struct Bench {
     _folder: Option<tempfile::TempDir>,
 }
 
+/// A store with nothing in it.
+pub(crate) struct Empty {
+    pub(crate) name: &'static str,
+    pub(crate) app: Arc<App>,
+    folder: Option<tempfile::TempDir>,
+}
+
 /// Both stores; SQLite alone where the machine has no PostgreSQL.
-pub(crate) async fn stores() -> Vec<Bench> {
+pub(crate) async fn empty_stores() -> Vec<Empty> {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}", folder.path().join("bench.sqlite3").display());
-    let mut stores = vec![Bench::open("SQLite", &sqlite, Some(folder)).await];
+    let mut stores = vec![Empty::open("SQLite", &sqlite, Some(folder)).await];
     if let Some(url) = postgres::new_database() {
-        stores.push(Bench::open("PostgreSQL", &url, None).await);
+        stores.push(Empty::open("PostgreSQL", &url, None).await);
     }
     stores
 }
 
-impl Bench {
+/// Both stores, each with a serving process in front of it.
+pub(crate) async fn stores() -> Vec<Bench> {
+    let mut stores = Vec::new();
+    for empty in empty_stores().await {
+        stores.push(Bench::open(empty).await);
+    }
+    stores
+}
+
+impl Empty {
     async fn open(name: &'static str, url: &str, folder: Option<tempfile::TempDir>) -> Self {
         let settings = Settings {
             development: true,
             return_origins: Vec::new(),
-            most_releases: 100,
+            most_releases: 1_000_000,
         };
-        let app = App::open(
-            &db::Options {
-                url: url.to_owned(),
-                connections: 16,
-            },
-            settings,
-        )
-        .await
-        .unwrap();
-        let app = Arc::new(app);
+        let options = db::Options {
+            url: url.to_owned(),
+            connections: 16,
+        };
+        Self {
+            name,
+            app: Arc::new(App::open(&options, settings).await.unwrap()),
+            folder,
+        }
+    }
+}
+
+impl Bench {
+    async fn open(empty: Empty) -> Self {
+        let Empty { name, app, folder } = empty;
         let account = seed::seed(&app).await.unwrap().unwrap().accounts[0].1;
         let secret = SecretString::from("a secret of the benchmarks, longer than 32 bytes".to_owned());
         let owner = mint(&secret, &principal("bench", Role::Owner, Some(account), None, 24)).unwrap();

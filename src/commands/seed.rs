@@ -218,6 +218,14 @@ pub async fn seed(app: &App) -> Result<Option<Seeded>, Error> {
         .await
 }
 
+/// Whether a store has accounts.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn has_accounts(app: &App) -> Result<bool, Error> {
+    Ok(account::Entity::find().count(app.db.read()).await? > 0)
+}
+
 #[derive(Default)]
 struct Rows {
     products: Vec<product::Model>,

@@ -10,13 +10,14 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::app::{self, App, Settings};
 use crate::commands::seed;
-use crate::config::{self, Mode, Store, Tick, Token};
+use crate::config::{self, Mode, Seed, Store, Tick, Token};
 use crate::db::{self, Db, proof};
 use crate::error::Error;
 use crate::http::{Authenticator, Permission, Principal};
 use crate::{clock, engine, live};
 
 use super::serve::signing_secret;
+use super::world;
 
 fn options(store: &Store) -> db::Options {
     db::Options {
@@ -47,8 +48,17 @@ pub async fn migrate(store: &Store) -> Result<String, Error> {
 ///
 /// # Errors
 /// What the store said.
-pub async fn seed(store: &Store) -> Result<String, Error> {
-    let app = App::open(&options(store), settings(Mode::Development, 100)).await?;
+pub async fn seed(wanted: &Seed) -> Result<String, Error> {
+    let app = App::open(&options(&wanted.store), settings(Mode::Development, 100)).await?;
+    if let Some(resources) = wanted.resources {
+        let made = world::make(&app, world::SIZES, resources, wanted.seed).await?;
+        return Ok(format!(
+            "A catalogue, ACME and GLOBEX, and a world of {} accounts with {} resources. Its clock stands at {}.",
+            made.accounts,
+            made.resources,
+            app.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true)
+        ));
+    }
     Ok(match seed::seed(&app).await? {
         Some(seeded) => {
             let accounts: Vec<String> = seeded

@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod catalogue;
 pub mod codes;
 mod columns;
+pub mod copies;
 pub mod coupons;
 pub mod due;
 pub mod event_log;

@@ -23,4 +23,5 @@ mod reads;
 mod relay;
 mod schema;
 mod support;
+mod worlds;
 mod writes;

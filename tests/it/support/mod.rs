@@ -336,7 +336,7 @@ fn secret() -> SecretString {
     SecretString::from(SECRET.to_owned())
 }
 
-async fn open(database: &str, most_releases: u64) -> Arc<App> {
+pub(crate) async fn open(database: &str, most_releases: u64) -> Arc<App> {
     let settings = Settings {
         development: true,
         return_origins: vec!["https://console.test".to_owned()],
