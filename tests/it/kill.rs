@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use entity::enums::Role;
-use entity::{engine_lease, expiry_alert, order};
-use sea_orm::{EntityTrait as _, PaginatorTrait as _};
+use billing_gateway::ids::{Chance, random_bytes};
+use billing_gateway::store::{Scope, copies, due};
+use entity::enums::{Life, Role};
+use entity::{engine_lease, expiry_alert, order, resource, wallet};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -90,48 +92,90 @@ on_every_store! {
         assert_eq!(process.terminate(), Some(0));
     }
 
-    async fn an_engine_that_is_killed_again_and_again_tells_each_thing_once(world: World) {
+    async fn a_sweep_of_ten_thousand_resources_survives_fifty_kills(world: World) {
         world.grant("CASH", "100000000").await;
-        // Eight purchases of five, each with an end of its own: the engine has many transactions to be killed in.
-        for purchase in 0..8 {
+        // Five purchases of twenty, as a hundred accounts made them.
+        for purchase in 0..5 {
             let mut create = project();
-            create["quantity"] = json!(5);
+            create["quantity"] = json!(20);
             create["name"] = json!(format!("files-{purchase}"));
             world.buy(create).await;
         }
-        let all = 8 * 5 * 4;
+        let others: Vec<u32> = (1..100).collect();
+        let copied = world.app.db.write("copy", async |tx| copies::copy(&tx, &Scope::engine(), &[world.account], &others).await);
+        copied.await.unwrap();
+        let looked = world.app.db.write("look", async |tx| copies::look_at_tables(&tx, &Scope::engine()).await);
+        looked.await.unwrap();
+        let money = cash(&world).await;
         let folder = tempfile::tempdir().unwrap();
-        let advance = || {
-            let until = ["tick", "--until", "2023-04-20T00:00:00+07:00", "--database-url", world.database()];
-            Process::begin(folder.path(), &until)
+        let begin = || {
+            let tick = ["tick", "--most-releases", "1000000", "--database-url", world.database()];
+            Process::begin(folder.path(), &tick)
         };
         let alerts = || async { expiry_alert::Entity::find().count(world.app.db.read()).await.unwrap() };
-        for enough in [1, 30, 65, 100, 150] {
-            let mut engine = advance();
-            tokio::time::timeout(PATIENCE, async {
-                while alerts().await < enough && engine.is_alive() {
-                    tokio::task::yield_now().await;
-                }
-            }).await.expect("the engine goes on where the last one was killed");
-            engine.kill();
-            // A minute passes, and with it the lease that the dead one cannot give back.
+        let mut chance = Chance::of(u64::from_le_bytes(random_bytes()));
+        println!("{chance:?}");
+        let mut kills = 0;
+        while kills < 50 {
+            let Some(next) = due::next_instant(world.app.db.read(), &Scope::engine()).await.unwrap() else {
+                break;
+            };
+            if next > world.app.clock.now() {
+                // The sweep is over: time moves on to the next one, a little past all its instants.
+                world.app.advance_clock(next + chrono::TimeDelta::minutes(5)).await.unwrap();
+            }
+            // Two at once: one is killed after some batches, somewhere in the next one, and the other one soon after it.
+            let enough = alerts().await + u64::from(chance.below(400));
+            for mut engine in [begin(), begin()] {
+                let within = chance.below(400);
+                let reached = async {
+                    while alerts().await <= enough && engine.is_alive() {
+                        tokio::task::yield_now().await;
+                    }
+                    for _ in 0..within {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                let reached = tokio::time::timeout(PATIENCE, reached).await;
+                reached.expect("an engine goes on where the last one was killed");
+                kills += u32::from(engine.is_alive());
+                engine.kill();
+            }
+            // A minute passes, and with it the leases that the dead ones cannot give back.
             let leases = world.app.db.write("a_minute_passes", async |tx| {
                 Ok(engine_lease::Entity::delete_many().exec(&**tx).await?)
             });
             leases.await.unwrap();
-            world.books_agree().await;
+            if kills % 10 == 0 {
+                world.books_agree().await;
+            }
         }
-        assert!(advance().succeeds(), "nothing that a dead engine left is in the way");
+        assert!(kills >= 50, "only {kills} kills: there was not enough to be killed in");
+        while let Some(next) = due::next_instant(world.app.db.read(), &Scope::engine()).await.unwrap() {
+            world.app.advance_clock(next.max(world.app.clock.now())).await.unwrap();
+            assert!(begin().succeeds(), "nothing that a dead engine left is in the way");
+        }
         let mut told = BTreeMap::new();
+        let mut numbers: BTreeMap<_, Vec<i64>> = BTreeMap::new();
         for alert in expiry_alert::Entity::find().all(world.app.db.read()).await.unwrap() {
             *told.entry((alert.resource_id, alert.step)).or_insert(0) += 1;
+            numbers.entry(alert.account_id).or_default().push(alert.event_sequence);
         }
-        assert_eq!(told.len(), all, "each resource was told each step");
-        assert!(told.values().all(|times| *times == 1), "once: {told:?}");
-        world.app.follow_clock().await.unwrap();
-        let shown = "{ resources(first: 100) { nodes { status } } }";
-        let data = world.data(&world.token(Role::Owner), shown, json!({})).await;
-        let ended = data["resources"]["nodes"].as_array().unwrap().iter().filter(|node| node["status"] == "DELETED");
-        assert_eq!(ended.count(), 40);
+        assert_eq!(told.len(), 10_000 * 4, "each resource was told each step");
+        assert!(told.values().all(|times| *times == 1), "and each once");
+        assert_eq!(numbers.len(), 100);
+        for numbers in numbers.values_mut() {
+            numbers.sort_unstable();
+            assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "an account's alerts have no gap: {numbers:?}");
+        }
+        let ended = resource::Entity::find().filter(resource::Column::Life.eq(Life::Deleted)).count(world.app.db.read());
+        assert_eq!(ended.await.unwrap(), 10_000);
+        assert_eq!(cash(&world).await, money);
     }
+}
+
+/// The money in all wallets.
+async fn cash(world: &World) -> i64 {
+    let wallets = wallet::Entity::find().all(world.app.db.read()).await.unwrap();
+    wallets.iter().map(|wallet| wallet.cash_minor).sum()
 }
