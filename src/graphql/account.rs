@@ -66,8 +66,9 @@ impl Account {
         self.0.created_at.into()
     }
 
-    /// The place of this snapshot in the account's stream of events: subscribe after it, and nothing is missed that
-    /// the lists below do not show.
+    /// The place of this answer in the account's stream of events: subscribe after it, and nothing is missed that the
+    /// answer's lists do not show. For a caller of another account, as operators are, that holds for the lists below
+    /// the account.
     async fn event_cursor(&self, ctx: &Context<'_>) -> Result<EventCursor> {
         let epoch = ctx.session()?.app.epoch;
         Ok(Cursor::new(epoch, self.0.id, self.0.event_sequence).into())

@@ -138,6 +138,11 @@ impl GatewaySchema {
         let schema = self.0.clone();
         Box::pin(async move {
             let session = session_of(&request.data);
+            if let Some(session) = &session
+                && may_select_cursor(&request)
+            {
+                session.begin_at_cursor().await;
+            }
             let response = schema.execute(request).await;
             match session {
                 Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),
@@ -169,6 +174,11 @@ impl Executor for GatewaySchema {
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
         Executor::execute_stream(&self.0, request, session_data)
     }
+}
+
+/// Whether an operation may ask for the place in a stream of events. A document that is known by its hash alone may.
+fn may_select_cursor(request: &Request) -> bool {
+    request.query.is_empty() || request.query.contains("eventCursor")
 }
 
 fn session_of(data: &Data) -> Option<Arc<Session>> {

@@ -52,6 +52,15 @@ impl Session {
         *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
+    /// Reads the caller's account, and with it the place in its stream of events, before anything else is read: what
+    /// happens while an answer is put together comes after the cursor, whether the answer's lists show it or not.
+    pub(crate) async fn begin_at_cursor(&self) {
+        if let Some(account) = self.caller.account {
+            // A store that does not answer is told of by the field that asks again.
+            let _ = self.loaders().accounts.load(account).await;
+        }
+    }
+
     /// Remembers that an answer is that of an earlier call with the same key.
     pub(crate) fn was_replayed(&self) {
         self.replayed.store(true, Ordering::Relaxed);

@@ -21,6 +21,7 @@ mod house;
 mod kill;
 mod reads;
 mod relay;
+mod resume;
 mod schema;
 mod support;
 mod worlds;

@@ -332,6 +332,34 @@ pub(crate) async fn execute(app: &App, sql: &str) {
     assert_eq!(done.await.unwrap().rows_affected(), 1, "{sql}");
 }
 
+/// Another process that serves a world's store.
+pub(crate) struct Another {
+    pub(crate) app: Arc<App>,
+    running: Running,
+}
+
+impl Another {
+    pub(crate) async fn of(world: &World) -> Self {
+        let app = world.another(100).await;
+        let running = serve(&app).await;
+        Self { app, running }
+    }
+
+    /// Ends, and begins anew.
+    pub(crate) async fn restart(&mut self, world: &World) {
+        let new = Self::of(world).await;
+        std::mem::replace(self, new).end().await;
+    }
+
+    pub(crate) fn ws_url(&self) -> String {
+        format!("ws://{}/graphql", self.running.address)
+    }
+
+    pub(crate) async fn end(self) {
+        self.running.stop().await;
+    }
+}
+
 fn secret() -> SecretString {
     SecretString::from(SECRET.to_owned())
 }
