@@ -72,10 +72,7 @@ impl Empty {
             return_origins: Vec::new(),
             most_releases: 1_000_000,
         };
-        let options = db::Options {
-            url: url.to_owned(),
-            connections: 16,
-        };
+        let options = db::Options::new(url.to_owned(), 16);
         Self {
             name,
             app: Arc::new(App::open(&options, settings).await.unwrap()),

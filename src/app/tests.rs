@@ -11,10 +11,10 @@ use super::*;
 use crate::db::Options;
 
 fn options(folder: &tempfile::TempDir) -> Options {
-    Options {
-        url: format!("sqlite://{}", folder.path().join("opened.sqlite3").display()),
-        connections: 2,
-    }
+    Options::new(
+        format!("sqlite://{}", folder.path().join("opened.sqlite3").display()),
+        2,
+    )
 }
 
 fn settings() -> Settings {

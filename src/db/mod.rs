@@ -19,6 +19,7 @@ use sea_orm::{
     IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
+use crate::clock;
 use crate::error::Error;
 
 pub mod failure;
@@ -31,8 +32,8 @@ pub mod writes;
 const MOST_TRIES: u32 = 8;
 /// The wait before the second try; each later one waits twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(5);
-/// How long SQLite waits for its write lock before it gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller waits for the store, unless it is told otherwise.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// An open store.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct Db {
     read: DatabaseConnection,
     /// The file by which processes that open a SQLite store take turns.
     turns: Option<Arc<Path>>,
+    /// After how long no transaction is begun again.
+    wait: Duration,
 }
 
 /// One transaction. Everything that the store writes goes through it; it derefs to the connection that queries take.
@@ -102,6 +105,28 @@ pub struct Options {
     pub url: String,
     /// The most connections: of the pool on PostgreSQL, of the readers on SQLite.
     pub connections: u32,
+    /// How long a caller waits for a connection, and a writer of SQLite for the lock of another process; after as long,
+    /// no transaction is begun again.
+    pub wait: Duration,
+}
+
+impl Options {
+    /// A store with so many connections, and ten seconds to wait for one.
+    #[must_use]
+    pub fn new(url: impl Into<String>, connections: u32) -> Self {
+        Self {
+            url: url.into(),
+            connections,
+            wait: WAIT,
+        }
+    }
+
+    /// With another time to wait.
+    #[must_use]
+    pub const fn waiting(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
 }
 
 impl Db {
@@ -120,14 +145,19 @@ impl Db {
             // A file that is made by several at once is not one that each of them can open.
             let turns = sqlite_file(url).map(turns_file);
             let _turn = turn(turns.clone()).await?;
-            let write = open(sqlite(url, 1, false)).await?;
-            let read = open(sqlite(url, options.connections.max(1), true)).await?;
-            Ok(Self { write, read, turns })
+            let write = open(sqlite(options, 1, false)).await?;
+            let read = open(sqlite(options, options.connections.max(1), true)).await?;
+            Ok(Self {
+                write,
+                read,
+                turns,
+                wait: options.wait,
+            })
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let mut pool = ConnectOptions::new(url);
             pool.max_connections(options.connections.max(2))
                 .min_connections(1)
-                .acquire_timeout(Duration::from_secs(10))
+                .acquire_timeout(options.wait)
                 .test_before_acquire(false)
                 .sqlx_logging(false)
                 .map_sqlx_postgres_opts(|options| options.application_name("billing-gateway"));
@@ -136,6 +166,7 @@ impl Db {
                 write: pool.clone(),
                 read: pool,
                 turns: None,
+                wait: options.wait,
             })
         } else {
             Err(Error::configuration(
@@ -182,8 +213,8 @@ impl Db {
     }
 
     /// Runs `body` in one transaction and commits it, or undoes it all when it refuses or fails. When another writer is
-    /// in the way (busy, deadlock, serialization failure) it is run again from its start, a bounded number of times,
-    /// so it must have no effect but its writes. It gets the transaction shared, and must have let go of it when it ends
+    /// in the way (busy, deadlock, serialization failure) it is run again from its start, a bounded number of times and
+    /// within a bounded time, so it must have no effect but its writes. It gets the transaction shared, and must have let go of it when it ends
     /// (a closure that lent it would give a future that no resolver can be made of).
     ///
     /// # Errors
@@ -195,6 +226,7 @@ impl Db {
         F: Fn(Arc<Tx>) -> R,
         R: Future<Output = Result<T, Error>>,
     {
+        let began = clock::monotonic();
         let mut wait = FIRST_WAIT;
         let mut tries = 0;
         let mut in_doubt = false;
@@ -237,7 +269,7 @@ impl Db {
                     }
                 }
             };
-            let again = matches!(&failed, Error::Unavailable(_)) && tries < MOST_TRIES;
+            let again = matches!(&failed, Error::Unavailable(_)) && tries < MOST_TRIES && began.elapsed() < self.wait;
             if !again {
                 return Err(undecided(failed, in_doubt));
             }
@@ -326,12 +358,13 @@ async fn open(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
     Ok(connection)
 }
 
-fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
+fn sqlite(store: &Options, connections: u32, read_only: bool) -> ConnectOptions {
+    let wait = store.wait;
+    let mut options = ConnectOptions::new(store.url.as_str());
     options
         .max_connections(connections)
         .min_connections(1)
-        .acquire_timeout(Duration::from_secs(30))
+        .acquire_timeout(wait)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
@@ -341,7 +374,7 @@ fn sqlite(url: &str, connections: u32, read_only: bool) -> ConnectOptions {
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(BUSY_TIMEOUT)
+                .busy_timeout(wait)
                 .foreign_keys(true)
                 .pragma("query_only", if read_only { "1" } else { "0" })
                 .optimize_on_close(false, None)

@@ -51,7 +51,7 @@ fn settings(development: bool, most_releases: u64) -> Settings {
 async fn shop(most_releases: u64) -> Shop {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("engine.sqlite3").display());
-    let options = Options { url, connections: 2 };
+    let options = Options::new(url, 2);
     let app = App::open(&options, settings(true, most_releases)).await.unwrap();
     let seeded = seed::seed(&app).await.unwrap().unwrap();
     app.set_clock(end() - days(10)).await.unwrap();
@@ -541,10 +541,10 @@ fn an_engine_that_looks_as_rarely_as_it_may_is_not_away() {
 #[tokio::test]
 async fn the_clock_of_a_production_store_cannot_be_moved() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        url: format!("sqlite://{}", folder.path().join("engine.sqlite3").display()),
-        connections: 2,
-    };
+    let options = Options::new(
+        format!("sqlite://{}", folder.path().join("engine.sqlite3").display()),
+        2,
+    );
     let production = App::open(&options, settings(false, 10)).await.unwrap();
     let development = App::open(&options, settings(true, 10)).await.unwrap();
     let refused = advance(&development, development.clock.now() + days(1))

@@ -23,7 +23,7 @@ pub(super) async fn gateway() -> (Arc<App>, Vec<Uuid>, TempDir) {
         return_origins: Vec::new(),
         most_releases: 1,
     };
-    let app = App::open(&Options { url, connections: 2 }, settings).await.unwrap();
+    let app = App::open(&Options::new(url, 2), settings).await.unwrap();
     let seeded = seed::seed(&app).await.unwrap().unwrap();
     (
         Arc::new(app),

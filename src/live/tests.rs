@@ -20,7 +20,7 @@ async fn a_cursor_of_another_account_or_store_is_expired() {
         return_origins: Vec::new(),
         most_releases: 1,
     };
-    let app = App::open(&Options { url, connections: 2 }, settings).await.unwrap();
+    let app = App::open(&Options::new(url, 2), settings).await.unwrap();
     let seeded = seed::seed(&app).await.unwrap().unwrap();
     let (app, own, other) = (Arc::new(app), seeded.accounts[0].1, seeded.accounts[1].1);
     let resume = async |cursor: Cursor| {

@@ -45,7 +45,7 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         return_origins: Vec::new(),
         most_releases: 100,
     };
-    let app = Arc::new(App::open(&db::Options { url, connections: 10 }, settings).await?);
+    let app = Arc::new(App::open(&db::Options::new(url, 10), settings).await?);
     let seeded = seed::seed(&app).await?.ok_or_else(|| {
         Error::configuration("the demo needs an empty store, and this one has accounts: name another")
     })?;

@@ -239,10 +239,7 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         options.mode,
         &crate::config::secret_file(&options.store.database_url),
     )?;
-    let store = db::Options {
-        url: options.store.database_url.clone(),
-        connections: options.store.database_connections,
-    };
+    let store = db::Options::new(options.store.database_url.clone(), options.store.database_connections);
     let app = Arc::new(App::open(&store, settings).await?);
     let serving = Serving {
         listen: options.listen,

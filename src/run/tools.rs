@@ -20,10 +20,7 @@ use super::serve::signing_secret;
 use super::world;
 
 fn options(store: &Store) -> db::Options {
-    db::Options {
-        url: store.database_url.clone(),
-        connections: store.database_connections,
-    }
+    db::Options::new(store.database_url.clone(), store.database_connections)
 }
 
 fn settings(mode: Mode, most_releases: u64) -> Settings {

@@ -163,7 +163,7 @@ async fn live(
         return_origins: Vec::new(),
         most_releases: u64::from(sizes.iter().sum::<u32>()),
     };
-    let app = App::open(&db::Options { url, connections: 2 }, settings).await?;
+    let app = App::open(&db::Options::new(url, 2), settings).await?;
     let begin = present - TimeDelta::days(DAYS);
     app.set_clock(begin).await?;
     app.advance_clock(begin).await?;

@@ -18,10 +18,7 @@ async fn store() -> (App, TempDir) {
         return_origins: Vec::new(),
         most_releases: 1,
     };
-    (
-        App::open(&Options { url, connections: 2 }, settings).await.unwrap(),
-        folder,
-    )
+    (App::open(&Options::new(url, 2), settings).await.unwrap(), folder)
 }
 
 /// A reading so many seconds later, by each clock.

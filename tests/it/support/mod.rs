@@ -370,10 +370,7 @@ pub(crate) async fn open(database: &str, most_releases: u64) -> Arc<App> {
         return_origins: vec!["https://console.test".to_owned()],
         most_releases,
     };
-    let options = db::Options {
-        url: database.to_owned(),
-        connections: 10,
-    };
+    let options = db::Options::new(database.to_owned(), 10);
     Arc::new(App::open(&options, settings).await.unwrap())
 }
 

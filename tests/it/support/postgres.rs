@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 struct Server {
     port: u16,
     bin: PathBuf,
+    folder: PathBuf,
     /// The shell that stops the server when its standard input closes. Held for the life of the process.
     _guard: Child,
 }
@@ -32,6 +33,16 @@ pub(crate) fn new_database() -> Option<String> {
         .arg(server.port.to_string())
         .arg(&name));
     Some(format!("postgres://postgres@127.0.0.1:{}/{name}", server.port))
+}
+
+/// Kills the server and all its processes with SIGKILL, as the machine does when it runs out of memory. It comes back by
+/// itself.
+pub(crate) fn kill() {
+    let server = SERVER.get().and_then(Option::as_ref).unwrap();
+    let pid = fs::read_to_string(server.folder.join("pid")).unwrap();
+    let pid = pid.trim();
+    let kill = format!("kill -9 {pid} $(pgrep -P {pid})");
+    run(Command::new("sh").args(["-c", &kill]));
 }
 
 #[allow(
@@ -86,8 +97,10 @@ fn start() -> Option<Server> {
         ])
         .arg(&data));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let script = "\"$1\" -D \"$2\" -p \"$3\" -k \"$2\" -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=400 \
-                  -c shared_buffers=64MB >\"$2/log\" 2>&1 & pid=$!; cat >/dev/null; kill -TERM $pid; kill -INT $pid; wait $pid; rm -rf \"$4\"";
+    // Whoever kills the server finds it back.
+    let script = "(while [ ! -e \"$4/stop\" ]; do \"$1\" -D \"$2\" -p \"$3\" -k \"$2\" -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=400 \
+                  -c shared_buffers=64MB >>\"$2/log\" 2>&1 & echo $! >\"$4/pid\"; wait $!; done) & server=$!; \
+                  cat >/dev/null; touch \"$4/stop\"; pid=$(cat \"$4/pid\"); kill -TERM $pid; kill -INT $pid; wait $server; rm -rf \"$4\"";
     let mut shell = command(Path::new("/bin/sh"));
     let guard = shell
         .arg("-c")
@@ -117,6 +130,7 @@ fn start() -> Option<Server> {
             return Some(Server {
                 port,
                 bin,
+                folder,
                 _guard: guard,
             });
         }
