@@ -224,7 +224,7 @@ async fn measure() {
             let answer = bench.ask(QUERY, json!({})).await;
             assert_eq!(shown(&answer), (20, 120));
         };
-        for callers in [2, 16] {
+        for callers in [2, 16, 64] {
             let (mut ours, mut floor) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
                 ours.push(rate((0..calls).collect(), callers, our_call).await);

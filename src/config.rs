@@ -51,6 +51,10 @@ pub struct Store {
     /// The most database connections (2 to 500).
     #[arg(long, env = "BILLING_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500))]
     pub database_connections: u32,
+    /// How many seconds a caller waits for the store: for a connection or a lock (1 to 300). After as long, no
+    /// transaction is begun again.
+    #[arg(long, env = "BILLING_DATABASE_WAIT_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub database_wait_seconds: u64,
 }
 
 /// `seed`.

@@ -42,6 +42,7 @@ pub(crate) struct Bench {
 pub(crate) struct Empty {
     pub(crate) name: &'static str,
     pub(crate) app: Arc<App>,
+    url: String,
     folder: Option<tempfile::TempDir>,
 }
 
@@ -76,14 +77,34 @@ impl Empty {
         Self {
             name,
             app: Arc::new(App::open(&options, settings).await.unwrap()),
+            url: url.to_owned(),
             folder,
         }
+    }
+
+    /// What another process over the same store would have.
+    pub(crate) async fn another(&self) -> Arc<App> {
+        Self::open(self.name, &self.url, None).await.app
+    }
+
+    /// As [`Bench::look_at_tables`].
+    pub(crate) async fn look_at_tables(&self) {
+        look_at_tables(&self.app).await;
+    }
+}
+
+async fn look_at_tables(app: &App) {
+    if db::locks_rows(app.db.backend()) {
+        let looked = app
+            .db
+            .write("analyze", async |tx| Ok(tx.execute_unprepared("analyze").await?));
+        looked.await.unwrap();
     }
 }
 
 impl Bench {
     async fn open(empty: Empty) -> Self {
-        let Empty { name, app, folder } = empty;
+        let Empty { name, app, folder, .. } = empty;
         let account = seed::seed(&app).await.unwrap().unwrap().accounts[0].1;
         let secret = SecretString::from("a secret of the benchmarks, longer than 32 bytes".to_owned());
         let owner = mint(&secret, &principal("bench", Role::Owner, Some(account), None, 24)).unwrap();
@@ -130,13 +151,7 @@ impl Bench {
     /// Lets the database look at what its tables hold by now, as one that has run for a while has: PostgreSQL keeps the
     /// plans of prepared statements, and those that it makes for empty tables read whole ones.
     pub(crate) async fn look_at_tables(&self) {
-        if db::locks_rows(self.app.db.backend()) {
-            let looked = self
-                .app
-                .db
-                .write("analyze", async |tx| Ok(tx.execute_unprepared("analyze").await?));
-            looked.await.unwrap();
-        }
+        look_at_tables(&self.app).await;
     }
 
     pub(crate) async fn end(self) {

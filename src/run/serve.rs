@@ -20,7 +20,7 @@ use crate::http::{
     Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, SchemaEngine, SocketLimits, describe_metrics,
     router,
 };
-use crate::{clock, db, engine, graphql, ids, live};
+use crate::{clock, engine, graphql, ids, live};
 
 /// How long requests and sockets get to end after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -239,8 +239,7 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         options.mode,
         &crate::config::secret_file(&options.store.database_url),
     )?;
-    let store = db::Options::new(options.store.database_url.clone(), options.store.database_connections);
-    let app = Arc::new(App::open(&store, settings).await?);
+    let app = Arc::new(App::open(&super::tools::options(&options.store), settings).await?);
     let serving = Serving {
         listen: options.listen,
         edge: options.edge,

@@ -19,8 +19,9 @@ use crate::{clock, engine, live};
 use super::serve::signing_secret;
 use super::world;
 
-fn options(store: &Store) -> db::Options {
+pub(super) fn options(store: &Store) -> db::Options {
     db::Options::new(store.database_url.clone(), store.database_connections)
+        .waiting(std::time::Duration::from_secs(store.database_wait_seconds))
 }
 
 fn settings(mode: Mode, most_releases: u64) -> Settings {

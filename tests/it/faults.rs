@@ -130,6 +130,78 @@ async fn is_told_and_goes_on(world: &World, app: &App, holder: &App, count: usiz
     assert_eq!(order::Entity::find().count(world.app.db.read()).await.unwrap(), 1);
 }
 
+/// SQLite dies with its process only, of which there are tests of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_killed_amid_commits_and_comes_back_loses_nothing() {
+    // A server of its own: others share theirs.
+    let Some(server) = postgres::Server::start() else {
+        return;
+    };
+    let world = World::over_store(server.new_database(), None).await;
+    world.grant("CASH", "100000000").await;
+    let owner = Scope::Account {
+        account: world.account,
+        principal: "owner".to_owned(),
+    };
+    let mut chance = Chance::of(u64::from_le_bytes(random_bytes()));
+    println!("{chance:?}");
+    for round in 0..8 {
+        let mut quotes = Vec::new();
+        for _ in 0..12 {
+            quotes.push(quoted(&world, &owner).await);
+        }
+        let answered = Arc::new(AtomicU32::new(0));
+        let mut paying = JoinSet::new();
+        for (number, quote) in quotes.into_iter().enumerate() {
+            let (app, owner, answered) = (Arc::clone(&world.app), owner.clone(), Arc::clone(&answered));
+            let order = order_of(&world, quote, &format!("{round}-{number}"));
+            paying.spawn(async move {
+                // As a frontend does: the same call again until it is answered.
+                loop {
+                    match place_order(&app, &owner, order.clone()).await {
+                        Ok(placed) => {
+                            answered.fetch_add(1, Ordering::SeqCst);
+                            return placed.order;
+                        }
+                        Err(Error::Unavailable(_) | Error::InDoubt(_)) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+        }
+        let (enough, within) = (chance.below(8), chance.below(2_000));
+        while answered.load(Ordering::SeqCst) < enough {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..within {
+            tokio::task::yield_now().await;
+        }
+        server.kill();
+        let placed: BTreeSet<Uuid> = paying.join_all().await.into_iter().collect();
+        assert_eq!(
+            placed.len(),
+            12,
+            "each quote was ordered once, and each call answered its own order"
+        );
+        let until = world.app.clock.now() + chrono::TimeDelta::days(4);
+        while let Err(error) = engine::advance(&world.app, until).await {
+            assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+        }
+        world.books_agree().await;
+    }
+    let db = world.app.db.read();
+    assert_eq!(order::Entity::find().count(db).await.unwrap(), 8 * 12);
+    assert_eq!(wallet_entry::Entity::find().count(db).await.unwrap(), 8 * 12 + 1);
+    let answer = world
+        .http()
+        .get(world.url.replace("/graphql", "/readyz"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "the server goes on without a restart");
+    world.end().await;
+}
+
 on_every_store! {
     async fn a_pool_that_is_exhausted_is_told_and_nothing_happens(world: World) {
         let app = impatient(&world).await;
@@ -145,62 +217,6 @@ on_every_store! {
         }
         let app = impatient(&world).await;
         is_told_and_goes_on(&world, &app, &world.app, 1).await;
-    }
-
-    async fn a_database_that_is_killed_amid_commits_and_comes_back_loses_nothing(world: World) {
-        if world.database().starts_with("sqlite") {
-            // It dies with its process only, of which there are tests of their own.
-            return world;
-        }
-        world.grant("CASH", "100000000").await;
-        let owner = Scope::Account { account: world.account, principal: "owner".to_owned() };
-        let mut chance = Chance::of(u64::from_le_bytes(random_bytes()));
-        println!("{chance:?}");
-        for round in 0..8 {
-            let mut quotes = Vec::new();
-            for _ in 0..12 {
-                quotes.push(quoted(&world, &owner).await);
-            }
-            let answered = Arc::new(AtomicU32::new(0));
-            let mut paying = JoinSet::new();
-            for (number, quote) in quotes.into_iter().enumerate() {
-                let (app, owner, answered) = (Arc::clone(&world.app), owner.clone(), Arc::clone(&answered));
-                let order = order_of(&world, quote, &format!("{round}-{number}"));
-                paying.spawn(async move {
-                    // As a frontend does: the same call again until it is answered.
-                    loop {
-                        match place_order(&app, &owner, order.clone()).await {
-                            Ok(placed) => {
-                                answered.fetch_add(1, Ordering::SeqCst);
-                                return placed.order;
-                            }
-                            Err(Error::Unavailable(_) | Error::InDoubt(_)) => {}
-                            Err(error) => panic!("{error:?}"),
-                        }
-                    }
-                });
-            }
-            let (enough, within) = (chance.below(8), chance.below(2_000));
-            while answered.load(Ordering::SeqCst) < enough {
-                tokio::task::yield_now().await;
-            }
-            for _ in 0..within {
-                tokio::task::yield_now().await;
-            }
-            postgres::kill();
-            let placed: BTreeSet<Uuid> = paying.join_all().await.into_iter().collect();
-            assert_eq!(placed.len(), 12, "each quote was ordered once, and each call answered its own order");
-            let until = world.app.clock.now() + chrono::TimeDelta::days(4);
-            while let Err(error) = engine::advance(&world.app, until).await {
-                assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-            }
-            world.books_agree().await;
-        }
-        let db = world.app.db.read();
-        assert_eq!(order::Entity::find().count(db).await.unwrap(), 8 * 12);
-        assert_eq!(wallet_entry::Entity::find().count(db).await.unwrap(), 8 * 12 + 1);
-        let answer = world.http().get(world.url.replace("/graphql", "/readyz")).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "the server goes on without a restart");
     }
 
     async fn a_commit_whose_answer_is_lost_happened_once_all_the_same(world: World) {

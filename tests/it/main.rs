@@ -14,6 +14,7 @@ mod bad_input;
 mod bad_requests;
 mod books;
 mod buying;
+mod clients;
 mod configuration;
 mod engine;
 mod faults;

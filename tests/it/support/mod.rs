@@ -6,6 +6,7 @@ pub(crate) mod cutter;
 pub(crate) mod postgres;
 pub(crate) mod rows;
 pub(crate) mod socket;
+pub(crate) mod wire;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -100,11 +101,16 @@ impl World {
             }
             Store::Postgres => (postgres::new_database()?, None),
         };
+        Some(Self::over_store(database, folder).await)
+    }
+
+    /// A world in an empty store.
+    pub(crate) async fn over_store(database: String, folder: Option<tempfile::TempDir>) -> Self {
         let app = open(&database, 100).await;
         app.set_clock(at(BEGINNING)).await.unwrap();
         let seeded = seed::seed(&app).await.unwrap().unwrap();
         let running = serve(&app).await;
-        Some(Self {
+        Self {
             url: format!("http://{}/graphql", running.address),
             app,
             account: seeded.accounts[0].1,
@@ -113,7 +119,7 @@ impl World {
             running: Some(running),
             http: reqwest::Client::new(),
             _folder: folder,
-        })
+        }
     }
 
     /// Ends the server and begins another over the same store: another process, as far as anyone can tell.
@@ -294,7 +300,7 @@ impl World {
         assert!(differences.is_empty(), "the books do not agree: {differences:#?}");
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }

@@ -13,7 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-struct Server {
+/// A running server.
+pub(crate) struct Server {
     port: u16,
     bin: PathBuf,
     folder: PathBuf,
@@ -26,23 +27,33 @@ static DATABASES: AtomicU32 = AtomicU32::new(1);
 
 /// The URL of a new, empty database; nothing when the machine has no PostgreSQL. CI must have one.
 pub(crate) fn new_database() -> Option<String> {
-    let server = SERVER.get_or_init(start).as_ref()?;
-    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    run(Command::new(client(&server.bin, "createdb"))
-        .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
-        .arg(server.port.to_string())
-        .arg(&name));
-    Some(format!("postgres://postgres@127.0.0.1:{}/{name}", server.port))
+    Some(SERVER.get_or_init(Server::start).as_ref()?.new_database())
 }
 
-/// Kills the server and all its processes with SIGKILL, as the machine does when it runs out of memory. It comes back by
-/// itself.
-pub(crate) fn kill() {
-    let server = SERVER.get().and_then(Option::as_ref).unwrap();
-    let pid = fs::read_to_string(server.folder.join("pid")).unwrap();
-    let pid = pid.trim();
-    let kill = format!("kill -9 {pid} $(pgrep -P {pid})");
-    run(Command::new("sh").args(["-c", &kill]));
+impl Server {
+    /// The URL of a new, empty database.
+    pub(crate) fn new_database(&self) -> String {
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        run(Command::new(client(&self.bin, "createdb"))
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
+            .arg(self.port.to_string())
+            .arg(&name));
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Kills the server and all its processes with SIGKILL, as the machine does when it runs out of memory. It comes
+    /// back by itself.
+    pub(crate) fn kill(&self) {
+        let pid = fs::read_to_string(self.folder.join("pid")).unwrap();
+        let pid = pid.trim();
+        let kill = format!("kill -9 {pid} $(pgrep -P {pid})");
+        run(Command::new("sh").args(["-c", &kill]));
+    }
+
+    /// Starts a server; nothing when the machine has no PostgreSQL.
+    pub(crate) fn start() -> Option<Self> {
+        start()
+    }
 }
 
 #[allow(
