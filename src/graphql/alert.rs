@@ -197,6 +197,7 @@ impl AlertSubscriptions {
         let account = session.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
         let told = live::events(Arc::clone(&session.app), session.scope.clone(), account, after).await?;
+        let told = session.resting(told);
         Ok(told
             .filter_map(move |told| {
                 let session = Arc::clone(&session);

@@ -127,6 +127,7 @@ impl EventSubscriptions {
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
         let types = wanted(types);
         let told = live::events(Arc::clone(&session.app), session.scope.clone(), account, after).await?;
+        let told = session.resting(told);
         Ok(told
             .filter_map(move |told| {
                 let shown = match told {

@@ -399,7 +399,7 @@ impl OrderSubscriptions {
         let key = ids::parse(&order_id, Kind::Order).ok_or_else(none)?;
         let order = session.loaders().orders.load(key).await?.ok_or_else(none)?;
         let changes = live::changes(Arc::clone(&session.app), session.scope.clone(), order.account_id).await?;
-        let state = (changes.boxed(), session, None::<State>);
+        let state = (session.resting(changes), session, None::<State>);
         Ok(
             stream::unfold(state, move |(mut changes, session, mut shown)| async move {
                 if shown.as_ref().is_some_and(|(order, _)| rules::is_over(order.status)) {

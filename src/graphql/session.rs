@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::{Context, ID};
+use futures_util::Stream;
+use futures_util::stream::{self, BoxStream};
 use uuid::Uuid;
 
 use super::caller::Caller;
@@ -23,7 +25,8 @@ pub(crate) struct Session {
     pub(crate) caller: Caller,
     /// Whose rows it may see.
     pub(crate) scope: Scope,
-    loaders: Mutex<Arc<Loaders>>,
+    /// None while nothing was read.
+    loaders: Mutex<Option<Arc<Loaders>>>,
     replayed: AtomicBool,
 }
 
@@ -31,25 +34,42 @@ impl Session {
     /// A session of a caller.
     pub(crate) fn open(app: Arc<App>, caller: Caller) -> std::result::Result<Self, Error> {
         let scope = caller.scope()?;
-        let loaders = Mutex::new(Arc::new(Loaders::new(Arc::clone(&app), scope.clone())));
         Ok(Self {
             app,
             caller,
             scope,
-            loaders,
+            loaders: Mutex::default(),
             replayed: AtomicBool::new(false),
         })
     }
 
     /// The loaders of the moment.
     pub(crate) fn loaders(&self) -> Arc<Loaders> {
-        Arc::clone(&self.loaders.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut loaders = self.loaders.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Arc::new(Loaders::new(Arc::clone(&self.app), self.scope.clone()));
+        Arc::clone(loaders.get_or_insert_with(fresh))
     }
 
     /// Forgets what was read: after a write, and before each event of a subscription.
     pub(crate) fn forget(&self) {
-        let fresh = Arc::new(Loaders::new(Arc::clone(&self.app), self.scope.clone()));
-        *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A stream of news that forgets what was read while it waits for the next: a subscriber that waits for days holds
+    /// no loaders for so long.
+    pub(crate) fn resting<S>(self: &Arc<Self>, news: S) -> BoxStream<'static, S::Item>
+    where
+        S: Stream + Send + 'static,
+    {
+        let session = Arc::clone(self);
+        let mut news = Box::pin(news);
+        Box::pin(stream::poll_fn(move |context| {
+            let polled = news.as_mut().poll_next(context);
+            if polled.is_pending() {
+                session.forget();
+            }
+            polled
+        }))
     }
 
     /// Reads the caller's account, and with it the place in its stream of events, before anything else is read: what

@@ -269,7 +269,7 @@ impl WalletSubscriptions {
         let session = Arc::clone(ctx.session()?);
         let account = session.account(account_id.as_ref()).await?;
         let changes = live::changes(Arc::clone(&session.app), session.scope.clone(), account).await?;
-        let state = (changes.boxed(), session, None::<Arc<wallet::Model>>);
+        let state = (session.resting(changes), session, None::<Arc<wallet::Model>>);
         Ok(
             stream::unfold(state, move |(mut changes, session, mut shown)| async move {
                 loop {

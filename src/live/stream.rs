@@ -90,16 +90,14 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
                 reading,
             ));
         }
-        let read = event_log::after(
-            reading.app.db.read(),
-            &reading.scope,
-            reading.account,
-            reading.seen,
-            BATCH,
-        )
-        .await;
-        match read {
-            Ok(rows) if rows.is_empty() => reading.listener.news_after(reading.seen).await,
+        // Whatever was written before somebody listened is within `began_at`; of all that came later somebody tells.
+        let known = reading.began_at.max(reading.listener.newest());
+        if reading.seen >= known {
+            reading.listener.news_after(reading.seen).await;
+            continue;
+        }
+        match reading.read().await {
+            Ok(rows) if rows.is_empty() => reading.listener.news_after(known).await,
             Ok(rows) => reading.batch = rows.into_iter(),
             Err(error) => {
                 // The client resumes from its cursor on a new subscription.
@@ -107,6 +105,24 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
                 return Some((Err(error), reading));
             }
         }
+    }
+}
+
+impl Reading {
+    /// The next events. What is new is read by one of those who listen to the account, for all of them; what was there
+    /// before a subscriber came, by itself.
+    async fn read(&self) -> Result<Vec<account_event::Model>, Error> {
+        let db = self.app.db.read();
+        if self.seen < self.began_at {
+            return event_log::after(db, &self.scope, self.account, self.seen, BATCH).await;
+        }
+        let mut recent = self.listener.recent().await;
+        if let Some(rows) = recent.after(self.seen) {
+            return Ok(rows);
+        }
+        let rows = event_log::after(db, &self.scope, self.account, self.seen, BATCH).await?;
+        recent.keep(&rows);
+        Ok(rows)
     }
 }
 

@@ -1,0 +1,263 @@
+//! Sockets at scale: what an idle subscriber takes of memory, and how many deliveries a second one event to all of them
+//! makes, against a bare axum socket server that sends the same bytes. Both serve from a process of their own.
+//! `cargo bench --bench sockets` (SOCKETS makes another number of them)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::{Message as Frame, WebSocketUpgrade};
+use axum::response::Response;
+use axum::routing::any;
+use billing_gateway::clock;
+use billing_gateway::commands::credit::{self, Grant};
+use billing_gateway::store::Scope;
+use entity::enums::FundsKind;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use support::{Bench, report, scale};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+const SOCKETS: usize = 10_000;
+const ROUNDS: usize = 7;
+const SERVER: &str = "SOCKETS_SERVER";
+const SUBSCRIBE: &str = "subscription { accountEvents { cursor type createdAt } }";
+
+/// A server in a process of its own, told what to do over its standard input.
+struct Server {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    url: String,
+    token: String,
+}
+
+impl Server {
+    fn start(which: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .env(SERVER, which)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines.next().unwrap().unwrap();
+        let token = lines.next().unwrap().unwrap();
+        Self {
+            child,
+            lines,
+            url,
+            token,
+        }
+    }
+
+    /// Has it tell everybody something.
+    fn tell(&mut self) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "tell").unwrap();
+        assert_eq!(self.lines.next().unwrap().unwrap(), "told");
+    }
+
+    /// Its resident memory, in KB.
+    fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Serves until the parent is gone.
+async fn serve(which: &str) {
+    let (tell, _) = broadcast::channel::<String>(16);
+    let gateway = if which == "gateway" {
+        let mut stores = support::stores().await;
+        Some(stores.remove(0))
+    } else {
+        None
+    };
+    match &gateway {
+        Some(bench) => println!("{}\n{}", bench.url.replace("http://", "ws://"), bench.owner),
+        None => {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            println!("ws://{}/\nnone", listener.local_addr().unwrap());
+            let routes = Router::new().route("/", any(bare)).with_state(tell.clone());
+            tokio::spawn(async move { axum::serve(listener, routes).await });
+        }
+    }
+    let sample = json!({ "id": "1", "type": "next", "payload": { "data": { "accountEvents": {
+        "cursor": "A".repeat(32), "type": "CREDIT_GRANTED", "createdAt": "2026-11-25T00:00:00.123456Z" } } } });
+    let (said, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        std::io::stdin()
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| said.send(line))
+    });
+    let mut number = 0;
+    while lines.recv().await.is_some() {
+        number += 1;
+        match &gateway {
+            Some(bench) => grant(bench, number).await,
+            None => drop(tell.send(sample.to_string())),
+        }
+        println!("told");
+    }
+}
+
+async fn grant(bench: &Bench, number: u32) {
+    let operator = Scope::Operator {
+        principal: "bench".to_owned(),
+    };
+    let grant = Grant {
+        account: bench.account,
+        funds: FundsKind::Cash,
+        amount: "1000".to_owned(),
+        reason: "benchmark".to_owned(),
+        idempotency_key: number.to_string(),
+    };
+    credit::grant(&bench.app, &operator, grant).await.unwrap();
+}
+
+/// The floor: acknowledges what comes, and sends what it is told to.
+async fn bare(upgrade: WebSocketUpgrade, State(tell): State<broadcast::Sender<String>>) -> Response {
+    upgrade
+        .protocols(["graphql-transport-ws"])
+        .on_upgrade(async move |mut socket| {
+            let mut told = tell.subscribe();
+            loop {
+                let sent = tokio::select! {
+                    came = socket.recv() => match came {
+                        Some(Ok(Frame::Text(text))) if text.contains("connection_init") => {
+                            socket.send(Frame::Text(r#"{"type":"connection_ack"}"#.into())).await
+                        }
+                        Some(Ok(Frame::Text(text))) if text.contains("\"ping\"") => {
+                            socket.send(Frame::Text(r#"{"type":"pong"}"#.into())).await
+                        }
+                        Some(Ok(_)) => Ok(()),
+                        _ => return,
+                    },
+                    text = told.recv() => match text {
+                        Ok(text) => socket.send(Frame::Text(text.into())).await,
+                        Err(_) => return,
+                    },
+                };
+                if sent.is_err() {
+                    return;
+                }
+            }
+        })
+}
+
+/// How many have come so far; whoever waits is woken when all have.
+#[derive(Default)]
+struct Count {
+    wanted: AtomicUsize,
+    came: AtomicUsize,
+    all: Notify,
+}
+
+impl Count {
+    fn one(&self) {
+        if self.came.fetch_add(1, Ordering::AcqRel) + 1 == self.wanted.load(Ordering::Acquire) {
+            self.all.notify_one();
+        }
+    }
+
+    /// From now on so many are waited for.
+    fn begin(&self, wanted: usize) {
+        self.came.store(0, Ordering::Release);
+        self.wanted.store(wanted, Ordering::Release);
+    }
+}
+
+async fn subscriber(url: String, token: String, count: Arc<Count>) {
+    let mut request = url.into_client_request().unwrap();
+    let protocol = "graphql-transport-ws".parse().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", protocol);
+    let config = WebSocketConfig::default().read_buffer_size(2_048).write_buffer_size(0);
+    let (mut socket, _) = tokio_tungstenite::connect_async_with_config(request, Some(config), true)
+        .await
+        .unwrap();
+    let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } });
+    let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": SUBSCRIBE } });
+    // A ping behind the subscription is answered when it stands.
+    for message in [init, subscribe, json!({ "type": "ping" })] {
+        socket.send(Message::text(message.to_string())).await.unwrap();
+    }
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Text(text) = message {
+            let message: Value = serde_json::from_str(&text).unwrap();
+            match message["type"].as_str().unwrap() {
+                "next" | "pong" => count.one(),
+                "ping" => socket.send(Message::text(r#"{"type":"pong"}"#)).await.unwrap(),
+                "connection_ack" => {}
+                other => panic!("{other}: {message}"),
+            }
+        }
+    }
+}
+
+/// Deliveries a second for each round, and KB for each idle subscriber.
+async fn measured(which: &str, sockets: usize, rounds: usize) -> (Vec<u64>, usize) {
+    let mut server = Server::start(which);
+    let count = Arc::new(Count::default());
+    // One first, so that what the first one costs is not counted.
+    count.begin(1);
+    let mut subscribers = JoinSet::new();
+    subscribers.spawn(subscriber(server.url.clone(), server.token.clone(), Arc::clone(&count)));
+    count.all.notified().await;
+    let before = server.memory();
+    for begun in (1..sockets).step_by(200) {
+        let more = (sockets - begun).min(200);
+        count.begin(more);
+        for _ in 0..more {
+            subscribers.spawn(subscriber(server.url.clone(), server.token.clone(), Arc::clone(&count)));
+        }
+        count.all.notified().await;
+    }
+    let each = (server.memory() - before) / sockets.max(2);
+    let mut rates = Vec::new();
+    for _ in 0..rounds {
+        count.begin(sockets);
+        let began = clock::monotonic();
+        server.tell();
+        count.all.notified().await;
+        let micros = u64::try_from(began.elapsed().as_micros().max(1)).unwrap();
+        rates.push(u64::try_from(sockets).unwrap() * 1_000_000 / micros);
+    }
+    let busy = server.memory();
+    subscribers.shutdown().await;
+    println!("{which:<11} {sockets} sockets: {before} KB before, {each} KB each idle, {busy} KB after {rounds} events");
+    (rates, each)
+}
+
+#[tokio::main]
+async fn main() {
+    if let Ok(which) = std::env::var(SERVER) {
+        tokio::spawn(async move { serve(&which).await }).await.unwrap();
+        return;
+    }
+    let asked = std::env::var("SOCKETS").ok().map(|text| text.parse().unwrap());
+    let (rounds, sockets) = scale(ROUNDS, asked.unwrap_or(SOCKETS));
+    let measure = async move {
+        let (mut floor, _) = measured("floor", sockets, rounds).await;
+        let (mut ours, _) = measured("gateway", sockets, rounds).await;
+        report("SQLite", "one event to all", 1, &mut ours, &mut floor, 0);
+    };
+    tokio::spawn(measure).await.unwrap();
+}
