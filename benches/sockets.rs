@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use support::{Bench, report, scale};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -31,14 +33,26 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 const SOCKETS: usize = 10_000;
 const ROUNDS: usize = 7;
 const SERVER: &str = "SOCKETS_SERVER";
-const SUBSCRIBE: &str = "subscription { accountEvents { cursor type createdAt } }";
+/// From the cursor on that stood before the first subscriber came: each is owed each event, however late it begins.
+const SUBSCRIBE: &str =
+    "subscription ($after: EventCursor!) { accountEvents(after: $after) { cursor type createdAt } }";
+const EVENT_CURSOR: &str = "{ viewer { account { eventCursor } } }";
+/// A round that takes longer has lost an event.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A server in a process of its own, told what to do over its standard input.
 struct Server {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    at: Address,
+}
+
+/// Where a subscriber goes, as whom, and after what.
+#[derive(Clone)]
+struct Address {
     url: String,
     token: String,
+    after: String,
 }
 
 impl Server {
@@ -50,14 +64,9 @@ impl Server {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = lines.next().unwrap().unwrap();
-        let token = lines.next().unwrap().unwrap();
-        Self {
-            child,
-            lines,
-            url,
-            token,
-        }
+        let [url, token, after] = std::array::from_fn(|_| lines.next().unwrap().unwrap());
+        let at = Address { url, token, after };
+        Self { child, lines, at }
     }
 
     /// Has it tell everybody something.
@@ -91,10 +100,14 @@ async fn serve(which: &str) {
         None
     };
     match &gateway {
-        Some(bench) => println!("{}\n{}", bench.url.replace("http://", "ws://"), bench.owner),
+        Some(bench) => {
+            let answer = bench.ask(EVENT_CURSOR, json!({})).await;
+            let after = answer["data"]["viewer"]["account"]["eventCursor"].as_str().unwrap();
+            println!("{}\n{}\n{after}", bench.url.replace("http://", "ws://"), bench.owner);
+        }
         None => {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            println!("ws://{}/\nnone", listener.local_addr().unwrap());
+            println!("ws://{}/\nnone\nnone", listener.local_addr().unwrap());
             let routes = Router::new().route("/", any(bare)).with_state(tell.clone());
             tokio::spawn(async move { axum::serve(listener, routes).await });
         }
@@ -183,18 +196,29 @@ impl Count {
         self.came.store(0, Ordering::Release);
         self.wanted.store(wanted, Ordering::Release);
     }
+
+    async fn all(&self) {
+        let all = timeout(LONGEST, self.all.notified()).await;
+        assert!(
+            all.is_ok(),
+            "{} of {} came",
+            self.came.load(Ordering::Acquire),
+            self.wanted.load(Ordering::Acquire)
+        );
+    }
 }
 
-async fn subscriber(url: String, token: String, count: Arc<Count>) {
-    let mut request = url.into_client_request().unwrap();
+async fn subscriber(at: Address, count: Arc<Count>) {
+    let mut request = at.url.into_client_request().unwrap();
     let protocol = "graphql-transport-ws".parse().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", protocol);
     let config = WebSocketConfig::default().read_buffer_size(2_048).write_buffer_size(0);
     let (mut socket, _) = tokio_tungstenite::connect_async_with_config(request, Some(config), true)
         .await
         .unwrap();
-    let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } });
-    let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": SUBSCRIBE } });
+    let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {}", at.token) } });
+    let subscribe = json!({ "id": "1", "type": "subscribe", "payload": {
+        "query": SUBSCRIBE, "variables": { "after": at.after } } });
     // A ping behind the subscription is answered when it stands.
     for message in [init, subscribe, json!({ "type": "ping" })] {
         socket.send(Message::text(message.to_string())).await.unwrap();
@@ -219,16 +243,16 @@ async fn measured(which: &str, sockets: usize, rounds: usize) -> (Vec<u64>, usiz
     // One first, so that what the first one costs is not counted.
     count.begin(1);
     let mut subscribers = JoinSet::new();
-    subscribers.spawn(subscriber(server.url.clone(), server.token.clone(), Arc::clone(&count)));
-    count.all.notified().await;
+    subscribers.spawn(subscriber(server.at.clone(), Arc::clone(&count)));
+    count.all().await;
     let before = server.memory();
     for begun in (1..sockets).step_by(200) {
         let more = (sockets - begun).min(200);
         count.begin(more);
         for _ in 0..more {
-            subscribers.spawn(subscriber(server.url.clone(), server.token.clone(), Arc::clone(&count)));
+            subscribers.spawn(subscriber(server.at.clone(), Arc::clone(&count)));
         }
-        count.all.notified().await;
+        count.all().await;
     }
     let each = (server.memory() - before) / sockets.max(2);
     let mut rates = Vec::new();
@@ -236,7 +260,7 @@ async fn measured(which: &str, sockets: usize, rounds: usize) -> (Vec<u64>, usiz
         count.begin(sockets);
         let began = clock::monotonic();
         server.tell();
-        count.all.notified().await;
+        count.all().await;
         let micros = u64::try_from(began.elapsed().as_micros().max(1)).unwrap();
         rates.push(u64::try_from(sockets).unwrap() * 1_000_000 / micros);
     }
