@@ -145,6 +145,10 @@ pub struct Edge {
     /// The most subscriptions on one socket (1 to 10,000).
     #[arg(long, env = "BILLING_SUBSCRIPTIONS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub subscriptions: u64,
+    /// Seconds between the signs of life on sockets and event streams (1 to 300): less than the shortest idle timeout of
+    /// what is between.
+    #[arg(long, env = "BILLING_PING_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub ping_seconds: u64,
     /// Serve introspection and GraphiQL to everyone. Development does anyway.
     #[arg(long, env = "BILLING_INTROSPECTION", default_value_t = false)]
     pub introspection: bool,
@@ -245,6 +249,7 @@ impl Edge {
             depth: 12,
             cost: 5_000,
             subscriptions: 100,
+            ping_seconds: 20,
             introspection: true,
         }
     }

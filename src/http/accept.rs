@@ -10,6 +10,8 @@ pub(super) enum Media {
     Json,
     /// `application/graphql-response+json`: 400 for what cannot run.
     GraphqlResponse,
+    /// `text/event-stream`: an event for each answer. What never becomes an operation is answered as JSON.
+    EventStream,
 }
 
 impl Media {
@@ -17,12 +19,13 @@ impl Media {
         match self {
             Self::Json => HeaderValue::from_static("application/json; charset=utf-8"),
             Self::GraphqlResponse => HeaderValue::from_static("application/graphql-response+json; charset=utf-8"),
+            Self::EventStream => HeaderValue::from_static("text/event-stream"),
         }
     }
 }
 
 /// The form the caller prefers: by quality, then by the order it names them. Without `Accept`, and for wildcards, it is
-/// `application/json`: who names nothing is an old client. `None`: the caller reads neither.
+/// `application/json`: who names nothing is an old client. `None`: the caller reads none of them.
 pub(super) fn preferred(headers: &HeaderMap) -> Option<Media> {
     let mut best: Option<(u16, Media)> = None;
     let mut named = false;
@@ -34,6 +37,7 @@ pub(super) fn preferred(headers: &HeaderMap) -> Option<Media> {
             let media = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
                 "application/graphql-response+json" => Media::GraphqlResponse,
                 "application/json" | "application/*" | "*/*" => Media::Json,
+                "text/event-stream" => Media::EventStream,
                 _ => continue,
             };
             let quality = parts
@@ -129,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_answer_takes_the_form_its_reader_prefers() {
-        use Media::{GraphqlResponse, Json};
+        use Media::{EventStream, GraphqlResponse, Json};
         assert_eq!(preferred(&HeaderMap::new()), Some(Json));
         for (value, media) in [
             ("*/*", Some(Json)),
@@ -152,7 +156,9 @@ mod tests {
             ("application/json;q=nonsense", Some(Json)),
             ("text/html", None),
             ("application/json;q=0", None),
-            ("text/event-stream", None),
+            ("text/event-stream", Some(EventStream)),
+            ("application/json, text/event-stream", Some(Json)),
+            ("text/*", None),
         ] {
             assert_eq!(accepting(value), media, "{value}");
         }

@@ -127,11 +127,12 @@ impl Default for GuardLimits {
 /// What a socket may do and how long it may be silent.
 #[derive(Clone, Debug)]
 pub struct SocketLimits {
-    /// Sockets open at once in this process; one more is answered 503. Default 20,000.
+    /// Sockets and event streams open at once in this process; one more is answered 503. Default 20,000.
     pub sockets: usize,
     /// How long `connection_init` may take; then 4408. Default 3 s.
     pub init_timeout: Duration,
-    /// How often the server pings; silence over two of these closes the socket. Default 20 s.
+    /// How often the server pings; silence over two of these closes the socket. A stream of events gets a comment as
+    /// often. Default 20 s.
     pub ping_interval: Duration,
     /// Operations running at once on one socket; one more is answered with an `error` message. Default 100.
     pub subscriptions: usize,

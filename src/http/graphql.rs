@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: POST with JSON, GET for queries, and the upgrade to a socket, all on one path.
+//! GraphQL over HTTP: POST with JSON, GET for queries, event streams, and the upgrade to a socket, all on one path.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::edge::{Caller, Edge, Transport};
 use super::observe::RequestId;
 use super::params::{self, Params};
 use super::reply::{self, Answer, Rejection, code};
-use super::{run, ws};
+use super::{run, sse, ws};
 
 const ALLOWED: &str = "GET, POST";
 
@@ -38,12 +38,15 @@ pub(super) async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Re
         None => Err(Rejection::new(
             StatusCode::NOT_ACCEPTABLE,
             code::NOT_ACCEPTABLE,
-            "Answers are application/graphql-response+json or application/json: accept one of them.",
+            "Answers are application/graphql-response+json, application/json or text/event-stream: accept one of them.",
         )),
     };
     let mut response = match answered {
         Ok(response) => response,
-        Err(rejection) => rejection.write(media.unwrap_or(Media::Json)),
+        Err(rejection) => rejection.write(match media {
+            Some(Media::GraphqlResponse) => Media::GraphqlResponse,
+            Some(Media::Json | Media::EventStream) | None => Media::Json,
+        }),
     };
     response
         .headers_mut()
@@ -52,7 +55,7 @@ pub(super) async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Re
     response
 }
 
-async fn answer(edge: &Edge, parts: &Parts, body: Body, media: Media) -> Result<Response<Body>, Rejection> {
+async fn answer(edge: &Arc<Edge>, parts: &Parts, body: Body, media: Media) -> Result<Response<Body>, Rejection> {
     // One for all that the request takes: its body, and everything it asks for.
     let mut deadline = pin!(sleep(edge.config.request_timeout));
     match parts.method {
@@ -61,6 +64,10 @@ async fn answer(edge: &Edge, parts: &Parts, body: Body, media: Media) -> Result<
             let caller = caller(edge, parts)?;
             let bytes = read(edge, &parts.headers, body, deadline.as_mut()).await?;
             match params::from_body(&bytes, edge.config.batch_limit).map_err(|bad| Rejection::bad_request(bad.0))? {
+                params::Body::One(params) if media == Media::EventStream => sse::open(edge, caller, params, |_| Ok(())),
+                params::Body::Batch(_) if media == Media::EventStream => Err(Rejection::bad_request(
+                    "A batch is not answered as a stream of events: send one request at a time.",
+                )),
                 params::Body::One(params) => {
                     let answer = perform(edge, &caller, params, |_| Ok(()), deadline.as_mut()).await?;
                     Ok(write(media, answer))
@@ -81,6 +88,12 @@ async fn answer(edge: &Edge, parts: &Parts, body: Body, media: Media) -> Result<
             let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
                 .map_err(|_| Rejection::bad_request("The query string cannot be read."))?;
             let params = params::from_pairs(pairs.0).map_err(|bad| Rejection::bad_request(bad.0))?;
+            if media == Media::EventStream {
+                return sse::open(edge, caller, params, |kind| match kind {
+                    OperationType::Subscription => Ok(()),
+                    other => only_queries(other),
+                });
+            }
             let answer = perform(edge, &caller, params, only_queries, deadline.as_mut()).await?;
             Ok(write(media, answer))
         }
@@ -94,7 +107,7 @@ fn only_queries(kind: OperationType) -> Result<(), Rejection> {
         OperationType::Query => Ok(()),
         OperationType::Mutation => Err(Rejection::not_allowed("Mutations are sent by POST.", "POST")),
         OperationType::Subscription => Err(Rejection::not_allowed(
-            "Subscriptions run over a WebSocket (graphql-transport-ws).",
+            "Subscriptions run over a WebSocket (graphql-transport-ws), or for who accepts text/event-stream.",
             "POST",
         )),
     }

@@ -1,6 +1,6 @@
 //! The edge: everything between a TCP connection and a GraphQL execution.
 //!
-//! GraphQL over HTTP, graphql-transport-ws, authentication, the guard that measures documents before they are
+//! GraphQL over HTTP, graphql-transport-ws, server-sent events, authentication, the guard that measures documents before they are
 //! validated, health, metrics and the console. It knows nothing of billing: what it runs is an [`Engine`], and what a
 //! request may see is decided by the hook that prepares it. No business rule, no store and no schema type is ever here.
 
@@ -12,11 +12,13 @@ mod edge;
 mod graphql;
 mod guard;
 mod health;
+mod held;
 mod mend;
 mod observe;
 mod params;
 mod reply;
 mod run;
+mod sse;
 mod ws;
 
 #[cfg(test)]
@@ -34,7 +36,7 @@ pub use guard::{Measured, Refused};
 pub use mend::Shape;
 pub use observe::{RequestId, describe_metrics};
 
-/// The gateway's routes: `/graphql` (HTTP and WebSocket), `/healthz`, `/readyz`, `/metrics` and `/graphiql` as configured.
+/// The gateway's routes: `/graphql` (HTTP, event streams and WebSocket), `/healthz`, `/readyz`, `/metrics` and `/graphiql` as configured.
 pub fn router(edge: Arc<Edge>) -> Router {
     router_with(edge, Router::new())
 }

@@ -72,6 +72,11 @@ pub fn describe_metrics() {
         "Steps that failed in this process and were put off."
     );
     metrics::describe_gauge!("graphql_sockets_open", "Sockets that are open.");
+    metrics::describe_gauge!("graphql_event_streams_open", "Event streams that are open.");
+    metrics::describe_counter!(
+        "graphql_event_stream_ends_total",
+        "Event streams that ended, by reason."
+    );
     metrics::describe_gauge!("graphql_subscriptions_open", "Operations running on sockets.");
     metrics::describe_counter!("graphql_socket_closes_total", "Sockets the server closed, by code.");
 }

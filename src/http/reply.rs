@@ -87,7 +87,7 @@ impl Answer {
         match (self.outcome, media) {
             (Outcome::TimedOut, _) => StatusCode::GATEWAY_TIMEOUT,
             (Outcome::Refused, Media::GraphqlResponse) => StatusCode::BAD_REQUEST,
-            (Outcome::Refused, Media::Json) | (Outcome::Executed, _) => StatusCode::OK,
+            (Outcome::Refused, Media::Json | Media::EventStream) | (Outcome::Executed, _) => StatusCode::OK,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! From parameters to an answer: the one way every operation takes, over HTTP and over sockets.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, ServerError, Value};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 
 use super::edge::{Caller, Edge};
 use super::guard::{self, Measured};
@@ -100,8 +100,22 @@ pub(super) async fn execute(
     answer
 }
 
+/// Runs an operation for a connection that stays open: one answer of a query or a mutation, within the time of a request;
+/// those of a subscription.
+pub(super) fn answers(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStream<'static, Answer> {
+    if operation.kind == OperationType::Subscription {
+        return subscribe(edge, caller, operation);
+    }
+    let edge = Arc::clone(edge);
+    stream::once(async move {
+        let deadline = pin!(sleep(edge.config.request_timeout));
+        execute(&edge, &caller, operation, deadline).await
+    })
+    .boxed()
+}
+
 /// Runs a subscription: an answer for each event. It ends after an answer that could not run, and after a panic.
-pub(super) fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStream<'static, Answer> {
+fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStream<'static, Answer> {
     let edge = Arc::clone(edge);
     let Operation {
         measured,

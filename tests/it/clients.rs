@@ -13,6 +13,7 @@ use entity::expiry_alert;
 use sea_orm::{EntityTrait as _, QueryOrder as _};
 use tokio::sync::mpsc;
 
+use crate::support::nginx::Nginx;
 use crate::support::wire::Wire;
 use crate::support::{Store, World, run, server};
 
@@ -48,12 +49,16 @@ fn program(interpreter: &str, script: &str, needs: &str) -> Option<Command> {
     Some(command)
 }
 
-async fn follows(world: World, mut client: Command) -> World {
+async fn follows(world: World, client: Command) -> World {
+    let wire = Wire::to(world.address()).await;
+    follows_over(world, wire, client).await
+}
+
+/// A client follows alerts over a wire to the world.
+async fn follows_over(world: World, wire: Wire, mut client: Command) -> World {
     world.grant("CASH", "181000").await;
     world.buy(server("s-general-1x1")).await;
     world.provision().await;
-    let address = world.url.trim_start_matches("http://").trim_end_matches("/graphql");
-    let wire = Wire::to(address).await;
     client
         .arg(format!("http://{}/graphql", wire.address()))
         .arg(world.token(Role::Owner))
@@ -114,6 +119,21 @@ async fn apollo_client_resumes() {
     if let Some(client) = program("node", "apollo.mjs", "node_modules/@apollo/client") {
         run(Store::Sqlite, |world| follows(world, client)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn graphql_sse_resumes_behind_nginx() {
+    let Some(client) = program("node", "graphql-sse.mjs", "node_modules/graphql-sse") else {
+        return;
+    };
+    run(Store::Sqlite, async |world| {
+        let Some(nginx) = Nginx::to(world.address(), 60).await else {
+            return world;
+        };
+        let wire = Wire::to(nginx.address()).await;
+        follows_over(world, wire, client).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

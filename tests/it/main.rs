@@ -17,6 +17,7 @@ mod buying;
 mod clients;
 mod configuration;
 mod engine;
+mod events;
 mod faults;
 mod house;
 mod kill;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod around;
+mod over_events;
 mod over_http;
 mod over_sockets;
 

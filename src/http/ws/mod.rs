@@ -17,10 +17,10 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tokio::sync::watch;
 
 use super::accept::Media;
 use super::edge::Edge;
+use super::held::Held;
 use super::reply::{Rejection, code};
 use session::{Closing, Session};
 
@@ -51,9 +51,9 @@ pub(super) fn accept(edge: Arc<Edge>, mut upgrade: WebSocketUpgrade, parts: &Par
         let message = "Pages of this origin may not open sockets here.";
         return Rejection::new(StatusCode::FORBIDDEN, code::FORBIDDEN_ORIGIN, message).write(Media::Json);
     }
-    let Some(counted) = Counted::new(&edge) else {
-        let message = "Too many sockets are open: try again later.";
-        return Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code::TOO_MANY_SOCKETS, message).write(Media::Json);
+    let held = match Held::new(&edge, "graphql_sockets_open") {
+        Ok(held) => held,
+        Err(rejection) => return rejection.write(Media::Json),
     };
     let spoken = upgrade.requested_protocols().any(|offered| offered == PROTOCOL);
     let selected = if spoken {
@@ -81,7 +81,7 @@ pub(super) fn accept(edge: Arc<Edge>, mut upgrade: WebSocketUpgrade, parts: &Par
             if let Some(closing) = closing {
                 closing.finish().await;
             }
-            drop(counted);
+            drop(held);
         })
 }
 
@@ -100,31 +100,4 @@ fn origin_allowed(origins: &[String], headers: &HeaderMap) -> bool {
     origin_host
         .zip(host)
         .is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
-}
-
-/// One open socket among the counted ones.
-struct Counted(watch::Sender<usize>);
-
-impl Counted {
-    fn new(edge: &Edge) -> Option<Self> {
-        let most = edge.config.sockets.sockets;
-        let fits = edge.sockets.send_if_modified(|open| {
-            let fits = *open < most;
-            if fits {
-                *open += 1;
-            }
-            fits
-        });
-        fits.then(|| {
-            metrics::gauge!("graphql_sockets_open").increment(1);
-            Self(edge.sockets.clone())
-        })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.send_modify(|open| *open = open.saturating_sub(1));
-        metrics::gauge!("graphql_sockets_open").decrement(1);
-    }
 }

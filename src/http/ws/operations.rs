@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_graphql::parser::types::OperationType;
 use axum::extract::ws::Message;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep;
 
 use super::messages::Outgoing;
 use crate::http::edge::{Caller, Edge};
@@ -64,17 +62,7 @@ impl Operations {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let id: Arc<str> = Arc::from(id);
-        let answers = match operation.kind {
-            OperationType::Subscription => run::subscribe(edge, caller, operation),
-            OperationType::Query | OperationType::Mutation => {
-                let edge = Arc::clone(edge);
-                stream::once(async move {
-                    let deadline = std::pin::pin!(sleep(edge.config.request_timeout));
-                    run::execute(&edge, &caller, operation, deadline).await
-                })
-                .boxed()
-            }
-        };
+        let answers = run::answers(edge, caller, operation);
         let task = tell(Arc::clone(&id), generation, answers, self.sender.clone());
         let handle = self.tasks.spawn(task);
         self.by_id.insert(id, (generation, handle));

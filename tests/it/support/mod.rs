@@ -3,6 +3,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod cutter;
+pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod rows;
 pub(crate) mod socket;
@@ -143,10 +144,22 @@ impl World {
 
     /// Serves anew with another limit for bodies.
     pub(crate) async fn take_bodies_of(&mut self, bytes: u64) {
+        self.serve_anew(|edge| edge.body_bytes = bytes).await;
+    }
+
+    /// Serves anew at another edge.
+    pub(crate) async fn serve_anew(&mut self, set: impl FnOnce(&mut Edge)) {
         self.running.take().unwrap().stop().await;
-        let running = serve_with(&self.app, bytes).await;
+        let mut edge = edge();
+        set(&mut edge);
+        let running = serve_with(&self.app, edge).await;
         self.url = format!("http://{}/graphql", running.address);
         self.running = Some(running);
+    }
+
+    /// Where it is served: host and port.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://").trim_end_matches("/graphql")
     }
 
     pub(crate) fn ws_url(&self) -> String {
@@ -381,17 +394,20 @@ pub(crate) async fn open(database: &str, most_releases: u64) -> Arc<App> {
 }
 
 async fn serve(app: &Arc<App>) -> Running {
-    serve_with(app, Edge::development().body_bytes).await
+    serve_with(app, edge()).await
 }
 
-async fn serve_with(app: &Arc<App>, body_bytes: u64) -> Running {
+fn edge() -> Edge {
+    Edge {
+        introspection: false,
+        ..Edge::development()
+    }
+}
+
+async fn serve_with(app: &Arc<App>, edge: Edge) -> Running {
     let serving = Serving {
         listen: "127.0.0.1:0".parse().unwrap(),
-        edge: Edge {
-            introspection: false,
-            body_bytes,
-            ..Edge::development()
-        },
+        edge,
         secret: secret(),
         // The tests move time themselves.
         engine_every: None,
