@@ -17,7 +17,7 @@ use super::loaders::{ListKey, ListedAlert};
 use super::resource::Resource;
 use super::scalars::{DateTime, EventCursor, instant};
 use super::session::Reach as _;
-use crate::live::{self, Cursor};
+use crate::live::Cursor;
 use crate::store::alerts::{self, Listing};
 use crate::store::page::{Page, Slice};
 
@@ -196,8 +196,7 @@ impl AlertSubscriptions {
         let session = Arc::clone(ctx.session()?);
         let account = session.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
-        let told = live::events(Arc::clone(&session.app), session.scope.clone(), account, after).await?;
-        let told = session.resting(told);
+        let told = session.events(account, after).await?;
         Ok(told
             .filter_map(move |told| {
                 let session = Arc::clone(&session);

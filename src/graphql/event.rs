@@ -18,7 +18,7 @@ use super::resource::Resource;
 use super::scalars::{DateTime, EventCursor};
 use super::session::Reach as _;
 use super::wallet::Wallet;
-use crate::live::{self, Cursor, Told};
+use crate::live::{Cursor, Told};
 
 #[derive(Clone, Debug)]
 pub(crate) struct AccountEvent(Told);
@@ -126,8 +126,7 @@ impl EventSubscriptions {
         let account = session.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
         let types = wanted(types);
-        let told = live::events(Arc::clone(&session.app), session.scope.clone(), account, after).await?;
-        let told = session.resting(told);
+        let told = session.events(account, after).await?;
         Ok(told
             .filter_map(move |told| {
                 let shown = match told {

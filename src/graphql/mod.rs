@@ -28,6 +28,7 @@ mod releases;
 mod resource;
 mod scalars;
 mod session;
+mod shared;
 mod sizes;
 mod user_error;
 mod wallet;
@@ -50,6 +51,7 @@ pub use sizes::list_sizes;
 
 use crate::app::App;
 use session::Session;
+use shared::Groups;
 
 /// What clients read.
 #[derive(MergedObject, Default)]
@@ -88,9 +90,10 @@ pub struct Subscription(
     wallet::WalletSubscriptions,
 );
 
-/// The schema as it is executed: with the mark of answers that are those of earlier calls.
+/// The schema as it is executed: with the mark of answers that are those of earlier calls, and with subscriptions that
+/// are shared. The data of an answer that several subscribers are given is [`Value::Binary`]: JSON that is written.
 #[derive(Clone)]
-pub struct GatewaySchema(Schema<Query, Mutation, Subscription>);
+pub struct GatewaySchema(Schema<Query, Mutation, Subscription>, Groups);
 
 impl std::fmt::Debug for GatewaySchema {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -109,7 +112,7 @@ fn build() -> Schema<Query, Mutation, Subscription> {
 /// The schema over a gateway. It has no limits of its own: whoever serves it measures documents before.
 #[must_use]
 pub fn schema(_app: Arc<App>) -> GatewaySchema {
-    GatewaySchema(build())
+    GatewaySchema(build(), Groups::default())
 }
 
 /// The published schema, the same on every run.
@@ -172,7 +175,9 @@ impl Executor for GatewaySchema {
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        Executor::execute_stream(&self.0, request, session_data)
+        let schema = self.0.clone();
+        let run = move |request| Executor::execute_stream(&schema, request, session_data.clone());
+        self.1.subscribe(request, Arc::new(run))
     }
 }
 

@@ -1,20 +1,34 @@
 //! What one request may use: the caller, its scope, its loaders, and one instant for all that it reads.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::{Context, ID};
-use futures_util::Stream;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt as _};
 use uuid::Uuid;
 
 use super::caller::Caller;
 use super::errors::{ApiError, Result};
 use super::ids::{self, Kind};
 use super::loaders::Loaders;
+use super::shared::Handover;
 use crate::app::App;
 use crate::error::Error;
+use crate::live::{self, Cursor, Told};
 use crate::store::Scope;
+
+/// Which events of an account a subscription tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Part {
+    /// Those after its cursor, without end.
+    #[default]
+    Whole,
+    /// Those after its cursor that were there when it began; and how far they went.
+    Replay(Arc<Handover>),
+    /// Those after an event, whatever its cursor is, without end.
+    Follow(i64),
+}
 
 /// One operation of one caller.
 #[derive(Debug)]
@@ -28,11 +42,19 @@ pub(crate) struct Session {
     /// None while nothing was read.
     loaders: Mutex<Option<Arc<Loaders>>>,
     replayed: AtomicBool,
+    part: Part,
+    /// The sequence number of the event that was told last.
+    told: AtomicI64,
 }
 
 impl Session {
     /// A session of a caller.
     pub(crate) fn open(app: Arc<App>, caller: Caller) -> std::result::Result<Self, Error> {
+        Self::open_part(app, caller, Part::Whole)
+    }
+
+    /// A session that tells a part of the events it subscribes to.
+    pub(crate) fn open_part(app: Arc<App>, caller: Caller, part: Part) -> std::result::Result<Self, Error> {
         let scope = caller.scope()?;
         Ok(Self {
             app,
@@ -40,6 +62,8 @@ impl Session {
             scope,
             loaders: Mutex::default(),
             replayed: AtomicBool::new(false),
+            part,
+            told: AtomicI64::new(0),
         })
     }
 
@@ -70,6 +94,43 @@ impl Session {
             }
             polled
         }))
+    }
+
+    /// The events that a subscription tells of an account.
+    pub(crate) async fn events(
+        self: &Arc<Self>,
+        account: Uuid,
+        after: Option<Cursor>,
+    ) -> Result<BoxStream<'static, std::result::Result<Told, Error>>> {
+        let (app, scope) = (Arc::clone(&self.app), self.scope.clone());
+        let events = match &self.part {
+            Part::Whole => live::events(app, scope, account, after).await?.boxed(),
+            Part::Replay(handover) => {
+                let (until, events) = live::replay(app, scope, account, after).await?;
+                handover.will_end(account, until);
+                let handover = Arc::clone(handover);
+                events
+                    .inspect(move |told| {
+                        if told.is_err() {
+                            handover.has_failed();
+                        }
+                    })
+                    .boxed()
+            }
+            Part::Follow(seen) => live::follow(app, scope, account, *seen).await?.boxed(),
+        };
+        let session = Arc::clone(self);
+        let events = events.inspect(move |told| {
+            if let Ok(told) = told {
+                session.told.store(told.event.sequence, Ordering::Relaxed);
+            }
+        });
+        Ok(self.resting(events))
+    }
+
+    /// The sequence number of the event that was told last.
+    pub(crate) fn told(&self) -> i64 {
+        self.told.load(Ordering::Relaxed)
     }
 
     /// Reads the caller's account, and with it the place in its stream of events, before anything else is read: what

@@ -4,6 +4,7 @@
 
 mod described;
 mod reads;
+mod shared;
 
 use std::sync::Arc;
 

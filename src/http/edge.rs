@@ -49,7 +49,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Runs a query or a mutation.
     fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'static, Response>;
 
-    /// Runs a subscription, until the stream ends or is dropped.
+    /// Runs a subscription, until the stream ends or is dropped. Data that is a [`Value::Binary`](async_graphql::Value) is
+    /// JSON: several subscribers are given the same bytes.
     fn subscribe(&self, caller: &Caller, request: Request) -> BoxStream<'static, Response>;
 
     /// How an error that is about to be masked stands in the log, its source included.

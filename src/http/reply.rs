@@ -6,7 +6,9 @@ use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Va
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode};
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::accept::{Media, Unsupported};
 use super::auth::AuthError;
@@ -97,10 +99,21 @@ impl Answer {
 pub(super) struct Wire<'a> {
     #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
     errors: &'a [ServerError],
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "data")]
     data: Option<&'a Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extensions: &'a BTreeMap<String, Value>,
+}
+
+/// Writes the data of an answer. What several subscribers are given is JSON already.
+fn data<S: Serializer>(data: &Option<&Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    match data {
+        Some(Value::Binary(json)) => {
+            let json: &RawValue = serde_json::from_slice(json).map_err(S::Error::custom)?;
+            json.serialize(serializer)
+        }
+        data => data.serialize(serializer),
+    }
 }
 
 /// Turns an engine's response into an answer: codes for every error, ours masked, suggestions only for who may know the

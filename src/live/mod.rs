@@ -9,7 +9,7 @@ mod stream;
 pub use cursor::Cursor;
 pub use hub::{Hub, Listener};
 pub use relay::{announce, announce_now, hear};
-pub use stream::{Told, changes, events};
+pub use stream::{Told, changes, events, follow, replay};
 
 use std::sync::Arc;
 use std::time::Duration;

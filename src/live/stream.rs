@@ -32,7 +32,12 @@ struct Reading {
     account: Uuid,
     listener: Listener,
     seen: i64,
+    /// What was written when it began.
     began_at: i64,
+    /// Up to here events are told as replayed.
+    replayed: i64,
+    /// Nothing is told after this one.
+    until: i64,
     batch: std::vec::IntoIter<account_event::Model>,
     failed: bool,
 }
@@ -48,28 +53,41 @@ pub async fn events(
     account: Uuid,
     after: Option<Cursor>,
 ) -> Result<impl Stream<Item = Result<Told, Error>> + Send + 'static, Error> {
-    let listener = app.hub.listen(account);
-    let kept = event_log::kept(app.db.read(), &scope, account)
-        .await?
-        .ok_or(Error::NotFound("account"))?;
-    let seen = match after {
-        None => kept.newest,
-        Some(cursor) => cursor
-            .sequence_in(app.epoch, account)
-            .filter(|sequence| (kept.before_oldest..=kept.newest).contains(sequence))
-            .ok_or(Error::CursorExpired)?,
-    };
-    let reading = Reading {
-        app,
-        scope,
-        account,
-        listener,
-        seen,
-        began_at: kept.newest,
-        batch: Vec::new().into_iter(),
-        failed: false,
-    };
-    Ok(futures_util::stream::unfold(reading, next))
+    Ok(Reading::after(app, scope, account, after).await?.stream())
+}
+
+/// The events of an account after a cursor that are there now, and the sequence number they go up to; none without a
+/// cursor.
+///
+/// # Errors
+/// As [`events`].
+pub async fn replay(
+    app: Arc<App>,
+    scope: Scope,
+    account: Uuid,
+    after: Option<Cursor>,
+) -> Result<(i64, impl Stream<Item = Result<Told, Error>> + Send + 'static), Error> {
+    let mut reading = Reading::after(app, scope, account, after).await?;
+    reading.until = reading.began_at;
+    Ok((reading.until, reading.stream()))
+}
+
+/// The events of an account after the one with this sequence number, without end, as one tells them who has listened
+/// since then.
+///
+/// # Errors
+/// [`Error::CursorExpired`] when they are not kept any more; [`Error::NotFound`] for an account that the caller may not
+/// see.
+pub async fn follow(
+    app: Arc<App>,
+    scope: Scope,
+    account: Uuid,
+    seen: i64,
+) -> Result<impl Stream<Item = Result<Told, Error>> + Send + 'static, Error> {
+    let after = Cursor::new(app.epoch, account, seen);
+    let mut reading = Reading::after(app, scope, account, Some(after)).await?;
+    reading.replayed = seen;
+    Ok(reading.stream())
 }
 
 async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
@@ -77,10 +95,13 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
         return None;
     }
     loop {
+        if reading.seen >= reading.until {
+            return None;
+        }
         if let Some(event) = reading.batch.next() {
             reading.seen = event.sequence;
             let cursor = Cursor::new(reading.app.epoch, reading.account, event.sequence);
-            let replayed = event.sequence <= reading.began_at;
+            let replayed = event.sequence <= reading.replayed;
             return Some((
                 Ok(Told {
                     event,
@@ -109,6 +130,36 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
 }
 
 impl Reading {
+    async fn after(app: Arc<App>, scope: Scope, account: Uuid, after: Option<Cursor>) -> Result<Self, Error> {
+        let listener = app.hub.listen(account);
+        let kept = event_log::kept(app.db.read(), &scope, account)
+            .await?
+            .ok_or(Error::NotFound("account"))?;
+        let seen = match after {
+            None => kept.newest,
+            Some(cursor) => cursor
+                .sequence_in(app.epoch, account)
+                .filter(|sequence| (kept.before_oldest..=kept.newest).contains(sequence))
+                .ok_or(Error::CursorExpired)?,
+        };
+        Ok(Self {
+            app,
+            scope,
+            account,
+            listener,
+            seen,
+            began_at: kept.newest,
+            replayed: kept.newest,
+            until: i64::MAX,
+            batch: Vec::new().into_iter(),
+            failed: false,
+        })
+    }
+
+    fn stream(self) -> impl Stream<Item = Result<Told, Error>> + Send + 'static {
+        futures_util::stream::unfold(self, next)
+    }
+
     /// The next events. What is new is read by one of those who listen to the account, for all of them; what was there
     /// before a subscriber came, by itself.
     async fn read(&self) -> Result<Vec<account_event::Model>, Error> {

@@ -1,0 +1,189 @@
+//! Subscribers who select the same are told with the same bytes, and each is told everything once.
+
+use std::sync::Arc;
+
+use async_graphql::{Executor as _, Request, Response, Value, Variables};
+use entity::enums::{FundsKind, Role};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use uuid::Uuid;
+
+use super::gateway;
+use crate::app::App;
+use crate::commands::credit::{self, Grant};
+use crate::graphql::{Caller, GatewaySchema, Permission, prepare, schema};
+use crate::live::Cursor;
+use crate::store::Scope;
+
+const SUBSCRIBE: &str =
+    "subscription ($after: EventCursor) { accountEvents(after: $after) { cursor replayed wallet { kind } } }";
+
+async fn grant(app: &App, account: Uuid, key: usize) {
+    let operator = Scope::Operator {
+        principal: "operator".to_owned(),
+    };
+    let grant = Grant {
+        account,
+        funds: FundsKind::Cash,
+        amount: "1000".to_owned(),
+        reason: "test".to_owned(),
+        idempotency_key: key.to_string(),
+    };
+    credit::grant(app, &operator, grant).await.unwrap();
+}
+
+struct World {
+    app: Arc<App>,
+    schema: GatewaySchema,
+    account: Uuid,
+    /// The events before the first grant.
+    began: i64,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (app, accounts, folder) = gateway().await;
+        let engine = Scope::engine();
+        let kept = crate::store::event_log::kept(app.db.read(), &engine, accounts[0]);
+        let began = kept.await.unwrap().unwrap().newest;
+        Self {
+            schema: schema(Arc::clone(&app)),
+            app,
+            account: accounts[0],
+            began,
+            _folder: folder,
+        }
+    }
+
+    fn subscribes(&self, query: &str, after: Option<i64>, may: impl Fn(Permission) -> bool) -> Subscriber {
+        let permissions = Permission::ALL.iter().copied().filter(|permission| may(*permission));
+        let caller = Caller::new(
+            "an".to_owned(),
+            Role::Owner,
+            Some(self.account),
+            None,
+            permissions.collect(),
+        );
+        let mut request = Request::new(query);
+        if let Some(after) = after {
+            let cursor = Cursor::new(self.app.epoch, self.account, after).encode();
+            request = request.variables(Variables::from_json(serde_json::json!({ "after": cursor })));
+        }
+        Subscriber(
+            self.schema
+                .execute_stream(prepare(request, &self.app, Some(caller)), None),
+        )
+    }
+
+    fn everybody(&self, after: Option<i64>) -> Subscriber {
+        self.subscribes(SUBSCRIBE, after, |_| true)
+    }
+
+    fn groups(&self) -> usize {
+        self.schema.1.count()
+    }
+
+    /// The sequence number in an answer's cursor, and whether it says it is replayed.
+    fn read(&self, response: &Response) -> (i64, bool) {
+        assert!(response.errors.is_empty(), "{response:?}");
+        let data = match &response.data {
+            Value::Binary(json) => serde_json::from_slice(json).unwrap(),
+            data => data.clone().into_json().unwrap(),
+        };
+        let event = &data["accountEvents"];
+        let cursor = Cursor::decode(event["cursor"].as_str().unwrap()).unwrap();
+        let sequence = cursor.sequence_in(self.app.epoch, self.account).unwrap();
+        (sequence - self.began, event["replayed"].as_bool().unwrap())
+    }
+}
+
+struct Subscriber(BoxStream<'static, Response>);
+
+impl Subscriber {
+    async fn hears(&mut self) -> Response {
+        let heard = tokio::time::timeout(std::time::Duration::from_secs(20), self.0.next()).await;
+        heard.expect("an answer that must come").expect("the stream goes on")
+    }
+}
+
+fn bytes(response: &Response) -> *const u8 {
+    match &response.data {
+        Value::Binary(json) => json.as_ptr(),
+        other => panic!("not shared: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_written_once_for_all_who_select_the_same_with_the_same_rights() {
+    let world = World::new().await;
+    grant(&world.app, world.account, 1).await;
+    let mut subscribers: Vec<Subscriber> = (0..3).map(|_| world.everybody(Some(world.began))).collect();
+    let mut without = world.subscribes(SUBSCRIBE, Some(world.began), |may| may != Permission::GetUserBalance);
+    for subscriber in &mut subscribers {
+        assert_eq!(world.read(&subscriber.hears().await), (1, true));
+    }
+    assert_eq!(without.hears().await.errors.len(), 1, "the wallet is not for it");
+    grant(&world.app, world.account, 2).await;
+    let mut told = Vec::new();
+    for subscriber in &mut subscribers {
+        let answer = subscriber.hears().await;
+        assert_eq!(world.read(&answer), (2, false));
+        told.push(answer);
+    }
+    assert!(
+        told.windows(2).all(|two| bytes(&two[0]) == bytes(&two[1])),
+        "written more than once"
+    );
+    let refused = without.hears().await;
+    let code = refused.errors[0]
+        .extensions
+        .as_ref()
+        .and_then(|extensions| extensions.get("code"));
+    assert_eq!(code, Some(&Value::from("FORBIDDEN")));
+    assert_eq!(world.groups(), 2);
+
+    // What never runs is no group.
+    let mut wrong = world.subscribes("subscription { accountEvents { nothing } }", None, |_| true);
+    assert_eq!(wrong.hears().await.errors.len(), 1);
+    assert!(wrong.0.next().await.is_none());
+    let mut foreign = world.everybody(Some(1_000_000));
+    assert_eq!(foreign.hears().await.errors.len(), 1);
+    assert!(foreign.0.next().await.is_none());
+    assert_eq!(world.groups(), 2);
+    drop((subscribers, without));
+    assert_eq!(world.groups(), 0, "a group outlives its subscribers");
+}
+
+#[tokio::test]
+async fn whoever_is_slow_or_late_misses_nothing_and_hears_nothing_twice() {
+    let world = World::new().await;
+    let (mut fast, mut slow) = (world.everybody(Some(world.began)), world.everybody(Some(world.began)));
+    for number in 1..=2 {
+        grant(&world.app, world.account, number).await;
+        for subscriber in [&mut fast, &mut slow] {
+            assert_eq!(world.read(&subscriber.hears().await).0, i64::try_from(number).unwrap());
+        }
+    }
+    // More than a group keeps.
+    for number in 3..=150 {
+        grant(&world.app, world.account, number).await;
+        let told = world.read(&fast.hears().await);
+        assert_eq!(told, (i64::try_from(number).unwrap(), false));
+    }
+    for number in 3..=150 {
+        assert_eq!(world.read(&slow.hears().await), (number, false));
+    }
+    let mut late = world.everybody(Some(world.began));
+    for number in 1..=150 {
+        assert_eq!(world.read(&late.hears().await), (number, true));
+    }
+    grant(&world.app, world.account, 151).await;
+    let mut told = Vec::new();
+    for subscriber in [&mut fast, &mut slow, &mut late] {
+        let answer = subscriber.hears().await;
+        assert_eq!(world.read(&answer), (151, false));
+        told.push(answer);
+    }
+    assert_eq!(bytes(&told[0]), bytes(&told[2]), "who was late has caught up");
+}
