@@ -1,5 +1,6 @@
-//! The dashboard (wallets, the 20 soonest expiring resources, the 3 newest invoices of each, their lines) over HTTP
-//! against a hand-written axum handler with the best SQL we know, in the same run. `cargo bench --bench dashboard`
+//! Reads over HTTP, each against a hand-written axum handler with the best SQL we know, in the same run: the dashboard
+//! (wallets, the 20 soonest expiring resources, the 3 newest invoices of each, their lines), a list of 50, and a query
+//! that asks the store for nothing. Tokens, limits and metrics are ours alone. `cargo bench --bench dashboard`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod support;
@@ -32,6 +33,12 @@ const QUERY: &str = "{ wallets { kind cash { amount } promotional { amount } ava
         invoices(first: 3) { nodes { id code status total { amount } tax { amount } issuedAt
             lines { component { code name } quantity minutes total { amount } } } } } } }";
 
+const LIST: &str = "{ resources(first: 50, orderBy: { field: EXPIRES_AT, direction: ASC }) { nodes {
+    id name status health expiresAt createdAt } pageInfo { hasNextPage } } }";
+const TRIVIAL: &str = "{ viewer { principal role } }";
+
+const RESOURCES_ALONE: &str = "select id, name, life, power, paid_until, created_at from resource where account_id = $1
+    order by paid_until, id limit 51";
 const WALLETS: &str =
     "select kind, cash_minor, promotional_minor, held_minor from wallet where account_id = $1 order by kind";
 const RESOURCES_WITH_ALL: &str = "
@@ -96,6 +103,30 @@ async fn by_hand(State((app, account)): State<(Arc<App>, Uuid)>, Json(_): Json<V
         );
     }
     Json(json!({ "data": { "wallets": wallets, "resources": { "nodes": resources } } }))
+}
+
+async fn list_by_hand(State((app, account)): State<(Arc<App>, Uuid)>, Json(_): Json<Value>) -> Json<Value> {
+    let statement = Statement::from_sql_and_values(app.db.backend(), RESOURCES_ALONE, [account.into()]);
+    let rows = app.db.read().query_all_raw(statement).await.unwrap();
+    let text = |row: &QueryResult, column: &str| row.try_get::<String>("", column).unwrap();
+    let instant = |row: &QueryResult, column: &str| {
+        let at: Option<chrono::DateTime<chrono::Utc>> = row.try_get("", column).unwrap();
+        at.map(|at| at.to_rfc3339())
+    };
+    let nodes: Vec<Value> = rows
+        .iter()
+        .take(50)
+        .map(|row| {
+            json!({ "id": row.try_get::<Uuid>("", "id").unwrap().to_string(), "name": text(row, "name"),
+                    "status": text(row, "life"), "health": text(row, "power"), "expiresAt": instant(row, "paid_until"),
+                    "createdAt": instant(row, "created_at") })
+        })
+        .collect();
+    Json(json!({ "data": { "resources": { "nodes": nodes, "pageInfo": { "hasNextPage": rows.len() > 50 } } } }))
+}
+
+async fn trivial_by_hand(Json(_): Json<Value>) -> Json<Value> {
+    Json(json!({ "data": { "viewer": { "principal": "bench", "role": "OWNER" } } }))
 }
 
 /// Two more invoices of each resource, as renewals would have left them, each with two lines.
@@ -196,50 +227,61 @@ async fn main() {
 }
 
 async fn measure() {
-    let (rounds, calls) = support::scale(ROUNDS, CALLS);
+    // Counted as in a served process.
+    let _counting = billing_gateway::run::serve::metrics().unwrap();
     for bench in stores().await {
         fill(&bench).await;
         bench.look_at_tables().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let floor_url = format!("http://{}/", listener.local_addr().unwrap());
+        let floor = format!("http://{}", listener.local_addr().unwrap());
         let routes = Router::new()
-            .route("/", post(by_hand))
+            .route("/dashboard", post(by_hand))
+            .route("/list", post(list_by_hand))
+            .route("/trivial", post(trivial_by_hand))
             .with_state((Arc::clone(&bench.app), bench.account));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
-        let wires = Wires::default();
-        let shown = |answer: &Value| {
-            let resources = answer["data"]["resources"]["nodes"].as_array().unwrap();
+        let dashboard = |data: &Value| {
+            let resources = data["resources"]["nodes"].as_array().unwrap();
             let invoices = resources
                 .iter()
                 .flat_map(|resource| resource["invoices"]["nodes"].as_array().unwrap());
             let lines: usize = invoices.map(|invoice| invoice["lines"].as_array().unwrap().len()).sum();
-            (resources.len(), lines)
+            (resources.len(), lines) == (20, 120)
         };
-        let floor_call = async |_: usize| {
-            let body = json!({ "query": QUERY });
-            let answer: Value = serde_json::from_slice(&wires.post(&floor_url, "", &body).await).unwrap();
-            assert_eq!(shown(&answer), (20, 120));
+        let list = |data: &Value| {
+            let nodes = data["resources"]["nodes"].as_array().unwrap();
+            nodes.len() == 50 && data["resources"]["pageInfo"]["hasNextPage"] == true
         };
-        let our_call = async |_: usize| {
-            let answer = bench.ask(QUERY, json!({})).await;
-            assert_eq!(shown(&answer), (20, 120));
-        };
-        for callers in [2, 16, 64] {
-            let (mut ours, mut floor) = (Vec::new(), Vec::new());
-            for _ in 0..rounds {
-                ours.push(rate((0..calls).collect(), callers, our_call).await);
-                floor.push(rate((0..calls).collect(), callers, floor_call).await);
-            }
-            report(
-                bench.name,
-                "dashboard",
-                callers,
-                &mut ours,
-                &mut floor,
-                bench.statements(QUERY).await,
-            );
-        }
+        let trivial = |data: &Value| data["viewer"] == json!({ "principal": "bench", "role": "OWNER" });
+        compare(&bench, "dashboard", QUERY, &format!("{floor}/dashboard"), dashboard).await;
+        compare(&bench, "list of 50", LIST, &format!("{floor}/list"), list).await;
+        compare(&bench, "no statement", TRIVIAL, &format!("{floor}/trivial"), trivial).await;
         server.abort();
         bench.end().await;
+    }
+}
+
+/// One query, ours against the floor; both must show what is expected.
+async fn compare(bench: &Bench, name: &str, query: &str, floor_url: &str, shown: impl Fn(&Value) -> bool) {
+    let (rounds, calls) = support::scale(ROUNDS, CALLS);
+    let wires = Wires::default();
+    let (wires, shown) = (&wires, &shown);
+    let floor_call = async |_: usize| {
+        let body = json!({ "query": query });
+        let answer: Value = serde_json::from_slice(&wires.post(floor_url, "", &body).await).unwrap();
+        assert!(shown(&answer["data"]), "{answer}");
+    };
+    let our_call = async |_: usize| {
+        let answer = bench.ask(query, json!({})).await;
+        assert!(shown(&answer["data"]), "{answer}");
+    };
+    let statements = bench.statements(query).await;
+    for callers in [2, 16, 64] {
+        let (mut ours, mut floor) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            ours.push(rate((0..calls).collect(), callers, our_call).await);
+            floor.push(rate((0..calls).collect(), callers, floor_call).await);
+        }
+        report(bench.name, name, callers, &mut ours, &mut floor, statements);
     }
 }
