@@ -145,6 +145,9 @@ pub struct Edge {
     /// The most subscriptions on one socket (1 to 10,000).
     #[arg(long, env = "BILLING_SUBSCRIPTIONS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub subscriptions: u64,
+    /// The most messages that are read from one socket in a second (1 to 100,000); more of them wait unread.
+    #[arg(long, env = "BILLING_SOCKET_MESSAGES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub socket_messages: u32,
     /// Seconds between the signs of life on sockets and event streams (1 to 300): less than the shortest idle timeout of
     /// what is between.
     #[arg(long, env = "BILLING_PING_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=300))]
@@ -249,6 +252,7 @@ impl Edge {
             depth: 12,
             cost: 5_000,
             subscriptions: 100,
+            socket_messages: 200,
             ping_seconds: 20,
             introspection: true,
         }

@@ -138,6 +138,10 @@ pub struct SocketLimits {
     pub subscriptions: usize,
     /// Largest message in bytes; a bigger one closes the socket with 1009. Default 100 KB (102,400).
     pub message_limit_bytes: usize,
+    /// Messages taken from one socket in each window; the rest wait where they are, unread. Default 200.
+    pub messages: u32,
+    /// The window. Default 1 s.
+    pub message_window: Duration,
     /// Messages that wait for a slow reader; when so many wait nothing more is read, and each operation keeps what it
     /// has to say next. Default 64.
     pub queue: usize,
@@ -160,6 +164,8 @@ impl Default for SocketLimits {
             ping_interval: Duration::from_secs(20),
             subscriptions: 100,
             message_limit_bytes: 100 * 1024,
+            messages: 200,
+            message_window: Duration::from_secs(1),
             queue: 64,
             queue_bytes: 1024 * 1024,
             send_timeout: Duration::from_secs(10),

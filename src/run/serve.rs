@@ -167,6 +167,7 @@ fn edge_config(app: &App, options: &EdgeOptions) -> EdgeConfig {
         sockets: SocketLimits {
             subscriptions: usize::try_from(options.subscriptions).unwrap_or(usize::MAX),
             message_limit_bytes: usize::try_from(options.body_bytes).unwrap_or(usize::MAX),
+            messages: options.socket_messages,
             ping_interval: Duration::from_secs(options.ping_seconds),
             origins: options.allowed_origins.clone(),
             ..SocketLimits::default()

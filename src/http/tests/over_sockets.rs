@@ -191,6 +191,8 @@ async fn every_breach_of_the_protocol_has_its_code() {
         r#"{"type":1}"#,
         r#"{"type":"start","id":"a"}"#,
         r#"{"type":"next","id":"a","payload":{}}"#,
+        r#"{"type":"error","id":"a","payload":[]}"#,
+        r#"{"type":"connection_ack"}"#,
         r#"{"type":"subscribe","payload":{"query":"{ hello }"}}"#,
         r#"{"type":"subscribe","id":"","payload":{"query":"{ hello }"}}"#,
         r#"{"type":"subscribe","id":"a"}"#,
@@ -328,6 +330,45 @@ async fn pings_go_both_ways_and_silence_ends_the_socket() {
     socket.says(json!({ "type": "ping" })).await;
     socket.says(json!({ "type": "pong" })).await;
     assert_eq!(socket.hears().await, json!({ "type": "pong" }));
+}
+
+#[tokio::test]
+async fn who_speaks_too_fast_is_read_no_further_until_the_window_ends() {
+    let world = World::with(|config| {
+        config.sockets.messages = 4;
+        config.sockets.message_window = Duration::from_secs(3_600);
+        config.sockets.ping_interval = Duration::from_millis(30);
+    })
+    .await;
+    let mut socket = Socket::open(&world).await;
+    for number in 1..=9 {
+        socket.says(json!({ "type": "ping", "payload": { "n": number } })).await;
+    }
+    let mut answered = Vec::new();
+    // The server's own pings go on.
+    loop {
+        let message = socket.hears().await;
+        match message["type"].as_str().unwrap() {
+            "pong" => answered.push(message["payload"]["n"].as_u64().unwrap()),
+            _ if answered.len() < 3 => {}
+            other => break assert_eq!(other, "ping"),
+        }
+    }
+    assert_eq!(answered, [1, 2, 3]);
+
+    // What waited is read in the next window, in its order: nothing is lost.
+    let world = World::with(|config| {
+        config.sockets.messages = 2;
+        config.sockets.message_window = Duration::from_millis(20);
+    })
+    .await;
+    let mut socket = Socket::open(&world).await;
+    for number in 1..=9 {
+        socket.says(json!({ "type": "ping", "payload": { "n": number } })).await;
+    }
+    for number in 1..=9 {
+        assert_eq!(socket.hears().await["payload"]["n"], number);
+    }
 }
 
 #[tokio::test]

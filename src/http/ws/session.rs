@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{SinkExt, StreamExt};
@@ -17,7 +17,9 @@ use super::close;
 use super::messages::{Incoming, Outgoing};
 use super::operations::Operations;
 use super::outbox::Outbox;
+use crate::clock;
 use crate::http::auth::{AuthError, Principal, strip_bearer};
+use crate::http::config::SocketLimits;
 use crate::http::edge::{Caller, Edge, Transport};
 use crate::http::params::Params;
 use crate::http::reply::{code, coded};
@@ -84,6 +86,8 @@ impl Session {
         let mut expiry: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
         let mut stall: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
         let mut stalling = false;
+        let mut pace = Pace::new();
+        let mut rest: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
 
         let closed = loop {
             let writing = self.unflushed || !self.outbox.is_empty();
@@ -117,12 +121,16 @@ impl Session {
                     }
                     ping.set(sleep(limits.ping_interval));
                 }
-                exchanged = exchange(&mut socket, &mut self.outbox, &mut self.unflushed, room) => match exchanged {
+                () = &mut rest, if pace.rests => pace = Pace::new(),
+                exchanged = exchange(&mut socket, &mut self.outbox, &mut self.unflushed, room && !pace.rests) => match exchanged {
                     // It moves: the next message gets its own time.
                     Exchanged::Sent(Ok(())) => stalling = false,
                     Exchanged::Sent(Err(_)) => return None,
                     Exchanged::Received(Some(Ok(message))) => {
                         self.heard = true;
+                        if let Some(left) = pace.take(&limits) {
+                            rest.set(sleep(left));
+                        }
                         match self.receive(message) {
                             Ok(Received::Nothing) => {}
                             Ok(Received::Opened) => {
@@ -275,6 +283,35 @@ impl Session {
                 .unwrap_or_default()
                 .min(FAR),
         )
+    }
+}
+
+/// How fast a client speaks. Whoever speaks too fast is not read for the rest of the window, and nobody else waits for it.
+struct Pace {
+    began: Instant,
+    taken: u32,
+    /// Nothing is read until the window ends.
+    rests: bool,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            began: clock::monotonic(),
+            taken: 0,
+            rests: false,
+        }
+    }
+
+    /// Takes a message; answers what is left of the window when it was the last that the window has room for.
+    fn take(&mut self, limits: &SocketLimits) -> Option<Duration> {
+        if self.began.elapsed() >= limits.message_window {
+            *self = Self::new();
+        }
+        let left = limits.message_window.saturating_sub(self.began.elapsed());
+        self.taken = self.taken.saturating_add(1);
+        self.rests = self.taken >= limits.messages;
+        self.rests.then_some(left)
     }
 }
 
