@@ -31,6 +31,7 @@ mod session;
 mod shared;
 mod sizes;
 mod user_error;
+mod valid;
 mod wallet;
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ use std::sync::Arc;
 
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions,
-    Schema, Value,
+    Schema, ValidationMode, Value,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -52,6 +53,7 @@ pub use sizes::list_sizes;
 use crate::app::App;
 use session::Session;
 use shared::Groups;
+use valid::Valid;
 
 /// What clients read.
 #[derive(MergedObject, Default)]
@@ -93,7 +95,13 @@ pub struct Subscription(
 /// The schema as it is executed: with the mark of answers that are those of earlier calls, and with subscriptions that
 /// are shared. The data of an answer that several subscribers are given is [`Value::Binary`]: JSON that is written.
 #[derive(Clone)]
-pub struct GatewaySchema(Schema<Query, Mutation, Subscription>, Groups);
+pub struct GatewaySchema {
+    schema: Schema<Query, Mutation, Subscription>,
+    /// The same, for requests that were found valid before.
+    valid: Schema<Query, Mutation, Subscription>,
+    known: Valid,
+    groups: Groups,
+}
 
 impl std::fmt::Debug for GatewaySchema {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -101,24 +109,30 @@ impl std::fmt::Debug for GatewaySchema {
     }
 }
 
-fn build() -> Schema<Query, Mutation, Subscription> {
+fn build(validation: ValidationMode) -> Schema<Query, Mutation, Subscription> {
     // The interfaces that no field answers by themselves would be left out otherwise.
     Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .register_output_type::<node::Node>()
         .register_output_type::<user_error::UserError>()
+        .validation_mode(validation)
         .finish()
 }
 
 /// The schema over a gateway. It has no limits of its own: whoever serves it measures documents before.
 #[must_use]
 pub fn schema(_app: Arc<App>) -> GatewaySchema {
-    GatewaySchema(build(), Groups::default())
+    GatewaySchema {
+        schema: build(ValidationMode::Strict),
+        valid: build(ValidationMode::Fast),
+        known: Valid::default(),
+        groups: Groups::default(),
+    }
 }
 
 /// The published schema, the same on every run.
 #[must_use]
 pub fn sdl() -> String {
-    build().sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident())
+    build(ValidationMode::Strict).sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident())
 }
 
 /// Puts into a request what its fields may use. A stranger gets nothing, and every field says so.
@@ -138,7 +152,12 @@ impl GatewaySchema {
     /// Runs an operation. Boxed here, so that the futures of all fields are compiled once, with this crate, and not
     /// again into each program that runs one.
     fn run(&self, request: Request) -> BoxFuture<'static, Response> {
-        let schema = self.0.clone();
+        let known = self.known.clone();
+        let key = valid::key(&request);
+        let (schema, key) = match key {
+            Some(key) if known.knows(&key) => (self.valid.clone(), None),
+            key => (self.schema.clone(), key),
+        };
         Box::pin(async move {
             let session = session_of(&request.data);
             if let Some(session) = &session
@@ -147,6 +166,9 @@ impl GatewaySchema {
                 session.begin_at_cursor().await;
             }
             let response = schema.execute(request).await;
+            if let Some(key) = key {
+                known.keep(key, &response);
+            }
             match session {
                 Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),
                 _ => response,
@@ -175,9 +197,9 @@ impl Executor for GatewaySchema {
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let schema = self.0.clone();
+        let schema = self.schema.clone();
         let run = move |request| Executor::execute_stream(&schema, request, session_data.clone());
-        self.1.subscribe(request, Arc::new(run))
+        self.groups.subscribe(request, Arc::new(run))
     }
 }
 

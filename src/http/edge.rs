@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::auth::{AuthError, Authenticator, Principal};
 use super::config::{EdgeConfig, Introspection};
+use super::guard::Documents;
 use super::mend::Shape;
 
 /// Machine time, for tokens: `clock::machine_now`.
@@ -111,6 +112,7 @@ where
 pub struct Edge {
     pub(super) config: EdgeConfig,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) documents: Documents,
     pub(super) authenticator: Authenticator,
     pub(super) clock: MachineClock,
     pub(super) ids: IdSource,
@@ -140,6 +142,7 @@ impl Edge {
         Self {
             config,
             engine: Arc::new(engine),
+            documents: Documents::default(),
             authenticator,
             clock: Arc::new(clock),
             ids: Arc::new(ids),

@@ -37,6 +37,7 @@ pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Oper
     let limits = &edge.config.guard;
     let checked = guard::check(
         limits,
+        &edge.documents,
         &params.query,
         params.operation_name.as_deref(),
         &params.variables,

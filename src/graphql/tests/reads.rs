@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Executor as _, Request, Value};
+use async_graphql::{Executor as _, Request, Value, Variables};
 use entity::enums::Role;
 use futures_util::future::join_all;
 use uuid::Uuid;
@@ -31,6 +31,29 @@ async fn a_level_of_any_width_is_one_statement() {
             .filter(|answer| answer.as_ref().is_ok_and(Option::is_some))
             .count();
         assert_eq!((found, statements), (accounts.len(), 1), "{width} wide");
+    }
+}
+
+#[tokio::test]
+async fn what_was_valid_once_is_checked_again_for_other_variables() {
+    let (app, accounts, _folder) = gateway().await;
+    let schema = schema(Arc::clone(&app));
+    let all = Permission::of_role(Role::Owner);
+    let query = "query ($first: Int!) { resources(first: $first) { nodes { id } } }";
+    let ask = async |query: &str, variables: serde_json::Value| {
+        let caller = Caller::new("an".to_owned(), Role::Owner, Some(accounts[0]), None, all.clone());
+        let request = Request::new(query).variables(Variables::from_json(variables));
+        let response = schema.execute(prepare(request, &app, Some(caller))).await;
+        (response.data.into_json().unwrap(), response.errors.len())
+    };
+    let nothing = serde_json::json!({ "resources": { "nodes": [] } });
+    for _ in 0..3 {
+        let good = ask(query, serde_json::json!({ "first": 1 })).await;
+        assert_eq!(good, (nothing.clone(), 0));
+        let bad = ask(query, serde_json::json!({ "first": "one" })).await;
+        assert_eq!(bad, (serde_json::Value::Null, 1));
+        let wrong = ask("{ resources(first: 1) { nodes { nothing } } }", serde_json::json!({})).await;
+        assert_eq!(wrong, (serde_json::Value::Null, 1));
     }
 }
 

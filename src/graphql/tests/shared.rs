@@ -81,7 +81,7 @@ impl World {
     }
 
     fn groups(&self) -> usize {
-        self.schema.1.count()
+        self.schema.groups.count()
     }
 
     /// The sequence number in an answer's cursor, and whether it says it is replayed.

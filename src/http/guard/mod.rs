@@ -4,8 +4,9 @@
 //! billion steps from one kilobyte. Here every fragment is measured once and its measure is added where it is spread.
 //! Validators also copy a variable's value each time it is named, so a large one named a thousand times is gigabytes.
 //! The parser is recursive, so the text is scanned for its tokens and brackets before it is parsed. The document is
-//! parsed once and handed on.
+//! parsed once and handed on, and kept for who sends the same.
 
+mod documents;
 mod lexer;
 mod measure;
 mod roots;
@@ -17,6 +18,7 @@ use async_graphql::{Name, Pos, Positioned, ServerError, Value, Variables};
 use super::config::GuardLimits;
 use super::params::short;
 use super::reply::{code, coded};
+pub(super) use documents::Documents;
 use measure::{Breach, Walk};
 
 /// What an operation asks for, after fragments are spread.
@@ -133,17 +135,20 @@ pub(super) struct Checked {
     pub(super) defaults: Vec<(Name, Value)>,
 }
 
-/// Scans, parses and measures a document.
+/// Scans, parses and measures a document; one that is known is only measured: that takes its variables.
 ///
 /// Errors: the first of syntax, limits, cycles, operation, root and variables that does not hold.
 pub(super) fn check(
     limits: &GuardLimits,
+    documents: &Documents,
     text: &str,
     operation_name: Option<&str>,
     variables: &Variables,
 ) -> Result<Checked, Refused> {
-    lexer::scan(text, limits.tokens, limits.nesting)?;
-    let document = parse_query(text).map_err(syntax)?;
+    let document = documents.of(text, |text| {
+        lexer::scan(text, limits.tokens, limits.nesting)?;
+        parse_query(text).map_err(syntax)
+    })?;
     let operation = &chosen(&document, operation_name)?.node;
 
     let mut walk = Walk::new(limits, &document, operation, variables);
@@ -179,7 +184,7 @@ pub(super) fn check(
     let kind = operation.ty;
     let defaults = defaults(operation, variables);
     Ok(Checked {
-        document,
+        document: ExecutableDocument::clone(&document),
         kind,
         measured,
         defaults,

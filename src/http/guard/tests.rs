@@ -13,7 +13,14 @@ fn checked(text: &str, name: Option<&str>, variables: serde_json::Value) -> Resu
         list_sizes: BTreeMap::from([("lines".to_owned(), 10)]),
         ..GuardLimits::default()
     };
-    check(&limits, text, name, &Variables::from_json(variables)).map(|checked| checked.measured)
+    check(
+        &limits,
+        &Documents::default(),
+        text,
+        name,
+        &Variables::from_json(variables),
+    )
+    .map(|checked| checked.measured)
 }
 
 fn limit(text: &str) -> &'static str {
@@ -39,7 +46,7 @@ fn a_bomb_of_fragments_is_refused_by_its_measure() {
         ..GuardLimits::default()
     };
     // 2^60 fields: whoever walks them does not come back.
-    let refused = check(&limits, &bomb(60), None, &Variables::default()).unwrap_err();
+    let refused = check(&limits, &Documents::default(), &bomb(60), None, &Variables::default()).unwrap_err();
     assert!(
         matches!(
             refused,
