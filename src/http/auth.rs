@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use entity::enums::Role;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use lru::LruCache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Longest token that is looked at, in bytes.
@@ -205,9 +209,36 @@ impl Keys {
     }
 }
 
+/// How many tokens are remembered, the latest used.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
 /// Checks bearer tokens, and mints them for development.
+///
+/// A token whose signature was checked is remembered by its digest, never by itself: callers send the same one with each
+/// request. Its time is checked each time.
 pub struct Authenticator {
     keys: Keys,
+    remembered: Mutex<LruCache<[u8; 32], Verified>>,
+}
+
+/// What a token that was signed by us says.
+#[derive(Clone)]
+struct Verified {
+    principal: Arc<Principal>,
+    /// It is good from here on, in seconds.
+    begins: Option<i64>,
+}
+
+impl Verified {
+    fn at(self, now: DateTime<Utc>) -> Result<Arc<Principal>, AuthError> {
+        if self.principal.expires_at <= now {
+            return Err(AuthError::Expired);
+        }
+        if self.begins.is_some_and(|begins| begins > now.timestamp()) {
+            return Err(AuthError::NotYetValid);
+        }
+        Ok(self.principal)
+    }
 }
 
 impl fmt::Debug for Authenticator {
@@ -229,17 +260,32 @@ impl Authenticator {
         let sign = Box::new(EncodingKey::from_secret(bytes));
         Ok(Self {
             keys: Keys::Secret { verify, sign },
+            remembered: Mutex::new(LruCache::new(REMEMBERED)),
         })
     }
 
     /// The principal a token speaks for, at `now` (machine time).
     ///
     /// Permissions this version does not know are passed over: they grant nothing.
-    /// Errors: [`AuthError`], by the first check that fails: form, signature, time, sense of the claims.
-    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+    /// Errors: [`AuthError`], by the first check that fails: form, signature, sense of the claims, time.
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<Principal>, AuthError> {
         if token.is_empty() || token.len() > LONGEST_TOKEN {
             return Err(AuthError::Malformed);
         }
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered().get(&digest).cloned();
+        if let Some(verified) = known {
+            return verified.at(now);
+        }
+        let verified = self.read(token)?;
+        let principal = verified.clone().at(now)?;
+        remembered().put(digest, verified);
+        Ok(principal)
+    }
+
+    /// What a token says, if it is signed by us.
+    fn read(&self, token: &str) -> Result<Verified, AuthError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Malformed)?;
         let (key, algorithm) = self.keys.verifying(&header);
         let mut checks = Validation::new(algorithm);
@@ -251,13 +297,13 @@ impl Authenticator {
             ErrorKind::InvalidSignature => AuthError::Signature,
             _ => AuthError::Malformed,
         })?;
-        principal(claims.claims, now)
+        verified(claims.claims)
     }
 
     /// The principal of an `Authorization` header, `None` without one.
     ///
     /// Errors: as [`Self::verify`]; another scheme than Bearer is malformed.
-    pub fn verify_header(&self, value: Option<&str>, now: DateTime<Utc>) -> Result<Option<Principal>, AuthError> {
+    pub fn verify_header(&self, value: Option<&str>, now: DateTime<Utc>) -> Result<Option<Arc<Principal>>, AuthError> {
         let Some(value) = value else { return Ok(None) };
         let token = strip_bearer(value).ok_or(AuthError::Malformed)?;
         self.verify(token, now).map(Some)
@@ -296,14 +342,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= LONGEST_NAME && !text.chars().any(char::is_control)
 }
 
-fn principal(claims: Claims, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+fn verified(claims: Claims) -> Result<Verified, AuthError> {
     let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(AuthError::Malformed)?;
-    if expires_at <= now {
-        return Err(AuthError::Expired);
-    }
-    if claims.nbf.is_some_and(|begins| begins > now.timestamp()) {
-        return Err(AuthError::NotYetValid);
-    }
     let role = claims.role.parse::<Role>().map_err(|_| AuthError::Malformed)?;
     let complete = match role {
         Role::Owner | Role::BillingAdmin | Role::Viewer => claims.account.is_some(),
@@ -318,13 +358,17 @@ fn principal(claims: Claims, now: DateTime<Utc>) -> Result<Principal, AuthError>
         let named: BTreeSet<Permission> = named.iter().filter_map(|name| name.parse().ok()).collect();
         permissions.retain(|permission| named.contains(permission));
     }
-    Ok(Principal {
+    let principal = Arc::new(Principal {
         subject: claims.sub,
         account: claims.account,
         role,
         permissions,
         product: claims.product,
         expires_at,
+    });
+    Ok(Verified {
+        principal,
+        begins: claims.nbf,
     })
 }
 
@@ -361,11 +405,16 @@ mod tests {
     #[test]
     fn a_minted_token_speaks_for_its_principal_until_it_expires() {
         let token = ours().mint(&owner()).unwrap();
-        assert_eq!(ours().verify(&token, at(1_999)), Ok(owner()));
-        assert_eq!(ours().verify(&token, at(2_000)), Err(AuthError::Expired));
+        let owner = Arc::new(owner());
+        let remembering = ours();
+        for _ in 0..2 {
+            assert_eq!(remembering.verify(&token, at(1_999)), Ok(Arc::clone(&owner)));
+            assert_eq!(remembering.verify(&token, at(2_000)), Err(AuthError::Expired));
+            assert_eq!(ours().verify(&token, at(2_000)), Err(AuthError::Expired));
+        }
         assert_eq!(
             ours().verify_header(Some(&format!("bEaReR {token}")), at(1)),
-            Ok(Some(owner()))
+            Ok(Some(owner))
         );
         assert_eq!(
             ours().verify_header(Some(&format!("Basic {token}")), at(1)),
@@ -413,11 +462,15 @@ mod tests {
             );
         }
         let later = serde_json::json!({ "sub": "a", "role": "OPERATOR", "exp": 99, "nbf": 50 });
-        assert_eq!(ours().verify(&sign(&later), at(49)), Err(AuthError::NotYetValid));
+        let remembering = ours();
+        for (now, good) in [(49, false), (50, true), (49, false)] {
+            let said = remembering.verify(&sign(&later), at(now)).map(|_| ());
+            assert_eq!(said, if good { Ok(()) } else { Err(AuthError::NotYetValid) });
+        }
         let listed = serde_json::json!({
             "sub": "a", "role": "OWNER", "account": Uuid::nil(), "exp": 99, "permissions": ["ListCredit", "Fly"]
         });
-        let may = ours().verify(&sign(&listed), at(1)).unwrap().permissions;
+        let may = ours().verify(&sign(&listed), at(1)).unwrap().permissions.clone();
         assert_eq!(may, BTreeSet::from([Permission::ListCredit]));
         let longest = serde_json::json!({ "sub": "é".repeat(200), "role": "OPERATOR", "exp": 99 });
         assert!(ours().verify(&sign(&longest), at(1)).is_ok());
@@ -429,7 +482,7 @@ mod tests {
             let claims = serde_json::json!({
                 "sub": "a", "role": role, "account": Uuid::nil(), "product": "vserver", "exp": 99, "permissions": listed
             });
-            ours().verify(&sign(&claims), at(1)).unwrap().permissions
+            ours().verify(&sign(&claims), at(1)).unwrap().permissions.clone()
         };
         let reads = BTreeSet::from([Permission::ListCredit]);
         for role in ["OWNER", "BILLING_ADMIN", "VIEWER", "OPERATOR", "PARTNER"] {

@@ -197,11 +197,7 @@ impl Session {
         }
         let forbidden = |why: &str| Close::new(close::FORBIDDEN, format!("Forbidden: {why}"));
         let principal = match token(payload) {
-            Ok(Some(token)) => self
-                .edge
-                .authenticator
-                .verify(token, self.edge.now())
-                .map(|who| Some(Arc::new(who))),
+            Ok(Some(token)) => self.edge.authenticator.verify(token, self.edge.now()).map(Some),
             Ok(None) => self.header.clone(),
             Err(refused) => Err(refused),
         }
