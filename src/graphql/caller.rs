@@ -32,6 +32,17 @@ macro_rules! permissions {
                 match self { $(Self::$name => concat!("the permission ", stringify!($name)),)+ }
             }
         }
+
+        impl FromStr for Permission {
+            type Err = Error;
+
+            fn from_str(text: &str) -> std::result::Result<Self, Error> {
+                match text {
+                    $(stringify!($name) => Ok(Self::$name),)+
+                    _ => Err(Error::NotFound("permission")),
+                }
+            }
+        }
     };
 }
 
@@ -95,18 +106,6 @@ impl Permission {
             Role::Viewer | Role::Operator | Role::Partner => those(Self::reads),
             Role::Product => BTreeSet::new(),
         }
-    }
-}
-
-impl FromStr for Permission {
-    type Err = Error;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Error> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|permission| permission.as_str() == text)
-            .ok_or(Error::NotFound("permission"))
     }
 }
 

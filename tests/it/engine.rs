@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use billing_gateway::app::App;
 use billing_gateway::commands::seed;
@@ -14,7 +15,8 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, EntityTrait as _, IntoAct
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{World, at, execute, on_every_store, project, server, text};
+use crate::support::binary::Process;
+use crate::support::{BEGINNING, World, at, execute, on_every_store, project, server, text};
 
 const APPROVE: &str = "mutation { approveReleases(input: {}) { resumed userErrors { code } } }";
 
@@ -120,6 +122,48 @@ async fn engine_status(world: &World) -> Value {
 }
 
 on_every_store! {
+    async fn the_metrics_say_where_the_engine_stands(world: World) {
+        world.grant("CASH", "181000").await;
+        world.buy(server("s-general-1x1")).await;
+        world.provision().await;
+        // Time passes while no engine runs; nothing falls due in the next hours.
+        let now = at(BEGINNING) + TimeDelta::hours(26 * 24 + 12);
+        world.app.set_clock(now).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["--database-url", world.database(), "--engine-seconds", "1"];
+        let (process, address) = Process::serve(folder.path(), &arguments);
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        let metrics: BTreeMap<String, f64> = loop {
+            tick.tick().await;
+            let text = world.http().get(format!("http://{address}/metrics")).send().await.unwrap();
+            let text = text.text().await.unwrap();
+            let lines = text.lines().filter_map(|line| line.split_once(' '));
+            let metrics = lines
+                .filter(|(name, _)| name.starts_with("engine_"))
+                .map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
+            let metrics: BTreeMap<_, _> = metrics.collect();
+            if metrics.contains_key("engine_last_pass_timestamp_seconds") {
+                break metrics;
+            }
+        };
+        let of = |name: &str| metrics.get(name).map(|value| value.round().to_string());
+        // The reminders whose time had passed: one is told, the rest are missed.
+        assert_ne!(of("engine_steps_total"), Some("0".to_owned()), "{metrics:?}");
+        for (name, value) in [
+            ("engine_failures_total", 0_i64),
+            ("engine_due_resources", 0),
+            ("engine_oldest_due_seconds", 0),
+            ("engine_failing_resources", 0),
+            ("engine_releases_halted", 0),
+        ] {
+            assert_eq!(of(name), Some(value.to_string()), "{name}: {metrics:?}");
+        }
+        let last_pass: i64 = of("engine_last_pass_timestamp_seconds").unwrap().parse().unwrap();
+        let hour = now.timestamp()..now.timestamp() + 3_600;
+        assert!(hour.contains(&last_pass), "{metrics:?}");
+        assert_eq!(process.terminate(), Some(0));
+    }
+
     async fn more_releases_than_one_pass_may_make_wait_for_an_operator(world: World) {
         world.grant("CASH", "10000000").await;
         for _ in 0..3 {
