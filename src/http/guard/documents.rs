@@ -1,6 +1,5 @@
 //! Documents that came before. Clients send the same few over and over: each is scanned and parsed once.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::parser::types::ExecutableDocument;
@@ -8,17 +7,26 @@ use lru::LruCache;
 
 use super::Refused;
 
-/// How many are kept, the latest used.
-const KEPT: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
-/// Longer ones are not kept, in bytes of text: what all take together is bounded.
+/// How much text is kept, in bytes, the latest used: some hundred documents as clients have them. Parsed, a document can
+/// take a hundred times its text, and anybody may send one.
+const KEPT: usize = 256 * 1024;
+/// Longer ones are not kept, in bytes.
 const LONGEST: usize = 8 * 1024;
 
 /// Parsed documents by their text.
-pub(in crate::http) struct Documents(Mutex<LruCache<String, Arc<ExecutableDocument>>>);
+pub(in crate::http) struct Documents(Mutex<Kept>);
+
+struct Kept {
+    documents: LruCache<String, Arc<ExecutableDocument>>,
+    bytes: usize,
+}
 
 impl Default for Documents {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(KEPT)))
+        Self(Mutex::new(Kept {
+            documents: LruCache::unbounded(),
+            bytes: 0,
+        }))
     }
 }
 
@@ -30,19 +38,36 @@ impl Documents {
         parse: impl FnOnce(&str) -> Result<ExecutableDocument, Refused>,
     ) -> Result<Arc<ExecutableDocument>, Refused> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(text) {
+        if let Some(known) = lock().documents.get(text) {
             return Ok(Arc::clone(known));
         }
         let document = Arc::new(parse(text)?);
         if text.len() <= LONGEST {
-            lock().put(text.to_owned(), Arc::clone(&document));
+            lock().keep(text, Arc::clone(&document));
         }
         Ok(document)
     }
 }
 
+impl Kept {
+    fn keep(&mut self, text: &str, document: Arc<ExecutableDocument>) {
+        // Two who send it at once both parse it.
+        if self.documents.put(text.to_owned(), document).is_none() {
+            self.bytes = self.bytes.saturating_add(text.len());
+        }
+        while self.bytes > KEPT {
+            let Some((oldest, _)) = self.documents.pop_lru() else {
+                return;
+            };
+            self.bytes = self.bytes.saturating_sub(oldest.len());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use async_graphql::parser::parse_query;
 
     use super::*;
@@ -65,10 +90,18 @@ mod tests {
         assert_eq!(asked, [true, true, true, false, false, true, true, true]);
         // a, b, twice what is refused, twice what is too long to keep.
         assert_eq!(parsed, 6);
-        for number in 0..KEPT.get() {
-            let text = format!("{{ f{number} }}");
-            assert!(documents.of(&text, |text| parse_query(text).map_err(syntax)).is_ok());
+        // Many more than are kept; the same one at once by two is counted once.
+        for number in 0..100 {
+            let text = format!("{{ f{number} }} # {}", "x".repeat(LONGEST - 20));
+            for _ in 0..2 {
+                if let Ok(document) = parse_query(&text).map_err(syntax) {
+                    documents.0.lock().unwrap().keep(&text, Arc::new(document));
+                }
+            }
         }
-        assert_eq!(documents.0.lock().map(|kept| kept.len()).ok(), Some(KEPT.get()));
+        let kept = documents.0.lock().unwrap();
+        let bytes: usize = kept.documents.iter().map(|(text, _)| text.len()).sum();
+        assert_eq!(kept.bytes, bytes);
+        assert!((KEPT - LONGEST..=KEPT).contains(&bytes), "{bytes}");
     }
 }
