@@ -1,5 +1,5 @@
-//! Paying an order over HTTP against hand-written SQL that does the same writes, statement by statement, in the same
-//! run. `cargo bench --bench paying`
+//! Paying an order over HTTP against hand-written SQL that does the same writes in the same run: statement by statement,
+//! and on PostgreSQL all of it in a single statement. `cargo bench --bench paying`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod support;
@@ -120,6 +120,86 @@ async fn pay_by_hand(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
         .unwrap();
 }
 
+/// All of [`pay_by_hand`] as PostgreSQL can be asked for it at once: no transaction to begin and to end, one round trip.
+const PAY_AT_ONCE: &str = "
+    with key as (
+        insert into idempotency_key (account_id, principal, operation, key, input_hash, outcome_id, created_at)
+        values ($1, 'bench', 'at once', $3, $4, $5, $10) on conflict do nothing returning 1),
+    q as (
+        update quote set status = 'ORDERED', order_id = $5 where id = $2 and account_id = $1 and status = 'OPEN'
+        returning document, charged_minor, tax_minor),
+    a as (
+        update account set event_sequence = event_sequence + 2 where id = $1 returning code, event_sequence),
+    w as (
+        update wallet set cash_minor = cash_minor - q.charged_minor, entry_sequence = entry_sequence + 1, version = version + 1
+        from q where account_id = $1 and kind = 'CREDIT' and cash_minor + promotional_minor - held_minor >= q.charged_minor
+        returning wallet.id, cash_minor, entry_sequence),
+    c as (
+        insert into code_counter (account_id, kind, year, last) values ($1, 'ORDER', 2026, 1), ($1, 'PAYMENT', 2026, 1)
+        on conflict (account_id, kind, year) do update set last = code_counter.last + excluded.last returning kind, last),
+    o as (
+        insert into orders (id, account_id, quote_id, code, status, currency, gross_minor, coupon_minor, tax_minor,
+            charged_minor, principal, created_at, paid_at, version)
+        select $5, $1, $2, 'ORD-' || a.code || '-2026-' || lpad(c.last::text, 6, '0'), 'IN_PROGRESS', 'VND',
+            q.charged_minor, 0, q.tax_minor, q.charged_minor, 'bench', $10, $10, 1
+        from q, a, c where c.kind = 'ORDER'),
+    p as (select id from product where code = 'vserver'),
+    i as (
+        insert into order_item (id, order_id, account_id, position, action, status, product_id, resource_id, gross_minor,
+            coupon_minor, tax_minor, charged_minor, charged_promotional_minor, document, created_at, version)
+        select $6, $5, $1, 0, 'CREATE', 'PROVISIONING', p.id, $8, q.charged_minor, 0, q.tax_minor, q.charged_minor, 0,
+            q.document -> 'items' -> 0, $10, 1 from q, p),
+    m as (
+        insert into payment (id, account_id, code, order_id, purpose, method, status, currency, amount_minor, cash_minor,
+            promotional_minor, gateway_minor, details, principal, created_at, completed_at, version)
+        select $7, $1, 'PAY-' || a.code || '-2026-' || lpad(c.last::text, 6, '0'), $5, 'ORDER', 'CREDIT', 'SUCCEEDED', 'VND',
+            q.charged_minor, q.charged_minor, 0, 0, 'floor', 'bench', $10, $10, 1 from q, a, c where c.kind = 'PAYMENT'),
+    r as (
+        insert into resource (id, account_id, product_id, resource_type_id, name, search_text, life, power, configuration,
+            auto_renew, auto_renew_months, attempts, created_by, created_at, version)
+        select $8, $1, p.id, $12, 'server', 'server', 'PROVISIONING', 'RUNNING', '[]', false, 1, 0, 'bench', $10, 1 from p),
+    g as (
+        insert into resource_tag (resource_id, key, account_id, kind, value) values ($8, 'created-by', $1, 'SYSTEM', 'bench')),
+    t as (
+        insert into ledger_transaction (id, account_id, cause, currency, order_id, payment_id, principal, occurred_at)
+        values ($9, $1, 'ORDER_PAYMENT', 'VND', $5, $7, 'bench', $10)),
+    l as (
+        insert into ledger_posting (transaction_id, position, account_id, ledger_account, amount_minor)
+        select $9, 0, $1, 'CUSTOMER_CASH', q.charged_minor from q
+        union all select $9, 1, $1, 'ORDERS_IN_PROGRESS', -q.charged_minor from q),
+    e as (
+        insert into wallet_entry (id, wallet_id, account_id, sequence, transaction_id, action, details, cash_minor,
+            promotional_minor, cash_after_minor, promotional_after_minor, order_id, created_at)
+        select $11, w.id, $1, w.entry_sequence, $9, 'ORDER_PAYMENT', 'floor', -q.charged_minor, 0, w.cash_minor, 0, $5, $10
+        from w, q),
+    n as (
+        insert into account_event (account_id, sequence, kind, order_id, payment_id, created_at)
+        select $1, a.event_sequence - 1, 'ORDER_PAID', $5, null, $10 from a
+        union all select $1, a.event_sequence, 'PAYMENT_SUCCEEDED', $5, $7, $10 from a)
+    select (select count(*) from key) + (select count(*) from w) as done";
+
+async fn pay_at_once(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
+    let ids: [Uuid; 6] = std::array::from_fn(|_| ids::new_id());
+    let [order, item, payment, resource, transaction, entry] = ids;
+    let values: [Value; 12] = [
+        bench.account.into(),
+        quote.into(),
+        number.to_string().into(),
+        "0".repeat(64).into(),
+        order.into(),
+        item.into(),
+        payment.into(),
+        resource.into(),
+        transaction.into(),
+        bench.app.clock.now().into(),
+        entry.into(),
+        known.resource_type.into(),
+    ];
+    let statement = Statement::from_sql_and_values(bench.app.db.backend(), PAY_AT_ONCE, values);
+    let row = bench.app.db.read().query_one_raw(statement).await.unwrap().unwrap();
+    assert_eq!(row.try_get::<i64>("", "done").unwrap(), 2);
+}
+
 async fn place(bench: &Bench, quote: Uuid, number: u64) {
     let mut id = vec![13_u8];
     id.extend_from_slice(quote.as_bytes());
@@ -180,22 +260,37 @@ async fn measure() {
             place(&bench, quote, next()).await;
         }
         bench.look_at_tables().await;
+        let at_once = db::locks_rows(bench.app.db.backend());
         for callers in [1, 16] {
-            let (mut ours, mut floor) = (Vec::new(), Vec::new());
+            let (mut ours, mut floor, mut single) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..rounds {
                 let made = quotes(&bench, orders).await;
                 ours.push(rate(made, callers, |quote| place(&bench, quote, next())).await);
                 let made = quotes(&bench, orders).await;
                 floor.push(rate(made, callers, |quote| pay_by_hand(&bench, &known, quote, next())).await);
+                if at_once {
+                    let made = quotes(&bench, orders).await;
+                    single.push(rate(made, callers, |quote| pay_at_once(&bench, &known, quote, next())).await);
+                }
             }
             report(
                 bench.name,
-                "paying an order",
+                "paying, by statements",
                 callers,
                 &mut ours,
                 &mut floor,
                 statements,
             );
+            if at_once {
+                report(
+                    bench.name,
+                    "paying, by one",
+                    callers,
+                    &mut ours,
+                    &mut single,
+                    statements,
+                );
+            }
         }
         bench.end().await;
     }

@@ -1,6 +1,6 @@
-//! What it costs that other processes are told, and how soon they are: orders of sixteen accounts paid while each is
-//! announced to another process, where nobody or somebody listens to them, against orders paid while nobody tells
-//! anything. PostgreSQL only. `cargo bench --bench relay`
+//! What it costs that other processes are told, and how soon they are: orders of many accounts paid while each is
+//! announced to another process, where nobody or somebody listens to each of them, against orders paid while nobody
+//! tells anything. PostgreSQL only. `cargo bench --bench relay` (ACCOUNTS makes another number of them)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod support;
@@ -25,6 +25,7 @@ use uuid::Uuid;
 const ROUNDS: usize = 15;
 const ORDERS: usize = 400;
 const CALLERS: usize = 16;
+const ACCOUNTS: usize = 2_000;
 const WAITS: usize = 300;
 
 async fn quotes(app: &App, accounts: &[Uuid], count: usize) -> Vec<(Uuid, Uuid)> {
@@ -75,6 +76,8 @@ async fn main() {
 async fn measure() {
     let (rounds, orders) = scale(ROUNDS, ORDERS);
     let (_, waits) = scale(1, WAITS);
+    let asked = std::env::var("ACCOUNTS").ok().map(|text| text.parse().unwrap());
+    let (_, many) = scale(1, asked.unwrap_or(ACCOUNTS));
     for store in empty_stores()
         .await
         .into_iter()
@@ -85,7 +88,7 @@ async fn measure() {
         seed::seed(&app).await.unwrap();
         let opened = app.db.write("open", async |tx| {
             let mut accounts = Vec::new();
-            for number in 0..CALLERS {
+            for number in 0..many {
                 let code = format!("BENCH-{number}");
                 accounts.push(
                     seed::open(&tx, &code, &code, Language::Vi, clock::machine_now())

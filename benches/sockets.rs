@@ -1,5 +1,6 @@
 //! Sockets at scale: what an idle subscriber takes of memory, and how many deliveries a second one event to all of them
-//! makes, against a bare axum socket server that sends the same bytes. Both serve from a process of their own.
+//! makes, and one to each account where each subscriber has its own, against a bare axum socket server that sends the same
+//! bytes. Both serve from a process of their own.
 //! `cargo bench --bench sockets` (SOCKETS makes another number of them)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -18,9 +19,12 @@ use axum::response::Response;
 use axum::routing::any;
 use billing_gateway::clock;
 use billing_gateway::commands::credit::{self, Grant};
+use billing_gateway::commands::seed;
+use billing_gateway::live::Cursor;
 use billing_gateway::store::Scope;
-use entity::enums::FundsKind;
+use entity::enums::{FundsKind, Language};
 use futures_util::{SinkExt as _, StreamExt as _};
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use support::{Bench, report, scale};
 use tokio::sync::{Notify, broadcast};
@@ -29,10 +33,13 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use uuid::Uuid;
 
 const SOCKETS: usize = 10_000;
 const ROUNDS: usize = 7;
 const SERVER: &str = "SOCKETS_SERVER";
+/// How many accounts the server has, each with a subscriber of its own; none when all subscribe to the same.
+const ACCOUNTS: &str = "SOCKETS_ACCOUNTS";
 /// From the cursor on that stood before the first subscriber came: each is owed each event, however late it begins.
 const SUBSCRIBE: &str =
     "subscription ($after: EventCursor!) { accountEvents(after: $after) { cursor type createdAt } }";
@@ -44,7 +51,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 struct Server {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-    at: Address,
+    /// One, or one for each subscriber.
+    callers: Vec<Address>,
 }
 
 /// Where a subscriber goes, as whom, and after what.
@@ -56,17 +64,33 @@ struct Address {
 }
 
 impl Server {
-    fn start(which: &str) -> Self {
+    fn start(which: &str, accounts: usize) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .env(SERVER, which)
+            .env(ACCOUNTS, accounts.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let [url, token, after] = std::array::from_fn(|_| lines.next().unwrap().unwrap());
-        let at = Address { url, token, after };
-        Self { child, lines, at }
+        let mut line = || lines.next().unwrap().unwrap();
+        let url = line();
+        let callers = (0..accounts.max(1)).map(|_| {
+            let caller = line();
+            let (token, after) = caller.split_once(' ').unwrap();
+            Address {
+                url: url.clone(),
+                token: token.to_owned(),
+                after: after.to_owned(),
+            }
+        });
+        let callers = callers.collect();
+        Self { child, lines, callers }
+    }
+
+    /// Where the subscriber of this number goes.
+    fn at(&self, number: usize) -> Address {
+        self.callers[number % self.callers.len()].clone()
     }
 
     /// Has it tell everybody something.
@@ -93,27 +117,38 @@ impl Drop for Server {
 /// Serves until the parent is gone.
 async fn serve(which: &str) {
     let (tell, _) = broadcast::channel::<Utf8Bytes>(16);
+    let accounts: usize = std::env::var(ACCOUNTS).unwrap().parse().unwrap();
     let gateway = if which == "gateway" {
         let mut stores = support::stores().await;
         Some(stores.remove(0))
     } else {
         None
     };
+    let mut each = Vec::new();
     match &gateway {
         Some(bench) => {
-            let answer = bench.ask(EVENT_CURSOR, json!({})).await;
-            let after = answer["data"]["viewer"]["account"]["eventCursor"].as_str().unwrap();
-            println!("{}\n{}\n{after}", bench.url.replace("http://", "ws://"), bench.owner);
+            println!("{}", bench.url.replace("http://", "ws://"));
+            each = open_accounts(bench, accounts).await;
+            for account in &each {
+                let after = Cursor::new(bench.app.epoch, *account, 0).encode();
+                println!("{} {after}", bench.token(*account));
+            }
+            if each.is_empty() {
+                let answer = bench.ask(EVENT_CURSOR, json!({})).await;
+                let after = answer["data"]["viewer"]["account"]["eventCursor"].as_str().unwrap();
+                println!("{} {after}", bench.owner);
+            }
         }
         None => {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            println!("ws://{}/\nnone\nnone", listener.local_addr().unwrap());
+            println!("ws://{}/", listener.local_addr().unwrap());
+            (0..accounts.max(1)).for_each(|_| println!("none none"));
             let routes = Router::new().route("/", any(bare)).with_state(tell.clone());
             tokio::spawn(async move { axum::serve(listener, routes).await });
         }
     }
     let sample = json!({ "id": "1", "type": "next", "payload": { "data": { "accountEvents": {
-        "cursor": "A".repeat(32), "type": "CREDIT_GRANTED", "createdAt": "2026-11-25T00:00:00.123456Z" } } } });
+        "cursor": "A".repeat(32), "type": "WALLET_CREDITED", "createdAt": "2026-11-25T00:00:00.123456Z" } } } });
     let sample = Utf8Bytes::from(sample.to_string());
     let (said, mut lines) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -126,14 +161,48 @@ async fn serve(which: &str) {
     while lines.recv().await.is_some() {
         number += 1;
         match &gateway {
-            Some(bench) => grant(bench, number).await,
+            Some(bench) if each.is_empty() => grant(bench, number).await,
+            Some(bench) => tell_each(bench, &each, number).await,
             None => drop(tell.send(sample.clone())),
         }
         println!("told");
     }
 }
 
-async fn grant(bench: &Bench, number: u32) {
+async fn open_accounts(bench: &Bench, count: usize) -> Vec<Uuid> {
+    let opened = bench.app.db.write("open", async |tx| {
+        let mut accounts = Vec::with_capacity(count);
+        for number in 0..count {
+            let code = format!("BENCH-{number}");
+            accounts.push(
+                seed::open(&tx, &code, &code, Language::Vi, clock::machine_now())
+                    .await?
+                    .1,
+            );
+        }
+        Ok(accounts)
+    });
+    opened.await.unwrap()
+}
+
+/// An event to each of the accounts, in one transaction and with two statements: what is measured is how it is delivered.
+async fn tell_each(bench: &Bench, accounts: &[Uuid], number: i64) {
+    let written = bench.app.db.write("tell", async |tx| {
+        tx.execute_unprepared(
+            "update account set event_sequence = event_sequence + 1 where code like 'BENCH-%';
+             insert into account_event (account_id, sequence, kind, created_at)
+             select id, event_sequence, 'WALLET_CREDITED', created_at from account where code like 'BENCH-%'",
+        )
+        .await?;
+        Ok(())
+    });
+    written.await.unwrap();
+    for account in accounts {
+        bench.app.hub.wake(*account, number);
+    }
+}
+
+async fn grant(bench: &Bench, number: i64) {
     let operator = Scope::Operator {
         principal: "bench".to_owned(),
     };
@@ -240,20 +309,20 @@ async fn subscriber(at: Address, count: Arc<Count>) {
 }
 
 /// Deliveries a second for each round, and KB for each idle subscriber.
-async fn measured(which: &str, sockets: usize, rounds: usize) -> (Vec<u64>, usize) {
-    let mut server = Server::start(which);
+async fn measured(which: &str, sockets: usize, accounts: usize, rounds: usize) -> (Vec<u64>, usize) {
+    let mut server = Server::start(which, accounts);
     let count = Arc::new(Count::default());
     // One first, so that what the first one costs is not counted.
     count.begin(1);
     let mut subscribers = JoinSet::new();
-    subscribers.spawn(subscriber(server.at.clone(), Arc::clone(&count)));
+    subscribers.spawn(subscriber(server.at(0), Arc::clone(&count)));
     count.all().await;
     let before = server.memory();
     for begun in (1..sockets).step_by(200) {
         let more = (sockets - begun).min(200);
         count.begin(more);
-        for _ in 0..more {
-            subscribers.spawn(subscriber(server.at.clone(), Arc::clone(&count)));
+        for number in begun..begun + more {
+            subscribers.spawn(subscriber(server.at(number), Arc::clone(&count)));
         }
         count.all().await;
     }
@@ -273,7 +342,7 @@ async fn measured(which: &str, sockets: usize, rounds: usize) -> (Vec<u64>, usiz
     tokio::time::sleep(Duration::from_secs(2)).await;
     let left = server.memory();
     println!(
-        "{which:<11} {sockets} sockets: {before} KB before, {each} KB each idle, {busy} KB after {rounds} events, {left} KB when all have left"
+        "{which:<11} {sockets} sockets, {accounts} accounts of their own: {before} KB before, {each} KB each idle, {busy} KB after {rounds} events, {left} KB when all have left"
     );
     (rates, each)
 }
@@ -287,9 +356,11 @@ async fn main() {
     let asked = std::env::var("SOCKETS").ok().map(|text| text.parse().unwrap());
     let (rounds, sockets) = scale(ROUNDS, asked.unwrap_or(SOCKETS));
     let measure = async move {
-        let (mut floor, _) = measured("floor", sockets, rounds).await;
-        let (mut ours, _) = measured("gateway", sockets, rounds).await;
-        report("SQLite", "one event to all", 1, &mut ours, &mut floor, 0);
+        for (what, accounts) in [("one event to all", 0), ("one event to each", sockets)] {
+            let (mut floor, _) = measured("floor", sockets, accounts, rounds).await;
+            let (mut ours, _) = measured("gateway", sockets, accounts, rounds).await;
+            report("SQLite", what, 1, &mut ours, &mut floor, 0);
+        }
     };
     tokio::spawn(measure).await.unwrap();
 }

@@ -32,6 +32,7 @@ pub(crate) struct Bench {
     pub(crate) app: Arc<App>,
     pub(crate) account: Uuid,
     pub(crate) owner: String,
+    secret: SecretString,
     pub(crate) url: String,
     wires: wire::Wires,
     running: Running,
@@ -93,6 +94,10 @@ impl Empty {
     }
 }
 
+fn owner_of(secret: &SecretString, account: Uuid) -> String {
+    mint(secret, &principal("bench", Role::Owner, Some(account), None, 24)).unwrap()
+}
+
 async fn look_at_tables(app: &App) {
     if db::locks_rows(app.db.backend()) {
         let looked = app
@@ -107,11 +112,11 @@ impl Bench {
         let Empty { name, app, folder, .. } = empty;
         let account = seed::seed(&app).await.unwrap().unwrap().accounts[0].1;
         let secret = SecretString::from("a secret of the benchmarks, longer than 32 bytes".to_owned());
-        let owner = mint(&secret, &principal("bench", Role::Owner, Some(account), None, 24)).unwrap();
+        let owner = owner_of(&secret, account);
         let serving = Serving {
             listen: "127.0.0.1:0".parse().unwrap(),
             edge: Edge::development(),
-            secret,
+            secret: secret.clone(),
             engine_every: None,
             metrics: None,
         };
@@ -122,11 +127,17 @@ impl Bench {
             app,
             account,
             owner,
+            secret,
             url,
             wires: wire::Wires::default(),
             running,
             _folder: folder,
         }
+    }
+
+    /// A token of an account's owner.
+    pub(crate) fn token(&self, account: Uuid) -> String {
+        owner_of(&self.secret, account)
     }
 
     /// Asks over HTTP and answers the body.

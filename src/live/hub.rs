@@ -7,6 +7,8 @@ use entity::account_event;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::reader::Reader;
+
 /// How many events of an account are kept for those who listen to it.
 const RECENT: usize = 100;
 
@@ -65,6 +67,8 @@ impl Recent {
 #[derive(Debug, Default)]
 pub struct Hub {
     accounts: Mutex<HashMap<Uuid, Heard>>,
+    /// Reads what is new for all of them.
+    pub(super) reader: Reader,
     /// Whether other processes are told at all.
     relays: bool,
     /// The accounts of which this process wrote something that it has not told the others.

@@ -3,6 +3,7 @@
 
 mod cursor;
 mod hub;
+mod reader;
 mod relay;
 mod stream;
 

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::store::{Scope, event_log};
 
 /// How many events are read at once.
-const BATCH: u64 = 100;
+const BATCH: u64 = event_log::NEXT.unsigned_abs();
 
 /// An event with whether it was there before the subscriber came.
 #[derive(Clone, Debug)]
@@ -163,15 +163,16 @@ impl Reading {
     /// The next events. What is new is read by one of those who listen to the account, for all of them; what was there
     /// before a subscriber came, by itself.
     async fn read(&self) -> Result<Vec<account_event::Model>, Error> {
-        let db = self.app.db.read();
         if self.seen < self.began_at {
+            let db = self.app.db.read();
             return event_log::after(db, &self.scope, self.account, self.seen, BATCH).await;
         }
         let mut recent = self.listener.recent().await;
         if let Some(rows) = recent.after(self.seen) {
             return Ok(rows);
         }
-        let rows = event_log::after(db, &self.scope, self.account, self.seen, BATCH).await?;
+        // Whether it may see the account was asked when it began to listen.
+        let rows = self.app.hub.reader.read(&self.app.db, self.account, self.seen).await?;
         recent.keep(&rows);
         Ok(rows)
     }

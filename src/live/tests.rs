@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use entity::enums::FundsKind;
+use entity::enums::{EventType, FundsKind, Language};
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use uuid::Uuid;
 
+use super::reader::Reader;
 use super::{Cursor, events};
 use crate::app::{App, Settings};
 use crate::commands::credit::{self, Grant};
@@ -16,7 +17,7 @@ use crate::commands::seed;
 use crate::db::Options;
 use crate::db::statements::counted;
 use crate::error::Error;
-use crate::store::Scope;
+use crate::store::{Scope, event_log};
 
 /// A store with two accounts.
 async fn store() -> (Arc<App>, Uuid, Uuid, tempfile::TempDir) {
@@ -77,6 +78,87 @@ async fn an_event_is_read_once_for_all_who_listen() {
     let missed: Vec<_> = late.take(3).map(|told| told.unwrap()).collect().await;
     let missed: Vec<_> = missed.iter().map(|told| (told.event.sequence, told.replayed)).collect();
     assert_eq!(missed, [(2, true), (3, true), (4, false)]);
+}
+
+/// Many accounts, each with so many events, and what their events are read by.
+async fn many_accounts(app: &Arc<App>, count: usize, told: i64) -> Vec<Uuid> {
+    let opened = app.db.write("open", async |tx| {
+        let mut accounts = Vec::new();
+        for number in 0..count {
+            let code = format!("MANY-{number}");
+            let now = crate::clock::machine_now();
+            accounts.push(seed::open(&tx, &code, &code, Language::Vi, now).await?.1);
+        }
+        Ok(accounts)
+    });
+    let accounts = opened.await.unwrap();
+    let counts: std::collections::BTreeMap<Uuid, i64> = accounts.iter().map(|account| (*account, told)).collect();
+    let written = app.db.write("tell", async |tx| {
+        let first = event_log::take_sequences(&tx, &Scope::engine(), &counts).await?;
+        let mut writes = crate::db::writes::Writes::of(&tx);
+        let numbered: Vec<_> = first
+            .into_iter()
+            .flat_map(|(account, first)| {
+                (first..first + told).map(move |sequence| event_log::Numbered {
+                    account,
+                    sequence,
+                    news: event_log::News::of(EventType::WalletCredited),
+                })
+            })
+            .collect();
+        event_log::write_at(&mut writes, &Scope::engine(), &numbered, crate::clock::machine_now());
+        writes.send(&tx).await?;
+        Ok(())
+    });
+    written.await.unwrap();
+    accounts
+}
+
+#[tokio::test]
+async fn what_is_new_for_many_accounts_is_read_together() {
+    let (app, _, _, _folder) = store().await;
+    let accounts = many_accounts(&app, 300, 3).await;
+    let reader = Reader::default();
+    let read = join_all(accounts.iter().map(|account| reader.read(&app.db, *account, 1)));
+    let (read, statements) = counted(read).await;
+    for (account, rows) in accounts.iter().zip(read) {
+        let rows = rows.unwrap();
+        assert!(rows.iter().all(|row| row.account_id == *account));
+        assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [2, 3]);
+    }
+    assert_eq!(statements, 3, "the first one, 256 who came meanwhile, and the rest");
+}
+
+#[tokio::test]
+async fn one_account_is_read_from_two_places_and_in_bounded_parts() {
+    let (app, _, _, _folder) = store().await;
+    let account = many_accounts(&app, 1, 150).await[0];
+    let reader = Reader::default();
+    let places = [0, 40, 150];
+    let read = join_all(places.map(|after| reader.read(&app.db, account, after))).await;
+    let numbers = |after: i64| -> Vec<i64> { (after + 1..=(after + event_log::NEXT).min(150)).collect() };
+    for (after, rows) in places.into_iter().zip(read) {
+        let read: Vec<i64> = rows.unwrap().iter().map(|row| row.sequence).collect();
+        assert_eq!(read, numbers(after));
+    }
+}
+
+#[tokio::test]
+async fn whoever_waited_for_a_reader_that_is_gone_reads_again() {
+    let (app, _, _, _folder) = store().await;
+    let accounts = many_accounts(&app, 2, 1).await;
+    let reader = Reader::default();
+    let mut first = Box::pin(reader.read(&app.db, accounts[0], 0));
+    let mut second = Box::pin(reader.read(&app.db, accounts[1], 0));
+    // The first one is reading, for both, and is dropped amid it.
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    drop(first);
+    assert_eq!(second.await.unwrap().len(), 1);
+    // And what fails, fails for all who waited.
+    app.db.read().get_sqlite_connection_pool().close().await;
+    let failed = join_all(accounts.iter().map(|account| reader.read(&app.db, *account, 0))).await;
+    assert!(failed.iter().all(Result::is_err));
 }
 
 #[tokio::test]

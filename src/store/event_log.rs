@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use entity::enums::EventType;
 use entity::{account, account_event};
-use sea_orm::sea_query::{CaseStatement, Expr, Query, SimpleExpr};
+use sea_orm::sea_query::{CaseStatement, Expr, JoinType, Query, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IdenStatic as _, Iterable as _, ModelTrait as _, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, FromQueryResult as _, IdenStatic as _, Iterable as _,
+    ModelTrait as _, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
@@ -20,6 +20,9 @@ use crate::error::Error;
 
 /// How many rows of news one statement writes.
 const NEWS_IN_A_STATEMENT: usize = 1_000;
+
+/// How many events of an account are read at once.
+pub const NEXT: i64 = 100;
 
 /// Something to tell an account: what happened, and what it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +274,55 @@ pub async fn after(
         .limit(most)
         .all(db)
         .await?)
+}
+
+/// The events of each of these accounts after its sequence number, oldest first, at most [`NEXT`] of each; by what was
+/// asked. One statement for all of them.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn next_of_each(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    places: &[(Uuid, i64)],
+) -> Result<HashMap<(Uuid, i64), Vec<account_event::Model>>, Error> {
+    use account_event::{Column, Entity};
+    let wanted = |column: &'static str| Expr::col(("wanted", column));
+    let event = |column: Column| Expr::col((Entity, column));
+    // There are few lengths of this text, each of which the store prepares once: no account has the number nil.
+    let padding = std::iter::repeat_n((Uuid::nil(), 0), places.len().next_power_of_two() - places.len());
+    let query = Query::select()
+        .columns(Column::iter().map(|column| (Entity, column)))
+        .from_values(places.iter().copied().chain(padding), "wanted")
+        .join(
+            JoinType::InnerJoin,
+            Entity,
+            event(Column::AccountId)
+                .equals(("wanted", "column1"))
+                .and(event(Column::Sequence).gt(wanted("column2")))
+                .and(event(Column::Sequence).lte(wanted("column2").add(NEXT))),
+        )
+        .cond_where(scope.accounts((Entity, Column::AccountId)))
+        .to_owned();
+    let rows = db.query_all(&query).await?;
+    let mut found: HashMap<Uuid, Vec<account_event::Model>> = HashMap::with_capacity(places.len());
+    for row in rows {
+        let event = account_event::Model::from_query_result(&row, "")?;
+        found.entry(event.account_id).or_default().push(event);
+    }
+    let mut next = HashMap::with_capacity(places.len());
+    for (account, after) in places {
+        // One account may be read from two places.
+        let events = found.get(account).into_iter().flatten();
+        let mut events: Vec<_> = events
+            .filter(|event| (after + 1..=after + NEXT).contains(&event.sequence))
+            .cloned()
+            .collect();
+        events.sort_unstable_by_key(|event| event.sequence);
+        events.dedup_by_key(|event| event.sequence);
+        next.insert((*account, *after), events);
+    }
+    Ok(next)
 }
 
 /// The newest sequence number of each of these accounts. One statement for all of them.

@@ -8,7 +8,8 @@ use billing_gateway::live;
 use billing_gateway::store::Scope;
 use futures_util::StreamExt as _;
 
-use crate::support::{World, on_every_store};
+use crate::support::binary::Process;
+use crate::support::{World, on_every_store, project};
 
 /// What must come comes within this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,5 +47,33 @@ on_every_store! {
         let elsewhere = world.another(100).await;
         let hear = live::hear(Arc::clone(&elsewhere));
         told_elsewhere(&world, &elsewhere, hear).await;
+    }
+
+    async fn a_tick_that_is_a_process_of_its_own_tells_the_servers_before_it_ends(world: World) {
+        if world.database().starts_with("sqlite") {
+            return world;
+        }
+        world.grant("CASH", "1000000").await;
+        world.buy(project()).await;
+        let elsewhere = world.another(100).await;
+        let hear = live::hear(Arc::clone(&elsewhere));
+        let events = live::events(Arc::clone(&elsewhere), Scope::engine(), world.account, None).await;
+        let mut events = Box::pin(events.unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let told = async {
+            // Once the second of these is told, the connection listens: what comes after it comes by a notice.
+            for _ in 0..2 {
+                world.grant("CASH", "1000").await;
+                events.next().await.unwrap().unwrap();
+            }
+            let tick = ["tick", "--until", "2023-04-04T00:00:00+07:00", "--database-url", world.database()];
+            let ended = tokio::task::block_in_place(|| Process::begin(folder.path(), &tick).succeeds());
+            assert!(ended, "the tick ends well");
+            while events.next().await.unwrap().unwrap().event.alert_id.is_none() {}
+        };
+        tokio::select! {
+            told = tokio::time::timeout(PATIENCE, told) => told.expect("the subscriber is told"),
+            () = hear => panic!("nobody hears any more"),
+        }
     }
 }
