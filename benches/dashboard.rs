@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use billing_gateway::app::App;
 use billing_gateway::commands::credit::{self, Grant};
 use billing_gateway::commands::order::{PayBy, PlaceOrder, place_order};
-use billing_gateway::commands::quote::{Create, PriceRequest, create};
+use billing_gateway::commands::quote::{Action, Create, PriceRequest, create};
 use billing_gateway::domain::term::Term;
 use billing_gateway::ids;
 use billing_gateway::store::Scope;
@@ -200,10 +200,11 @@ async fn fill(bench: &Bench) {
             quantity: 20,
             term: Term::Months(1),
             name: None,
+            auto_renew: false,
         };
         let request = PriceRequest {
             account: bench.account,
-            creates: vec![wanted],
+            actions: vec![Action::Create(wanted)],
             coupon_code: None,
         };
         let quote = create(&bench.app, &scope, request).await.unwrap().id;

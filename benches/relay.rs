@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use billing_gateway::app::App;
 use billing_gateway::commands::credit::{self, Grant};
 use billing_gateway::commands::order::{PayBy, PlaceOrder, place_order};
-use billing_gateway::commands::quote::{Create, PriceRequest, create};
+use billing_gateway::commands::quote::{Action, Create, PriceRequest, create};
 use billing_gateway::commands::seed;
 use billing_gateway::domain::term::Term;
 use billing_gateway::store::Scope;
@@ -38,10 +38,11 @@ async fn quotes(app: &App, accounts: &[Uuid], count: usize) -> Vec<(Uuid, Uuid)>
             quantity: 1,
             term: Term::Months(1),
             name: None,
+            auto_renew: false,
         };
         let request = PriceRequest {
             account,
-            creates: vec![wanted],
+            actions: vec![Action::Create(wanted)],
             coupon_code: None,
         };
         let quote = create(app, &scope(account), request).await.unwrap();

@@ -13,6 +13,8 @@ pub struct Model {
     pub account_id: Uuid,
     /// The invoice.
     pub invoice_id: Uuid,
+    /// The order item that made it.
+    pub order_item_id: Uuid,
     /// Its human code, unique in the account.
     pub code: String,
     /// ISO 4217.
@@ -21,6 +23,8 @@ pub struct Model {
     pub amount_minor: i64,
     /// The tax within.
     pub tax_minor: i64,
+    /// The coupon's share that is given no longer.
+    pub coupon_minor: i64,
     /// Why.
     pub reason: String,
     /// When.

@@ -584,6 +584,22 @@ stored_enum! {
         InvoiceIssued = "INVOICE_ISSUED",
         /// A wallet's balance changed by a grant, a top-up or a correction.
         WalletCredited = "WALLET_CREDITED",
+        /// A longer life was paid for a resource, by hand or by the engine.
+        ResourceRenewed = "RESOURCE_RENEWED",
+        /// The engine could not renew a resource: the wallet has less available than it costs.
+        RenewalFailed = "RENEWAL_FAILED",
+        /// The last attempt to renew a resource failed: the engine renews it no more.
+        AutoRenewStopped = "AUTO_RENEW_STOPPED",
+        /// A resource came back from the trash.
+        ResourceRecovered = "RESOURCE_RECOVERED",
+        /// A resource has another configuration.
+        ResourceResized = "RESOURCE_RESIZED",
+        /// The customer deleted a resource.
+        ResourceDeleted = "RESOURCE_DELETED",
+        /// A resource was switched, tagged, or its renewal was chosen.
+        ResourceChanged = "RESOURCE_CHANGED",
+        /// An invoice was reduced.
+        CreditNoteIssued = "CREDIT_NOTE_ISSUED",
     }
 }
 

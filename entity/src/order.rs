@@ -27,8 +27,12 @@ pub struct Model {
     pub coupon_minor: i64,
     /// The tax within.
     pub tax_minor: i64,
-    /// What was to be paid.
+    /// What the new periods cost: gross less coupon.
     pub charged_minor: i64,
+    /// What is to be paid: what is charged, less what is unused of the periods it replaces, item by item.
+    pub due_minor: i64,
+    /// What goes back to the wallet.
+    pub refund_minor: i64,
     /// The coupon.
     pub coupon_id: Option<Uuid>,
     /// Who placed it.

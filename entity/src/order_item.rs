@@ -31,9 +31,11 @@ pub struct Model {
     pub coupon_minor: i64,
     /// The tax within.
     pub tax_minor: i64,
-    /// What was charged for it.
+    /// What its new period costs: gross less coupon.
     pub charged_minor: i64,
-    /// How much of that was promotional money.
+    /// What is unused of the periods it replaces. What is charged above it is paid, what is below it goes back.
+    pub credited_minor: i64,
+    /// How much of what was paid for it was promotional money.
     pub charged_promotional_minor: i64,
     /// The priced item, as the rules made it.
     #[sea_orm(column_type = "JsonBinary")]

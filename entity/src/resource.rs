@@ -33,6 +33,9 @@ pub struct Model {
     pub search_text: String,
     /// The paid period that reaches furthest.
     pub period_id: Option<Uuid>,
+    /// What its schedule is about: the paid period that brought its end, or the order item that did without one (a
+    /// deletion, a recovery that was free). Each step exists once for it.
+    pub plan_id: Option<Uuid>,
     /// The end of what is paid.
     pub paid_until: Option<DateTimeUtc>,
     /// The day of the month on which its months end.
@@ -53,6 +56,10 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     /// When it was provisioned.
     pub provisioned_at: Option<DateTimeUtc>,
+    /// When the customer deleted it, while it lies in the trash.
+    pub trashed_at: Option<DateTimeUtc>,
+    /// The order item that its product is carrying out. Nothing else is done with it until that is reported.
+    pub order_item_id: Option<Uuid>,
     /// When it was deleted, released or failed.
     pub ended_at: Option<DateTimeUtc>,
     /// Grows with every change; guards conditional writes.

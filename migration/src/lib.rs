@@ -14,6 +14,7 @@ mod m20261123_000004_resources;
 mod m20261123_000005_invoices;
 mod m20261123_000006_telling;
 mod m20261123_000007_engine;
+mod m20261126_000008_actions;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_invoices::Migration),
             Box::new(m20261123_000006_telling::Migration),
             Box::new(m20261123_000007_engine::Migration),
+            Box::new(m20261126_000008_actions::Migration),
         ]
     }
 }

@@ -100,7 +100,7 @@ pub async fn grant(app: &App, scope: &Scope, input: Grant) -> Result<Granted, Er
             };
             let mut writes = Writes::of(tx);
             books::post(&mut writes, scope, account.id, vec![entry], now);
-            books::move_wallet(&mut writes, scope, &wallet, movement, now)?;
+            books::move_wallet(&mut writes, scope, &wallet, vec![movement], now)?;
             let news = News::of(EventType::WalletCredited).wallet(wallet.id);
             event_log::append(&mut writes, scope, account.id, &[news], now)?;
             let newest = writes.send(tx).await?;

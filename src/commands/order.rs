@@ -2,19 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use entity::enums::{
-    CodeKind, EventType, Life, OrderItemStatus, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power,
-    ProvisioningMode, TagKind, WalletAction,
+    CodeKind, EventType, Life, OrderAction, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power, TagKind,
+    WalletAction,
 };
 use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
 use serde::{Deserialize as _, Serialize};
 use uuid::Uuid;
 
+use super::fulfil::{self, Deed};
 use crate::app::App;
 use crate::db::Tx;
 use crate::db::writes::Writes;
 use crate::domain::funding::Funding;
 use crate::domain::money::{Currency, Money};
-use crate::domain::quote::{self as quote_rules, PricedQuote};
+use crate::domain::quote::{self as quote_rules, PricedItem, PricedQuote};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::{ledger, order as rules, return_url, time};
 use crate::error::Error;
@@ -59,10 +60,12 @@ pub struct Placed {
 }
 
 /// Orders a quote and pays it. Money, order, resources and what they are told by are written together or not at all.
+/// What gives something back does so first: it may pay for the rest.
 ///
 /// # Errors
 /// Refused with QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_ALREADY_ORDERED, QUOTE_STALE, PAYMENT_REQUIRED,
-/// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
+/// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID,
+/// IDEMPOTENCY_KEY_REUSED.
 pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<Placed, Error> {
     check_return_url(app, input.return_url.as_deref())?;
     let now = app.clock.now();
@@ -85,7 +88,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             let quote = &purchase.quote;
             let priced = PricedQuote::deserialize(&quote.document)?;
             quote_rules::check_ends_ahead(&priced, now).map_err(|refusal| refusal.under("quoteId"))?;
-            rules::check_payment_given(priced.totals.charged, input.payment.is_some())
+            rules::check_payment_given(priced.due()?, input.payment.is_some())
                 .map_err(|refusal| refusal.under("payment"))?;
             if let Some(coupon) = quote.coupon_id
                 && !purchases::redeem(tx, scope, coupon, input.account, order_id, quote.coupon_minor, now).await?
@@ -142,37 +145,54 @@ async fn write(
     let Purchase { quote, account, wallet } = purchase;
     let zone = time::zone(&account.zone)?;
     let currency: Currency = account.currency.parse()?;
-    let due = priced.totals.charged;
+    let due = priced.due()?;
 
-    // Decide: who pays what, and what is provisioned at once.
+    // Check: what exists must stand as it did when it was priced.
+    let ids: Vec<Uuid> = priced.items.iter().filter_map(|item| item.resource_id).collect();
+    let mut standing = purchases::standing(&**tx, scope, account.id, &ids, now, true).await?;
+    let products = pricing::products(&**tx, scope, priced.items.iter().map(|item| item.product_code.as_str())).await?;
+    let product_of = |code: &str| products.get(code).ok_or_else(stale);
+    for item in priced.items.iter().filter(|item| item.action != OrderAction::Create) {
+        let standing = item.resource_id.and_then(|id| standing.get(&id));
+        fulfil::check(standing, item, product_of(&item.product_code)?, now).map_err(under_quote)?;
+    }
+    let tags = resources::tags_of_each_as_kept(&**tx, scope, &ids).await?;
+    let replaced = priced.items.iter().flat_map(|item| &item.replaced);
+    let replaced: Vec<Uuid> = replaced.map(|replaced| replaced.period_id).collect();
+    let invoices = purchases::invoices_of_periods(&**tx, scope, &replaced).await?;
+
+    // Decide: what is done at once, what that gives back, and who pays what.
+    let mut wanted = Wanted {
+        payments: usize::from(due.is_positive()),
+        ..Wanted::default()
+    };
+    let mut back = Funding::zero(currency);
+    for item in &priced.items {
+        if fulfil::at_once(item.action, product_of(&item.product_code)?) {
+            let (invoices, notes) = fulfil::documents(item)?;
+            wanted.invoices += invoices;
+            wanted.notes += notes;
+            back = back.plus(&item.credited()?.refund(item.refund()?)?)?;
+        }
+    }
     let money = |minor| Money::of(minor, currency);
     let funding = rules::split_funding(
         due,
-        money(wallet.cash_minor),
-        money(wallet.promotional_minor),
+        money(wallet.cash_minor).plus(back.cash)?,
+        money(wallet.promotional_minor).plus(back.promotional)?,
         money(wallet.held_minor),
     )?;
-    let charged: Vec<Money> = priced.items.iter().map(|item| item.totals.charged).collect();
-    let shares = funding.over_items(&charged)?;
-    let products = pricing::products(&**tx, scope, priced.items.iter().map(|item| item.product_code.as_str())).await?;
-    let product_of = |code: &str| products.get(code).ok_or_else(stale);
-    let mut instant = 0;
-    for item in &priced.items {
-        instant += usize::from(product_of(&item.product_code)?.provisioning == ProvisioningMode::Instant);
-    }
+    let dues: Vec<Money> = priced.items.iter().map(PricedItem::due).collect::<Result<_, _>>()?;
+    let shares = funding.over_items(&dues)?;
 
-    let wanted = [
-        (CodeKind::Order, 1),
-        (CodeKind::Payment, usize::from(due.is_positive())),
-        (CodeKind::Invoice, instant),
-    ];
-    let mut codes = codes::take(tx, scope, account, zone, now, &wanted).await?;
+    let mut codes = codes::take(tx, scope, account, zone, now, &wanted.codes()).await?;
     let payment_id = due.is_positive().then(ids::new_id);
     let mut rows = Rows::default();
     let mut entries = Vec::new();
-    let mut moved = None;
+    let mut movements = Vec::new();
     let mut news = vec![News::of(EventType::OrderPaid).order(order_id)];
     let order_code = codes.next(CodeKind::Order)?;
+    let mut paid = None;
     if let Some(id) = payment_id {
         rows.payments.push(payment(
             id,
@@ -184,71 +204,121 @@ async fn write(
             &funding,
             now,
         )?);
-        let mut paid = Entry::new(ledger::order_payment(&funding)?);
-        paid.order = Some(order_id);
-        paid.payment = payment_id;
-        let movement = Movement {
+        let mut entry = Entry::new(ledger::order_payment(&funding)?);
+        entry.order = Some(order_id);
+        entry.payment = payment_id;
+        paid = Some(Movement {
             id: ids::new_id(),
-            transaction: paid.id,
+            transaction: entry.id,
             action: WalletAction::OrderPayment,
             details: format!("Order {order_code}"),
             cash_minor: -funding.cash.minor(),
             promotional_minor: -funding.promotional.minor(),
             order: Some(order_id),
-        };
-        entries.push(paid);
+        });
+        entries.push(entry);
         news.push(
             News::of(EventType::PaymentSucceeded)
                 .order(order_id)
                 .payment(id)
                 .wallet(wallet.id),
         );
-        moved = Some(movement);
     }
 
+    let created_by = serde_json::json!({ "created-by": scope.principal() });
     let mut states = Vec::with_capacity(priced.items.len());
     for ((position, item), share) in (0_i32..).zip(&priced.items).zip(&shares) {
         let product = product_of(&item.product_code)?;
-        let mut resource = new_resource(account, product, item, scope, now)?;
-        let mut row = new_item(order_id, account, position, product, &resource, item, share, now)?;
-        if product.provisioning == ProvisioningMode::Instant {
-            row.status = OrderItemStatus::Fulfilled;
-            row.completed_at = Some(now);
-            let done = Provisioned {
-                item: &row,
-                priced: item,
+        let at_once = fulfil::at_once(item.action, product);
+        if item.action == OrderAction::Create {
+            let mut resource = new_resource(account, product, item, scope, now)?;
+            let row = new_item(
+                order_id,
+                account,
+                position,
+                product,
+                resource.id,
+                item,
+                share,
+                at_once,
+                now,
+            )?;
+            if at_once {
+                let done = Provisioned {
+                    item: &row,
+                    priced: item,
+                    product,
+                    zone,
+                    coupon_code: priced.coupon_code.as_deref(),
+                    payment: payment_id,
+                    tags: &created_by,
+                    now,
+                };
+                let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
+                entries.push(entry);
+                let about = |kind| News::of(kind).order(order_id).resource(resource.id);
+                news.push(about(EventType::ResourceProvisioned));
+                news.push(about(EventType::InvoiceIssued).invoice(invoice));
+            }
+            states.push(row.status);
+            rows.tags.push(resource_tag::Model {
+                resource_id: resource.id,
+                key: "created-by".to_owned(),
+                account_id: account.id,
+                kind: TagKind::System,
+                value: scope.principal().chars().take(256).collect(),
+            });
+            rows.items.push(row);
+            rows.resources.push(resource);
+            continue;
+        }
+        let resource_id = item.resource_id.unwrap_or_default();
+        let mut stands = standing.remove(&resource_id).ok_or_else(stale)?;
+        let row = new_item(
+            order_id,
+            account,
+            position,
+            product,
+            resource_id,
+            item,
+            share,
+            at_once,
+            now,
+        )?;
+        if at_once {
+            let deed = Deed {
                 product,
                 zone,
-                coupon_code: priced.coupon_code.as_deref(),
+                item: &row,
+                order_code: &order_code,
+                priced: item,
+                paid: *share,
                 payment: payment_id,
-                tags: &serde_json::json!({ "created-by": scope.principal() }),
+                coupon_code: priced.coupon_code.as_deref(),
+                tags: tags.get(&resource_id).unwrap_or(&created_by),
+                invoices: &invoices,
                 now,
             };
-            let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
-            entries.push(entry);
-            news.push(
-                News::of(EventType::ResourceProvisioned)
-                    .order(order_id)
-                    .resource(resource.id),
-            );
-            news.push(
-                News::of(EventType::InvoiceIssued)
-                    .order(order_id)
-                    .resource(resource.id)
-                    .invoice(invoice),
-            );
+            let done = fulfil::carry_out(&mut rows, &mut codes, stands, &deed)?;
+            entries.extend(done.entries);
+            news.extend(done.news);
+            if let Some(refund) = done.refund {
+                movements.push(refund);
+                news.push(
+                    News::of(EventType::Refunded)
+                        .order(order_id)
+                        .resource(resource_id)
+                        .wallet(wallet.id),
+                );
+            }
+        } else {
+            stands.resource.order_item_id = Some(row.id);
+            rows.changed.push(stands.resource);
         }
         states.push(row.status);
-        rows.tags.push(resource_tag::Model {
-            resource_id: resource.id,
-            key: "created-by".to_owned(),
-            account_id: account.id,
-            kind: TagKind::System,
-            value: scope.principal().chars().take(256).collect(),
-        });
         rows.items.push(row);
-        rows.resources.push(resource);
     }
+    movements.extend(paid);
     let status = rules::status(&states);
     if rules::is_over(status) {
         news.push(News::of(EventType::OrderCompleted).order(order_id));
@@ -260,12 +330,40 @@ async fn write(
     let mut writes = Writes::of(tx);
     rows.write(&mut writes, scope);
     books::post(&mut writes, scope, account.id, entries, now);
-    if let Some(movement) = moved {
-        books::move_wallet(&mut writes, scope, wallet, movement, now)?;
-    }
+    books::move_wallet(&mut writes, scope, wallet, movements, now)?;
     purchases::close_quote(&mut writes, scope, quote.id, order_id);
     event_log::append(&mut writes, scope, account.id, &news, now)?;
     Ok((order, writes.send(tx).await?))
+}
+
+/// How many codes of each kind an order takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    payments: usize,
+    invoices: usize,
+    notes: usize,
+}
+
+impl Wanted {
+    const fn codes(self) -> [(CodeKind, usize); 4] {
+        [
+            (CodeKind::Order, 1),
+            (CodeKind::Payment, self.payments),
+            (CodeKind::Invoice, self.invoices),
+            (CodeKind::CreditNote, self.notes),
+        ]
+    }
+}
+
+fn under_quote(error: Error) -> Error {
+    match error {
+        Error::Refused(refusal) => Refusal {
+            path: vec!["quoteId".to_owned()],
+            ..*refusal
+        }
+        .into(),
+        error => error,
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is a column of the row")]
@@ -322,6 +420,8 @@ fn new_order(
         coupon_minor: quote.coupon_minor,
         tax_minor: quote.tax_minor,
         charged_minor: quote.charged_minor,
+        due_minor: quote.due_minor,
+        refund_minor: quote.refund_minor,
         coupon_id: quote.coupon_id,
         principal: scope.principal().to_owned(),
         return_url: input.return_url.clone(),
@@ -335,7 +435,7 @@ fn new_order(
 fn new_resource(
     account: &account::Model,
     product: &product::Model,
-    item: &crate::domain::quote::PricedItem,
+    item: &PricedItem,
     scope: &Scope,
     now: DateTime<Utc>,
 ) -> Result<resource::Model, Error> {
@@ -351,6 +451,7 @@ fn new_resource(
         external_id: None,
         search_text: resources::search_text(&item.name, None),
         period_id: None,
+        plan_id: None,
         paid_until: None,
         anchor_day: None,
         auto_renew: item.auto_renew,
@@ -361,6 +462,8 @@ fn new_resource(
         created_by: scope.principal().to_owned(),
         created_at: now,
         provisioned_at: None,
+        trashed_at: None,
+        order_item_id: None,
         ended_at: None,
         version: 1,
     })
@@ -372,9 +475,10 @@ fn new_item(
     account: &account::Model,
     position: i32,
     product: &product::Model,
-    resource: &resource::Model,
-    item: &crate::domain::quote::PricedItem,
+    resource_id: Uuid,
+    item: &PricedItem,
     share: &Funding,
+    at_once: bool,
     now: DateTime<Utc>,
 ) -> Result<order_item::Model, Error> {
     Ok(order_item::Model {
@@ -383,18 +487,19 @@ fn new_item(
         account_id: account.id,
         position,
         action: item.action,
-        status: OrderItemStatus::Provisioning,
+        status: fulfil::status(at_once),
         product_id: product.id,
-        resource_id: resource.id,
+        resource_id,
         gross_minor: item.totals.gross.minor(),
         coupon_minor: item.totals.coupon.minor(),
         tax_minor: item.totals.tax.minor(),
         charged_minor: item.totals.charged.minor(),
+        credited_minor: item.credited()?.total()?.minor(),
         charged_promotional_minor: share.promotional.minor(),
         document: serde_json::to_value(item)?,
         failure_reason: None,
         created_at: now,
-        completed_at: None,
+        completed_at: at_once.then_some(now),
         version: 1,
     })
 }

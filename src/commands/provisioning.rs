@@ -1,11 +1,12 @@
 //! What a product's service reports of its tasks: an item was provisioned, or could not be.
 
 use chrono::{DateTime, Utc};
-use entity::enums::{CodeKind, EventType, Life, OrderItemStatus, WalletAction, WalletKind};
+use entity::enums::{CodeKind, EventType, Life, OrderAction, OrderItemStatus, WalletAction, WalletKind};
 use entity::product;
 use sea_orm::EntityTrait;
 use uuid::Uuid;
 
+use super::fulfil::{self, Deed};
 use crate::app::App;
 use crate::db::Tx;
 use crate::db::writes::Writes;
@@ -20,7 +21,7 @@ use crate::store::event_log::{self, News};
 use crate::store::fulfilment::{self, Provisioned};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::purchases::{self, Rows, Task};
-use crate::store::{Scope, accounts, codes};
+use crate::store::{Scope, accounts, codes, resources};
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +47,8 @@ pub struct Report {
     pub outcome: Outcome,
 }
 
-/// Takes a product's report. Success brings the resource to life, with its paid period and its paid invoice; failure
-/// gives what was charged for the item back to the wallet, to the parts it came from. The same report again changes
+/// Takes a product's report. Success brings the resource to life, or gives it its other configuration, with its paid
+/// period and its paid invoice; failure gives what was paid for the item back to the wallet, to the parts it came from. The same report again changes
 /// nothing. Answers the order item.
 ///
 /// # Errors
@@ -134,53 +135,111 @@ async fn succeed(
         .one(&**tx)
         .await?
         .ok_or(Error::NotFound("product"))?;
-    let mut resource = purchases::lock_resource(tx, &engine, task.item.resource_id).await?;
-    let mut codes = codes::take(tx, &engine, &account, zone, now, &[(CodeKind::Invoice, 1)]).await?;
+    // What goes back is the wallet's: it is locked before the resource, as an order does.
+    let wallet = if priced.refund()?.is_positive() {
+        Some(books::lock_wallet(tx, &engine, account.id, WalletKind::Credit).await?)
+    } else {
+        None
+    };
+    let (invoices, notes) = fulfil::documents(&priced)?;
+    let wanted = [(CodeKind::Invoice, invoices), (CodeKind::CreditNote, notes)];
+    let mut codes = codes::take(tx, &engine, &account, zone, now, &wanted).await?;
     let coupon = crate::store::pricing::coupon_code(&**tx, &engine, task.order.coupon_id).await?;
     let mut rows = Rows::default();
-    resource.external_id = external_id;
-    let done = Provisioned {
-        item: &task.item,
-        priced: &priced,
-        product: &product,
-        zone,
-        coupon_code: coupon.as_deref(),
-        payment: None,
-        tags: &serde_json::json!({ "created-by": resource.created_by.clone() }),
-        now,
-    };
-    let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
-    let (resource_id, order_id) = (resource.id, task.order.id);
+    let mut entries = Vec::new();
+    let mut news = Vec::new();
+    let mut movements = Vec::new();
+    let (resource_id, order_id) = (task.item.resource_id, task.order.id);
+    let about = |kind| News::of(kind).order(order_id).resource(resource_id);
+    if priced.action == OrderAction::Create {
+        let mut resource = purchases::lock_resource(tx, &engine, resource_id).await?;
+        resource.external_id = external_id;
+        let done = Provisioned {
+            item: &task.item,
+            priced: &priced,
+            product: &product,
+            zone,
+            coupon_code: coupon.as_deref(),
+            payment: None,
+            tags: &serde_json::json!({ "created-by": resource.created_by.clone() }),
+            now,
+        };
+        let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
+        entries.push(entry);
+        news.push(about(EventType::ResourceProvisioned));
+        news.push(about(EventType::InvoiceIssued).invoice(invoice));
+        rows.changed.push(resource);
+    } else {
+        // The periods as they were when this was priced: one of them may have ended since.
+        let at = priced.span.map_or(now, |span| span.start);
+        let found = purchases::standing(&**tx, &engine, account.id, &[resource_id], at, true).await?;
+        let mut stands = found.into_values().next().ok_or(Error::NotFound("resource"))?;
+        if external_id.is_some() {
+            stands.resource.external_id = external_id;
+        }
+        let replaced: Vec<Uuid> = priced.replaced.iter().map(|replaced| replaced.period_id).collect();
+        let deed = Deed {
+            product: &product,
+            zone,
+            item: &task.item,
+            order_code: &task.order.code,
+            priced: &priced,
+            paid: paid(&task)?,
+            payment: None,
+            coupon_code: coupon.as_deref(),
+            tags: &resources::tags_as_kept(&**tx, &engine, resource_id).await?,
+            invoices: &purchases::invoices_of_periods(&**tx, &engine, &replaced).await?,
+            now,
+        };
+        let done = fulfil::carry_out(&mut rows, &mut codes, stands, &deed)?;
+        entries.extend(done.entries);
+        news.extend(done.news);
+        if let (Some(refund), Some(wallet)) = (done.refund, &wallet) {
+            movements.push(refund);
+            news.push(about(EventType::Refunded).wallet(wallet.id));
+        }
+    }
     task.item.status = OrderItemStatus::Fulfilled;
-    let mut news = vec![
-        News::of(EventType::ResourceProvisioned)
-            .order(order_id)
-            .resource(resource_id),
-        News::of(EventType::InvoiceIssued)
-            .order(order_id)
-            .resource(resource_id)
-            .invoice(invoice),
-    ];
     let mut writes = Writes::of(tx);
     finish(&mut writes, &engine, &task, &mut news, now);
     rows.write(&mut writes, &engine);
-    purchases::update_resource(&mut writes, &engine, resource);
-    books::post(&mut writes, scope, account.id, vec![entry], now);
+    books::post(&mut writes, scope, account.id, entries, now);
+    if let Some(wallet) = wallet {
+        books::move_wallet(&mut writes, &engine, &wallet, movements, now)?;
+    }
     event_log::append(&mut writes, &engine, account.id, &news, now)?;
     writes.send(tx).await
+}
+
+/// What was paid for an item, by where it came from.
+fn paid(task: &Task) -> Result<Funding, Error> {
+    let currency: Currency = task.order.currency.parse()?;
+    let due = (task.item.charged_minor - task.item.credited_minor).max(0);
+    Ok(Funding::of(
+        Money::of(due, currency),
+        Money::of(task.item.charged_promotional_minor, currency),
+    )?)
 }
 
 async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTime<Utc>) -> Result<Option<i64>, Error> {
     let engine = Scope::engine();
     let account = task.item.account_id;
-    let currency: Currency = task.order.currency.parse()?;
-    let charged = Funding::of(
-        Money::of(task.item.charged_minor, currency),
-        Money::of(task.item.charged_promotional_minor, currency),
-    )?;
+    let charged = paid(&task)?;
+    let wallet = if charged.total()?.is_positive() {
+        Some(books::lock_wallet(tx, &engine, account, WalletKind::Credit).await?)
+    } else {
+        None
+    };
     let mut resource = purchases::lock_resource(tx, &engine, task.item.resource_id).await?;
-    resource.life = Life::Failed;
-    resource.ended_at = Some(now);
+    let missed = if task.item.action == OrderAction::Create {
+        resource.life = Life::Failed;
+        resource.ended_at = Some(now);
+        "provisioned"
+    } else {
+        // It stays what it was.
+        resource.order_item_id = None;
+        "resized"
+    };
     let (resource_id, order_id) = (resource.id, task.order.id);
     task.item.status = OrderItemStatus::Refunded;
     task.item.failure_reason = Some(reason.to_owned());
@@ -190,8 +249,7 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
             .resource(resource_id),
     ];
     let mut writes = Writes::of(tx);
-    if task.item.charged_minor > 0 {
-        let wallet = books::lock_wallet(tx, &engine, account, WalletKind::Credit).await?;
+    if let Some(wallet) = wallet {
         let mut entry = Entry::new(ledger::provisioning_refund(&charged)?);
         entry.order = Some(order_id);
         entry.order_item = Some(task.item.id);
@@ -201,13 +259,13 @@ async fn fail(tx: &Tx, scope: &Scope, mut task: Task, reason: &str, now: DateTim
             id: ids::new_id(),
             transaction: entry.id,
             action: WalletAction::Refund,
-            details: format!("Order {}: {} could not be provisioned", task.order.code, resource.name),
+            details: format!("Order {}: {} could not be {missed}", task.order.code, resource.name),
             cash_minor: charged.cash.minor(),
             promotional_minor: charged.promotional.minor(),
             order: Some(order_id),
         };
         books::post(&mut writes, scope, account, vec![entry], now);
-        books::move_wallet(&mut writes, &engine, &wallet, movement, now)?;
+        books::move_wallet(&mut writes, &engine, &wallet, vec![movement], now)?;
         news.push(
             News::of(EventType::Refunded)
                 .order(order_id)

@@ -1,15 +1,21 @@
 //! Prices: previewed for a slider, or promised in a quote.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use entity::enums::QuoteStatus;
-use entity::{account, coupon, price, quote};
+use entity::{account, component, coupon, price, quote};
 use uuid::Uuid;
 
+use super::fulfil;
 use crate::app::App;
 use crate::domain::coupon::{CouponTerms, CouponValue};
+use crate::domain::lifecycle::State;
 use crate::domain::money::{Currency, Money};
 use crate::domain::pricing::PriceRow;
 use crate::domain::quote::{
-    self as rules, CatalogueComponent, CatalogueProduct, CreateItem, PricedQuote, QuoteRequest, RequestedItem,
+    self as rules, CatalogueComponent, CatalogueProduct, ConfiguredComponent, CreateItem, DeleteItem, Existing,
+    OpenPeriod, PricedQuote, QuoteRequest, RecoverItem, RenewItem, RequestedItem, ResizeItem,
 };
 use crate::domain::rate::{Share, UnitPrice};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -18,7 +24,8 @@ use crate::domain::{text, time};
 use crate::error::Error;
 use crate::ids;
 use crate::store::pricing::{self, Sellable};
-use crate::store::{Scope, accounts, purchases};
+use crate::store::purchases::Standing;
+use crate::store::{Scope, accounts, fulfilment, purchases};
 
 /// The most actions that one quote takes.
 pub const MOST_ACTIONS: usize = 20;
@@ -38,6 +45,74 @@ pub struct Create {
     pub term: Term,
     /// What they are called; the resource type's code when absent.
     pub name: Option<String>,
+    /// Whether the engine renews them.
+    pub auto_renew: bool,
+}
+
+/// One action that is asked for.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// New resources.
+    Create(Create),
+    /// A longer life.
+    Renew {
+        /// The resource.
+        resource: Uuid,
+        /// By how much, or until when.
+        term: Term,
+    },
+    /// Life again.
+    Recover {
+        /// The resource.
+        resource: Uuid,
+        /// For how long; none where what is paid is still ahead.
+        term: Option<Term>,
+    },
+    /// Another configuration.
+    Resize {
+        /// The resource.
+        resource: Uuid,
+        /// The whole new configuration: components, by code, and how many of each.
+        components: Vec<(String, i64)>,
+    },
+    /// The end.
+    Delete {
+        /// The resource.
+        resource: Uuid,
+    },
+    /// One end for many: each is renewed up to it.
+    MatchEndTime {
+        /// The resources.
+        resources: Vec<Uuid>,
+        /// The end.
+        until: DateTime<Utc>,
+    },
+}
+
+impl Action {
+    /// What it is called where it is asked for.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Renew { .. } => "renew",
+            Self::Recover { .. } => "recover",
+            Self::Resize { .. } => "resize",
+            Self::Delete { .. } => "delete",
+            Self::MatchEndTime { .. } => "matchEndTime",
+        }
+    }
+
+    /// The resources it is about.
+    fn resources(&self) -> &[Uuid] {
+        match self {
+            Self::Create(_) => &[],
+            Self::Renew { resource, .. }
+            | Self::Recover { resource, .. }
+            | Self::Resize { resource, .. }
+            | Self::Delete { resource } => std::slice::from_ref(resource),
+            Self::MatchEndTime { resources, .. } => resources,
+        }
+    }
 }
 
 /// What is asked to be priced.
@@ -45,8 +120,8 @@ pub struct Create {
 pub struct PriceRequest {
     /// Whose prices: they are in its currency, and its days are counted in its zone.
     pub account: Uuid,
-    /// What is bought.
-    pub creates: Vec<Create>,
+    /// What is asked for.
+    pub actions: Vec<Action>,
     /// The coupon.
     pub coupon_code: Option<String>,
 }
@@ -70,7 +145,8 @@ pub async fn preview(app: &App, scope: &Scope, request: PriceRequest) -> Result<
 /// # Errors
 /// [`Error::NotFound`] for an account that the caller may not see. Refused with NOTHING_TO_BUY, TOO_MANY_ITEMS,
 /// UNKNOWN_PRODUCT, UNKNOWN_COMPONENT, DUPLICATE_COMPONENT, INVALID_QUANTITY, INVALID_TERM, INVALID_INSTANT,
-/// END_NOT_AFTER_START, ZERO_LENGTH, PRICE_NOT_AVAILABLE, AMOUNT_OUT_OF_RANGE, INVALID_TEXT, and the coupon's:
+/// END_NOT_AFTER_START, ZERO_LENGTH, PRICE_NOT_AVAILABLE, AMOUNT_OUT_OF_RANGE, INVALID_TEXT, RESOURCE_NOT_FOUND,
+/// DUPLICATE_RESOURCE, STATE_CONFLICT, PERIOD_ENDED, and the coupon's:
 /// COUPON_UNKNOWN, COUPON_NOT_YET_VALID, COUPON_EXPIRED, COUPON_EXHAUSTED, COUPON_NOT_APPLICABLE,
 /// COUPON_MINIMUM_NOT_MET.
 pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<quote::Model, Error> {
@@ -87,6 +163,8 @@ pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<q
         coupon_minor: totals.coupon.minor(),
         tax_minor: totals.tax.minor(),
         charged_minor: totals.charged.minor(),
+        due_minor: priced.quote.due()?.minor(),
+        refund_minor: priced.quote.refund()?.minor(),
         coupon_id: priced.coupon.map(|coupon| coupon.id),
         document: serde_json::to_value(&priced.quote)?,
         order_id: None,
@@ -104,7 +182,7 @@ pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<q
 }
 
 async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced, Error> {
-    let creates = checked(request.creates)?;
+    let actions = checked(request.actions)?;
     let code = request
         .coupon_code
         .map(|code| text::coupon_code(&code).map_err(|_| unknown_coupon(&code)))
@@ -119,17 +197,24 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
     let currency: Currency = account.currency.parse()?;
     let zone = time::zone(&account.zone)?;
 
-    let wanted: Vec<(String, String)> = creates
+    let ids: Vec<Uuid> = actions.iter().flat_map(Action::resources).copied().collect();
+    let standing = purchases::standing(db, scope, account.id, &ids, now, false).await?;
+    let wanted: Vec<(String, String)> = actions
         .iter()
-        .map(|create| (create.product.clone(), create.resource_type.clone()))
+        .filter_map(|action| match action {
+            Action::Create(create) => Some((create.product.clone(), create.resource_type.clone())),
+            _ => None,
+        })
         .collect();
-    let sellable = pricing::sellable(db, scope, &wanted, &account.currency, now).await?;
-    let mut items = Vec::with_capacity(creates.len());
-    for (place, create) in creates.into_iter().enumerate() {
-        items.push(RequestedItem::Create(
-            resolve(&sellable, create, currency).map_err(|error| under_item(error, place))?,
-        ));
-    }
+    let mut types: Vec<Uuid> = standing.values().map(|found| found.resource.resource_type_id).collect();
+    types.sort_unstable();
+    types.dedup();
+    let catalogue = Catalogue {
+        sold: pricing::sellable(db, scope, &wanted, &types, &account.currency, now).await?,
+        standing,
+        currency,
+    };
+    let (items, origins) = catalogue.items(actions)?;
     let found = match &code {
         None => None,
         Some(code) => Some(
@@ -146,12 +231,41 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
         currency,
         now,
     };
-    let quote = rules::price(&asked)?;
+    let quote = rules::price(&asked).map_err(|refusal| at_origin(refusal, &origins))?;
     Ok(Priced {
         account,
         quote,
         coupon: found.map(|(row, _)| row),
     })
+}
+
+/// Where an item was asked for: the action's place, and for one of many its own within it.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    action: usize,
+    of_many: Option<usize>,
+}
+
+/// Names the field as it was asked for: the rules know each item by itself.
+fn at_origin(mut refusal: Refusal, origins: &[Origin]) -> Refusal {
+    let place = refusal.path.get(1).and_then(|place| place.parse::<usize>().ok());
+    let Some(origin) = place.and_then(|place| origins.get(place)) else {
+        return refusal;
+    };
+    if let Some(place) = refusal.path.get_mut(1) {
+        *place = origin.action.to_string();
+    }
+    if let Some(of_many) = origin.of_many {
+        let within = refusal.path.split_off(2);
+        let field = if within.get(1).is_some_and(|field| field == "term") {
+            vec!["until".to_owned()]
+        } else {
+            vec!["resourceIds".to_owned(), of_many.to_string()]
+        };
+        refusal.path.push("matchEndTime".to_owned());
+        refusal.path.extend(field);
+    }
+    refusal
 }
 
 fn unknown_coupon(code: &str) -> Refusal {
@@ -163,98 +277,260 @@ fn unknown_coupon(code: &str) -> Refusal {
     .under("couponCode")
 }
 
-fn checked(creates: Vec<Create>) -> Result<Vec<Create>, Refusal> {
-    if creates.len() > MOST_ACTIONS {
-        let message = format!("A quote takes at most {MOST_ACTIONS} actions. Split the purchase.");
-        return Err(Refusal::new(RefusalCode::TooManyItems, message).under("items"));
+fn checked(actions: Vec<Action>) -> Result<Vec<Action>, Refusal> {
+    let too_many = |message: String| Err(Refusal::new(RefusalCode::TooManyItems, message).under("items"));
+    if actions.len() > MOST_ACTIONS {
+        return too_many(format!(
+            "A quote takes at most {MOST_ACTIONS} actions. Split the purchase."
+        ));
     }
-    creates
+    // Before anything is read for them.
+    let named: usize = actions.iter().map(|action| action.resources().len()).sum();
+    let most = usize::try_from(rules::MAX_ITEMS).unwrap_or_default();
+    if named > most {
+        return too_many(format!(
+            "One order holds at most {most} resources. Order the rest separately."
+        ));
+    }
+    actions
         .into_iter()
         .enumerate()
-        .map(|(place, mut create)| {
-            let within =
-                |refusal: Refusal, field: &str| refusal.under(field).under("create").under(place).under("items");
-            create.name = create
-                .name
-                .map(|name| text::line(&name, text::MAX_NAME).map_err(|refusal| within(refusal, "name")))
-                .transpose()?;
-            if !text::may_be_short_name(&create.product) || !text::may_be_short_name(&create.resource_type) {
-                let refusal = Refusal::new(
-                    RefusalCode::UnknownProduct,
-                    "There is no such product and resource type.",
-                );
-                return Err(within(refusal, "product"));
-            }
-            if create.components.len() > rules::MAX_COMPONENTS
-                || create.components.iter().any(|(code, _)| code.len() > 64)
-            {
+        .map(|(place, action)| match action {
+            Action::Create(create) => checked_create(place, create).map(Action::Create),
+            Action::Resize { components, .. } if !are_components(&components) => {
                 let refusal = Refusal::new(RefusalCode::UnknownComponent, "There are no such components.");
-                return Err(within(refusal, "components"));
+                Err(refusal.under("components").under("resize").under(place).under("items"))
             }
-            Ok(create)
+            other => Ok(other),
         })
         .collect()
 }
 
-fn under_item(error: Error, place: usize) -> Error {
+fn are_components(components: &[(String, i64)]) -> bool {
+    components.len() <= rules::MAX_COMPONENTS && components.iter().all(|(code, _)| code.len() <= 64)
+}
+
+fn checked_create(place: usize, mut create: Create) -> Result<Create, Refusal> {
+    let within = |refusal: Refusal, field: &str| refusal.under(field).under("create").under(place).under("items");
+    create.name = create
+        .name
+        .map(|name| text::line(&name, text::MAX_NAME).map_err(|refusal| within(refusal, "name")))
+        .transpose()?;
+    if !text::may_be_short_name(&create.product) || !text::may_be_short_name(&create.resource_type) {
+        let refusal = Refusal::new(
+            RefusalCode::UnknownProduct,
+            "There is no such product and resource type.",
+        );
+        return Err(within(refusal, "product"));
+    }
+    if !are_components(&create.components) {
+        let refusal = Refusal::new(RefusalCode::UnknownComponent, "There are no such components.");
+        return Err(within(refusal, "components"));
+    }
+    Ok(create)
+}
+
+/// What is known of what is asked for: the catalogue, and the resources as they stand.
+struct Catalogue {
+    sold: Vec<Sellable>,
+    standing: HashMap<Uuid, Standing>,
+    currency: Currency,
+}
+
+impl Catalogue {
+    /// The wishes of actions, each with where it was asked for.
+    fn items(&self, actions: Vec<Action>) -> Result<(Vec<RequestedItem>, Vec<Origin>), Error> {
+        let (mut items, mut origins) = (Vec::new(), Vec::new());
+        for (place, action) in actions.into_iter().enumerate() {
+            let name = action.name();
+            let at = |error: Error| under(error, &["items", &place.to_string(), name]);
+            let mut add = |item: RequestedItem, of_many: Option<usize>| {
+                items.push(item);
+                origins.push(Origin { action: place, of_many });
+            };
+            match action {
+                Action::Create(create) => add(RequestedItem::Create(self.create(create).map_err(at)?), None),
+                Action::Renew { resource, term } => {
+                    let existing = self.existing(resource).map_err(at)?;
+                    add(RequestedItem::Renew(RenewItem { existing, term }), None);
+                }
+                Action::Recover { resource, term } => {
+                    let existing = self.existing(resource).map_err(at)?;
+                    add(RequestedItem::Recover(RecoverItem { existing, term }), None);
+                }
+                Action::Resize { resource, components } => {
+                    let existing = self.existing(resource).map_err(at)?;
+                    let sold = self.type_of(existing.product.resource_type_id)?;
+                    let components = self.components(sold, components).map_err(at)?;
+                    add(RequestedItem::Resize(ResizeItem { existing, components }), None);
+                }
+                Action::Delete { resource } => {
+                    let existing = self.existing(resource).map_err(at)?;
+                    add(RequestedItem::Delete(DeleteItem { existing }), None);
+                }
+                Action::MatchEndTime { resources, until } => {
+                    for (of_many, resource) in resources.into_iter().enumerate() {
+                        let existing = self
+                            .existing(resource)
+                            .map_err(|error| at(in_place(error, "resourceIds", of_many)))?;
+                        // What ends there already is where it should be.
+                        if existing.paid_until != Some(until) {
+                            let term = Term::until(until).map_err(|refusal| at(refusal.under("until").into()))?;
+                            add(RequestedItem::Renew(RenewItem { existing, term }), Some(of_many));
+                        }
+                    }
+                }
+            }
+        }
+        Ok((items, origins))
+    }
+
+    fn type_of(&self, resource_type: Uuid) -> Result<&Sellable, Error> {
+        self.sold
+            .iter()
+            .find(|sold| sold.resource_type.id == resource_type)
+            .ok_or_else(|| Error::internal("a resource's type is missing from the catalogue"))
+    }
+
+    /// A resource as the rules know it, with its components at today's price.
+    fn existing(&self, resource: Uuid) -> Result<Existing, Error> {
+        let Some(found) = self.standing.get(&resource) else {
+            let message = "There is no such resource.";
+            return Err(Refusal::new(RefusalCode::ResourceNotFound, message)
+                .under("resourceId")
+                .into());
+        };
+        let row = &found.resource;
+        if row.order_item_id.is_some() {
+            return Err(fulfil::busy(row.life, row.power).under("resourceId").into());
+        }
+        let sold = self.type_of(row.resource_type_id)?;
+        let configured: Vec<ConfiguredComponent> = serde_json::from_value(row.configuration.clone())?;
+        let mut components = Vec::with_capacity(configured.len());
+        let mut unsold = None;
+        for component in configured {
+            match sold.components.iter().find(|(row, _)| row.id == component.component_id) {
+                Some((row, Some(price))) => components.push((priced_component(row, price)?, component.quantity)),
+                _ => unsold = Some(component.code),
+            }
+        }
+        Ok(Existing {
+            resource_id: row.id,
+            name: row.name.clone(),
+            product: catalogue_product(sold),
+            terms: fulfilment::policy_terms(&sold.product)?,
+            refunds_on_delete: sold.product.refunds_on_delete,
+            state: State {
+                life: row.life,
+                power: row.power,
+            },
+            auto_renew: row.auto_renew,
+            paid_until: row.paid_until,
+            anchor_day: row.anchor_day.map(u32::try_from).transpose().map_err(Error::internal)?,
+            period_id: row.period_id,
+            periods: found
+                .periods
+                .iter()
+                .map(|period| {
+                    Ok(OpenPeriod {
+                        period_id: period.id,
+                        paid: fulfilment::paid(period)?,
+                    })
+                })
+                .collect::<Result<_, Error>>()?,
+            components,
+            unsold,
+        })
+    }
+
+    /// Finds new resources in the catalogue.
+    fn create(&self, create: Create) -> Result<CreateItem, Error> {
+        let sold = self
+            .sold
+            .iter()
+            .find(|sold| sold.product.code == create.product && sold.resource_type.code == create.resource_type)
+            .ok_or_else(|| {
+                let message = "There is no such product and resource type. The query `products` lists them.";
+                Refusal::new(RefusalCode::UnknownProduct, message).under("product")
+            })?;
+        Ok(CreateItem {
+            product: catalogue_product(sold),
+            components: self.components(sold, create.components)?,
+            quantity: create.quantity,
+            term: create.term,
+            name: create.name,
+            auto_renew: create.auto_renew,
+        })
+    }
+
+    fn components(&self, sold: &Sellable, asked: Vec<(String, i64)>) -> Result<Vec<(CatalogueComponent, i64)>, Error> {
+        let mut components = Vec::with_capacity(asked.len());
+        for (place, (code, quantity)) in asked.into_iter().enumerate() {
+            let at = |refusal: Refusal| refusal.under("code").under(place).under("components");
+            let Some((row, price)) = sold.components.iter().find(|(row, _)| row.code == code) else {
+                let known: Vec<&str> = sold.components.iter().map(|(row, _)| row.code.as_str()).collect();
+                let message = format!(
+                    "{} has no such component. It has: {}.",
+                    sold.resource_type.code,
+                    known.join(", ")
+                );
+                return Err(at(Refusal::new(RefusalCode::UnknownComponent, message)).into());
+            };
+            let Some(price) = price else {
+                let message = format!("{code} is not sold in {} now. Choose another component.", self.currency);
+                return Err(at(Refusal::new(RefusalCode::PriceNotAvailable, message)).into());
+            };
+            components.push((priced_component(row, price)?, quantity));
+        }
+        Ok(components)
+    }
+}
+
+fn under(error: Error, path: &[&str]) -> Error {
     match error {
-        Error::Refused(refusal) => refusal.under("create").under(place).under("items").into(),
+        Error::Refused(refusal) => path
+            .iter()
+            .rev()
+            .fold(*refusal, |refusal, field| refusal.under(field))
+            .into(),
         error => error,
     }
 }
 
-/// Finds what was asked for in the catalogue.
-fn resolve(sellable: &[Sellable], create: Create, currency: Currency) -> Result<CreateItem, Error> {
-    let sold = sellable
-        .iter()
-        .find(|sold| sold.product.code == create.product && sold.resource_type.code == create.resource_type)
-        .ok_or_else(|| {
-            let message = "There is no such product and resource type. The query `products` lists them.";
-            Refusal::new(RefusalCode::UnknownProduct, message).under("product")
-        })?;
-    let mut components = Vec::with_capacity(create.components.len());
-    for (place, (code, quantity)) in create.components.into_iter().enumerate() {
-        let at = |refusal: Refusal| refusal.under("code").under(place).under("components");
-        let Some((row, price)) = sold.components.iter().find(|(row, _)| row.code == code) else {
-            let known: Vec<&str> = sold.components.iter().map(|(row, _)| row.code.as_str()).collect();
-            let message = format!(
-                "{} has no such component. It has: {}.",
-                create.resource_type,
-                known.join(", ")
-            );
-            return Err(at(Refusal::new(RefusalCode::UnknownComponent, message)).into());
-        };
-        let Some(price) = price else {
-            let message = format!("{code} is not sold in {currency} now. Choose another component.");
-            return Err(at(Refusal::new(RefusalCode::PriceNotAvailable, message)).into());
-        };
-        let component = CatalogueComponent {
-            component_id: row.id,
-            code: row.code.clone(),
-            name: row.name.clone(),
-            unit_label: row.unit_label.clone(),
-            min_quantity: i64::from(row.minimum),
-            max_quantity: i64::from(row.maximum),
-            price: price_row(price)?,
-        };
-        components.push((component, quantity));
+/// Names one of many in place of the single one that the rule knows.
+fn in_place(error: Error, field: &str, place: usize) -> Error {
+    match error {
+        Error::Refused(refusal) => Refusal {
+            path: vec![field.to_owned(), place.to_string()],
+            ..*refusal
+        }
+        .into(),
+        error => error,
     }
-    Ok(CreateItem {
-        product: CatalogueProduct {
-            product_id: sold.product.id,
-            product_code: sold.product.code.clone(),
-            product_name: sold.product.name.clone(),
-            resource_type_id: sold.resource_type.id,
-            resource_type_code: sold.resource_type.code.clone(),
-            resource_type_name: sold.resource_type.name.clone(),
-            day_count: sold.product.day_count,
-            auto_renew_locked: sold.product.auto_renew_locked,
-        },
-        components,
-        quantity: create.quantity,
-        term: create.term,
-        name: create.name,
-        auto_renew: false,
+}
+
+fn catalogue_product(sold: &Sellable) -> CatalogueProduct {
+    CatalogueProduct {
+        product_id: sold.product.id,
+        product_code: sold.product.code.clone(),
+        product_name: sold.product.name.clone(),
+        resource_type_id: sold.resource_type.id,
+        resource_type_code: sold.resource_type.code.clone(),
+        resource_type_name: sold.resource_type.name.clone(),
+        day_count: sold.product.day_count,
+        auto_renew_locked: sold.product.auto_renew_locked,
+    }
+}
+
+fn priced_component(row: &component::Model, price: &price::Model) -> Result<CatalogueComponent, Error> {
+    Ok(CatalogueComponent {
+        component_id: row.id,
+        code: row.code.clone(),
+        name: row.name.clone(),
+        unit_label: row.unit_label.clone(),
+        min_quantity: i64::from(row.minimum),
+        max_quantity: i64::from(row.maximum),
+        price: price_row(price)?,
     })
 }
 

@@ -119,7 +119,8 @@ const LAWS: &[(&str, &str)] = &[
         "select a.code as place, cast(coalesce(-p.total, 0) as bigint) as one_side, cast(coalesce(i.total, 0) as bigint) as other_side
          from account a
          left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'ORDERS_IN_PROGRESS' group by account_id) p on p.account_id = a.id
-         left join (select account_id, sum(charged_minor) as total from order_item where status = 'PROVISIONING' group by account_id) i on i.account_id = a.id
+         left join (select account_id, sum(case when charged_minor > credited_minor then charged_minor - credited_minor else 0 end) as total
+                    from order_item where status = 'PROVISIONING' group by account_id) i on i.account_id = a.id
          where coalesce(-p.total, 0) <> coalesce(i.total, 0)",
     ),
     (
@@ -141,12 +142,13 @@ const LAWS: &[(&str, &str)] = &[
          where coalesce(-p.total, 0) <> coalesce(i.total, 0) - coalesce(c.total, 0)",
     ),
     (
-        "discounts are the coupons of the invoices, where there are no credit notes",
-        "select a.code as place, cast(coalesce(p.total, 0) as bigint) as one_side, cast(coalesce(i.total, 0) as bigint) as other_side
+        "discounts are the coupons of the invoices less those of their credit notes",
+        "select a.code as place, cast(coalesce(p.total, 0) as bigint) as one_side, cast(coalesce(i.total, 0) - coalesce(c.total, 0) as bigint) as other_side
          from account a
          left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'DISCOUNTS' group by account_id) p on p.account_id = a.id
          left join (select account_id, sum(coupon_minor) as total from invoice where status <> 'VOID' group by account_id) i on i.account_id = a.id
-         where coalesce(p.total, 0) <> coalesce(i.total, 0) and not exists (select 1 from credit_note c where c.account_id = a.id)",
+         left join (select account_id, sum(coupon_minor) as total from credit_note group by account_id) c on c.account_id = a.id
+         where coalesce(p.total, 0) <> coalesce(i.total, 0) - coalesce(c.total, 0)",
     ),
     (
         "a posting is of its transaction's account, and a transaction of its account's currency",
@@ -174,7 +176,7 @@ const LAWS: &[(&str, &str)] = &[
                     from ledger_transaction t join ledger_posting p on p.transaction_id = t.id
                     where t.cause = 'PROVISIONING_REFUND' group by t.order_item_id) s on s.order_item_id = i.id
          where i.status = 'REFUNDED' and (i.charged_promotional_minor <> coalesce(s.promotional, 0)
-            or i.charged_minor - i.charged_promotional_minor <> coalesce(s.cash, 0))",
+            or (case when i.charged_minor > i.credited_minor then i.charged_minor - i.credited_minor else 0 end) - i.charged_promotional_minor <> coalesce(s.cash, 0))",
     ),
     (
         "an order is the sum of its items",
@@ -184,9 +186,54 @@ const LAWS: &[(&str, &str)] = &[
     ),
     (
         "an order's payments are what was to be paid",
-        "select o.code as place, o.charged_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
+        "select o.code as place, o.due_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
          from orders o left join (select order_id, sum(amount_minor) as total from payment where status = 'SUCCEEDED' group by order_id) s on s.order_id = o.id
-         where o.paid_at is not null and o.charged_minor > 0 and o.charged_minor <> coalesce(s.total, 0)",
+         where o.paid_at is not null and o.due_minor <> coalesce(s.total, 0)",
+    ),
+    (
+        "what is to be paid of an order, and what goes back, is the sum over its items",
+        "select o.code as place, o.due_minor - o.refund_minor as one_side, cast(coalesce(s.due - s.refund, 0) as bigint) as other_side
+         from orders o
+         left join (select order_id, sum(case when charged_minor > credited_minor then charged_minor - credited_minor else 0 end) as due,
+                           sum(case when credited_minor > charged_minor then credited_minor - charged_minor else 0 end) as refund
+                    from order_item group by order_id) s on s.order_id = o.id
+         where o.due_minor <> coalesce(s.due, 0) or o.refund_minor <> coalesce(s.refund, 0)",
+    ),
+    (
+        "what is unused of replaced periods is credited by notes",
+        "select o.code as place, i.credited_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
+         from order_item i join orders o on o.id = i.order_id
+         left join (select order_item_id, sum(amount_minor) as total from credit_note group by order_item_id) s on s.order_item_id = i.id
+         where (i.status = 'FULFILLED' and i.credited_minor <> coalesce(s.total, 0)) or (i.status <> 'FULFILLED' and coalesce(s.total, 0) <> 0)",
+    ),
+    (
+        "what is unused goes back, or into the new period",
+        "select o.code as place, case when i.credited_minor > i.charged_minor then i.credited_minor - i.charged_minor else 0 end as one_side,
+           cast(coalesce(s.back, 0) as bigint) as other_side
+         from order_item i join orders o on o.id = i.order_id
+         left join (select t.order_item_id, -sum(case when p.ledger_account in ('CUSTOMER_CASH', 'CUSTOMER_PROMOTIONAL') then p.amount_minor else 0 end) as back
+                    from ledger_transaction t join ledger_posting p on p.transaction_id = t.id
+                    where t.cause = 'UNUSED_REFUND' group by t.order_item_id) s on s.order_item_id = i.id
+         where i.status = 'FULFILLED' and (case when i.credited_minor > i.charged_minor then i.credited_minor - i.charged_minor else 0 end) <> coalesce(s.back, 0)",
+    ),
+    (
+        "the promotional money of a period was paid for it, or was unused of those it replaced",
+        "select r.name as place, cast(sum(d.charged_promotional_minor) as bigint) as one_side, cast(0 as bigint) as other_side
+         from paid_period d join resource r on r.id = d.resource_id
+         where d.charged_promotional_minor < 0 or d.charged_promotional_minor > d.charged_minor group by r.id, r.name",
+    ),
+    (
+        "no two open periods of a resource overlap",
+        "select r.name as place, cast(count(*) as bigint) as one_side, cast(0 as bigint) as other_side
+         from paid_period d join paid_period e on e.resource_id = d.resource_id and e.id <> d.id and e.status = 'PAID'
+           and e.starts_at < d.ends_at and d.starts_at < e.ends_at
+         join resource r on r.id = d.resource_id where d.status = 'PAID' group by r.id, r.name",
+    ),
+    (
+        "a credit note is the sum of its lines",
+        "select c.code as place, c.amount_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
+         from credit_note c left join (select credit_note_id, sum(amount_minor) as total, sum(tax_minor) as tax from credit_note_line group by credit_note_id) s on s.credit_note_id = c.id
+         where c.amount_minor <> coalesce(s.total, 0) or c.tax_minor <> coalesce(s.tax, 0)",
     ),
     (
         "the promotional part of an order's items is that of its payment",
@@ -213,7 +260,7 @@ const LAWS: &[(&str, &str)] = &[
          from order_item i join orders o on o.id = i.order_id
          left join (select d.order_item_id, sum(v.total_minor) as total from invoice v join paid_period d on d.id = v.period_id
                     where v.status <> 'VOID' group by d.order_item_id having count(*) = 1) s on s.order_item_id = i.id
-         where i.status = 'FULFILLED' and i.action in ('CREATE', 'RENEW', 'RECOVER') and i.charged_minor <> coalesce(s.total, -1)",
+         where i.status = 'FULFILLED' and (i.action in ('CREATE', 'RENEW', 'RESIZE') or (i.action = 'RECOVER' and i.charged_minor > 0)) and i.charged_minor <> coalesce(s.total, -1)",
     ),
     (
         "what is credited of an invoice is the sum of its credit notes",
@@ -226,7 +273,7 @@ const LAWS: &[(&str, &str)] = &[
         "select o.code as place, i.charged_minor as one_side, cast(coalesce(s.total, -1) as bigint) as other_side
          from order_item i join orders o on o.id = i.order_id
          left join (select order_item_id, sum(charged_minor) as total from paid_period group by order_item_id having count(*) = 1) s on s.order_item_id = i.id
-         where i.status = 'FULFILLED' and i.action in ('CREATE', 'RENEW', 'RECOVER') and i.charged_minor <> coalesce(s.total, -1)",
+         where i.status = 'FULFILLED' and (i.action in ('CREATE', 'RENEW', 'RESIZE') or (i.action = 'RECOVER' and i.charged_minor > 0)) and i.charged_minor <> coalesce(s.total, -1)",
     ),
     (
         "a coupon's redemptions are counted",
@@ -254,6 +301,14 @@ const LAWS: &[(&str, &str)] = &[
          from account a
          left join (select account_id, sum(last) as last from code_counter where kind = 'PAYMENT' group by account_id) c on c.account_id = a.id
          left join (select account_id, count(*) as total from payment group by account_id) o on o.account_id = a.id
+         where coalesce(c.last, 0) <> coalesce(o.total, 0)",
+    ),
+    (
+        "credit note codes have no gap",
+        "select a.code || ' credit notes' as place, cast(coalesce(c.last, 0) as bigint) as one_side, cast(coalesce(o.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(last) as last from code_counter where kind = 'CREDIT_NOTE' group by account_id) c on c.account_id = a.id
+         left join (select account_id, count(*) as total from credit_note group by account_id) o on o.account_id = a.id
          where coalesce(c.last, 0) <> coalesce(o.total, 0)",
     ),
     (

@@ -25,8 +25,8 @@ const COUNTED: &str = "counted";
 enum Part {
     /// New rows.
     Insert(InsertStatement),
-    /// A change that must find exactly one row.
-    Guarded(UpdateStatement),
+    /// A change that must find exactly so many rows.
+    Guarded(UpdateStatement, i64),
     /// The change that counts a number up.
     Counted(UpdateStatement),
 }
@@ -58,9 +58,16 @@ impl Writes {
     }
 
     /// Adds a change that must find exactly one row as its conditions say; else nothing of the whole is kept.
-    pub(crate) fn guarded(&mut self, mut change: UpdateStatement) {
+    pub(crate) fn guarded(&mut self, change: UpdateStatement) {
+        self.guarded_rows(change, 1);
+    }
+
+    /// Adds a change that must find exactly so many rows as its conditions say; else nothing of the whole is kept.
+    pub(crate) fn guarded_rows(&mut self, mut change: UpdateStatement, rows: i64) {
         change.returning(Query::returning().expr(Expr::cust(format!("1 as {GUARDED}"))));
-        self.parts.push((Part::Guarded(change), 20));
+        let values = usize::try_from(rows).unwrap_or_default();
+        self.parts
+            .push((Part::Guarded(change, rows), values.saturating_add(40)));
     }
 
     /// Adds a change that counts a number (a column) of one row up, and answers the number's new value as later writes of these
@@ -135,10 +142,10 @@ impl Writes {
         for (part, _) in &self.parts {
             let (sql, Values(bound)) = match part {
                 Part::Insert(rows) => rows.build(SqliteQueryBuilder),
-                Part::Guarded(change) | Part::Counted(change) => change.build(SqliteQueryBuilder),
+                Part::Guarded(change, _) | Part::Counted(change) => change.build(SqliteQueryBuilder),
             };
-            if matches!(part, Part::Guarded(_)) {
-                answers.awaited += 1;
+            if let Part::Guarded(_, rows) = part {
+                answers.awaited += rows;
             }
             text.push_str(&sql);
             text.push_str("; ");
@@ -194,17 +201,19 @@ fn with(parts: Vec<Part>) -> sea_orm::sea_query::WithQuery {
     let mut clause = WithClause::new();
     let mut answer = Query::select();
     let mut guards = Vec::new();
+    let mut awaited = 0;
     let mut counts = false;
     for (position, part) in parts.into_iter().enumerate() {
         let name = match part {
             Part::Insert(_) => format!("w{position}"),
-            Part::Guarded(_) => format!("g{position}"),
+            Part::Guarded(..) => format!("g{position}"),
             Part::Counted(_) => COUNTED.to_owned(),
         };
         let mut expression = CommonTableExpression::new();
         match part {
             Part::Insert(rows) => expression.query(rows),
-            Part::Guarded(change) => {
+            Part::Guarded(change, rows) => {
+                awaited += rows;
                 guards.push(format!("(select count(*) from {name})"));
                 expression.query(change)
             }
@@ -221,7 +230,7 @@ fn with(parts: Vec<Part>) -> sea_orm::sea_query::WithQuery {
         guards.join(" + ")
     };
     answer.expr_as(Expr::cust(found), GUARDED);
-    answer.expr_as(Expr::cust(format!("{}::bigint", guards.len())), "awaited");
+    answer.expr_as(Expr::cust(format!("{awaited}::bigint")), "awaited");
     if counts {
         answer.expr_as(Expr::cust(format!("(select {COUNTED} from {COUNTED})")), COUNTED);
     }

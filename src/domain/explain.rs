@@ -12,7 +12,7 @@ use super::pricing::{PriceRow, PricedLine, exact_list, exact_tax, unit_minutes};
 use super::quote::PricedItem;
 use super::rate::{Share, UnitPrice};
 use super::refusal::Refusal;
-use super::term::Term;
+use super::term::{Span, Term};
 use super::time::{Instant, Minutes, PricedMinutes, to_local_text};
 
 /// How many decimals of a value are shown before its rounding.
@@ -44,8 +44,8 @@ pub struct Rounding {
 /// How the minutes of an item were counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountedMinutes {
-    /// For how long it was bought.
-    pub term: Term,
+    /// For how long it was bought, where that was chosen.
+    pub term: Option<Term>,
     /// The first instant, as it was planned.
     pub start: Instant,
     /// The end, as it was planned.
@@ -100,8 +100,8 @@ pub struct LineExplanation {
 /// One item, explained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemExplanation {
-    /// How its minutes were counted.
-    pub minutes: CountedMinutes,
+    /// How its minutes were counted; nothing for a deletion, which has no period.
+    pub minutes: Option<CountedMinutes>,
     /// That in a sentence.
     pub minutes_text: String,
     /// Each of its lines.
@@ -118,16 +118,16 @@ pub fn item(item: &PricedItem, coupon_code: Option<&str>, language: Language) ->
         .map(|priced| line(priced, coupon_code, language))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(ItemExplanation {
-        minutes: CountedMinutes {
+        minutes: item.span.map(|span| CountedMinutes {
             term: item.term,
-            start: item.span.start,
-            end: item.span.end,
+            start: span.start,
+            end: span.end,
             zone: item.zone.name().to_owned(),
-            day_count: item.span.day_count,
-            length: item.span.length,
-            priced: item.span.priced,
-        },
-        minutes_text: minutes_text(item, language),
+            day_count: span.day_count,
+            length: span.length,
+            priced: span.priced,
+        }),
+        minutes_text: item_text(item, language)?,
         lines,
     })
 }
@@ -326,17 +326,47 @@ fn in_units(exact: &Fraction, line: &PricedLine) -> String {
         .map_or_else(|_| exact.to_text(digits), |units| units.to_text(digits))
 }
 
-fn minutes_text(item: &PricedItem, language: Language) -> String {
+/// How the minutes were counted, and what the unused time of earlier periods takes off or gives back.
+fn item_text(item: &PricedItem, language: Language) -> Result<String, Refusal> {
+    let mut text = item
+        .span
+        .map_or_else(String::new, |span| minutes_text(item, &span, language));
+    let credited = item.credited()?.total()?;
+    if !item.replaced.is_empty() {
+        let (due, refund) = (item.due()?, item.refund()?);
+        let (charged, credited) = (item.totals.charged, credited);
+        if !text.is_empty() {
+            text.push_str(". ");
+        }
+        // Writing to a String can't fail; the result is there for other writers.
+        let _ = match (language, item.span.is_some(), refund.is_positive()) {
+            (Language::En, false, _) => write!(text, "{credited} of what was paid is unused and goes back"),
+            (Language::Vi, false, _) => write!(text, "{credited} đã trả chưa dùng đến và được hoàn lại"),
+            (Language::En, true, false) => {
+                write!(text, "{charged} less {credited} that is unused: {due} to be paid")
+            }
+            (Language::Vi, true, false) => {
+                write!(text, "{charged} trừ {credited} chưa dùng đến: phải trả {due}")
+            }
+            (Language::En, true, true) => {
+                write!(text, "{charged} less {credited} that is unused: {refund} goes back")
+            }
+            (Language::Vi, true, true) => {
+                write!(text, "{charged} trừ {credited} chưa dùng đến: hoàn lại {refund}")
+            }
+        };
+    }
+    Ok(text)
+}
+
+fn minutes_text(item: &PricedItem, span: &Span, language: Language) -> String {
     let count = |value: i64| number(&value.to_string(), language);
-    let priced = count(item.span.priced.get());
-    let (start, end) = (
-        to_local_text(item.span.start, item.zone),
-        to_local_text(item.span.end, item.zone),
-    );
+    let priced = count(span.priced.get());
+    let (start, end) = (to_local_text(span.start, item.zone), to_local_text(span.end, item.zone));
     let zone = item.zone.name();
     let mut text = String::new();
     // Writing to a String can't fail; the result is there for other writers.
-    let _ = match (language, item.term) {
+    let _ = match (language, item.term.unwrap_or(Term::Until(span.end))) {
         (Language::En, Term::Months(months)) => {
             let unit = if months == 1 { "month" } else { "months" };
             write!(
@@ -366,14 +396,14 @@ fn minutes_text(item: &PricedItem, language: Language) -> String {
             )
         }
         (Language::En, Term::Until(_)) => {
-            let how = match item.span.day_count {
+            let how = match span.day_count {
                 DayCount::Thirty360 => "counted with 30 days in every month",
                 DayCount::ActualMinutes => "counted minute by minute",
             };
             write!(text, "{start} to {end} ({zone}), {how}: {priced} min")
         }
         (Language::Vi, Term::Until(_)) => {
-            let how = match item.span.day_count {
+            let how = match span.day_count {
                 DayCount::Thirty360 => "tính mỗi tháng 30 ngày",
                 DayCount::ActualMinutes => "tính theo số phút thực tế",
             };

@@ -5,7 +5,6 @@ use chrono::NaiveDate;
 use chrono_tz::{Asia, Tz};
 use entity::enums::{DayCount, OrderAction};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::coupon::tests::terms as coupon_terms;
 use super::coupon::{self, CouponItem, CouponValue};
@@ -14,8 +13,10 @@ use super::funding::Funding;
 use super::money::{Currency, Money};
 use super::period::{PaidPeriod, delete_refund};
 use super::pricing::tests::{component as component_ref, vnd_price};
-use super::quote::tests::{component, vserver};
-use super::quote::{CatalogueComponent, CreateItem, PricedItem, QuoteRequest, RenewItem, RequestedItem, price};
+use super::quote::tests::{component, existing, vserver};
+use super::quote::{
+    CatalogueComponent, CreateItem, Existing, PricedItem, QuoteRequest, RenewItem, RequestedItem, price,
+};
 use super::resize::resize;
 use super::term::Term;
 use super::time::{Instant, MINUTES_PER_DAY, start_of_day};
@@ -68,12 +69,13 @@ fn create(components: Vec<(CatalogueComponent, i64)>, term: Term, now: Instant) 
 
 /// The period an item becomes when it is paid in cash and provisioned at once.
 fn paid(item: &PricedItem) -> PaidPeriod {
+    let span = item.span.unwrap();
     PaidPeriod {
-        starts_at: item.span.start,
-        ends_at: item.span.end,
-        length: item.span.length,
-        priced: item.span.priced,
-        day_count: item.span.day_count,
+        starts_at: span.start,
+        ends_at: span.end,
+        length: span.length,
+        priced: span.priced,
+        day_count: span.day_count,
         zone: item.zone,
         gross: item.totals.gross,
         tax: item.totals.tax,
@@ -203,7 +205,7 @@ fn a_renewal_paid_early_starts_at_the_old_end() {
     assert_days(start, end, &created["days"]);
     for term in [Term::Until(end), Term::Months(1)] {
         let item = create(server(&golden["unit_price"]), term, start);
-        assert_eq!(item.span.end, end);
+        assert_eq!(item.span.unwrap().end, end);
         assert_eq!(item.totals.charged.minor(), number(&created["expect_to_pay"]));
     }
 
@@ -211,18 +213,17 @@ fn a_renewal_paid_early_starts_at_the_old_end() {
     assert_days(end, new_end, &renewed["days"]);
     for term in [Term::Until(new_end), Term::Months(2)] {
         let wish = RenewItem {
-            resource_id: Uuid::nil(),
-            name: "server".into(),
-            product: vserver(),
-            components: server(&golden["unit_price"]),
-            paid_until: end,
-            anchor_day: Some(6),
+            existing: Existing {
+                components: server(&golden["unit_price"]),
+                paid_until: Some(end),
+                anchor_day: Some(6),
+                ..existing(Vec::new())
+            },
             term,
-            auto_renew: false,
         };
         let quote = quote(RequestedItem::Renew(wish), midnight(&renewed["at"]), None);
-        assert_eq!(quote.items[0].span.start, end);
-        assert_eq!(quote.items[0].span.end, new_end);
+        let span = quote.items[0].span.unwrap();
+        assert_eq!((span.start, span.end), (end, new_end));
         assert_eq!(quote.totals.charged.minor(), number(&renewed["expect_to_pay"]));
     }
 }

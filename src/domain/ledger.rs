@@ -176,6 +176,29 @@ pub fn unused_refund(unused: &Unused) -> Result<Transaction, Refusal> {
     )
 }
 
+/// What is unused of the periods that an item replaces: their deferred revenue, tax and coupons are undone. `refund` of it
+/// goes back to the customer, the rest stays with the order, for the new period. Errors: INCONSISTENT when more is to go
+/// back than is unused.
+pub fn unused_replaced(unused: &[Unused], refund: &Funding) -> Result<Transaction, Refusal> {
+    let currency = refund.cash.currency();
+    let sum = |of: fn(&Unused) -> Money| Money::sum(currency, unused.iter().map(of));
+    let credit = unused
+        .iter()
+        .try_fold(Funding::zero(currency), |sum, unused| sum.plus(&unused.refund))?;
+    Transaction::of_sides(
+        LedgerCause::UnusedRefund,
+        currency,
+        vec![
+            Side::Debit(LedgerAccount::DeferredRevenue, sum(|unused| unused.net)?),
+            Side::Debit(LedgerAccount::TaxPayable, sum(|unused| unused.tax)?),
+            Side::Credit(LedgerAccount::Discounts, sum(|unused| unused.coupon)?),
+            Side::Credit(LedgerAccount::CustomerPromotional, refund.promotional),
+            Side::Credit(LedgerAccount::CustomerCash, refund.cash),
+            Side::Credit(LedgerAccount::OrdersInProgress, credit.minus(refund)?.total()?),
+        ],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

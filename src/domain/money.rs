@@ -184,6 +184,15 @@ impl Money {
         Self::zero(self.currency).minus(self)
     }
 
+    /// The amount, or nothing when it is below zero.
+    #[must_use]
+    pub fn max_zero(self) -> Self {
+        Self {
+            minor: self.minor.max(0),
+            currency: self.currency,
+        }
+    }
+
     /// The smaller one. Errors: CURRENCY_MISMATCH.
     pub fn at_most(self, other: Self) -> Result<Self, Refusal> {
         self.same_currency(other)?;

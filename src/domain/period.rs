@@ -62,6 +62,14 @@ impl Unused {
     }
 }
 
+impl Unused {
+    /// Whether there is something to be written down: an amount, its tax, or a coupon's share that is given no longer.
+    /// Errors: AMOUNT_OUT_OF_RANGE.
+    pub fn is_noted(&self) -> Result<bool, Refusal> {
+        Ok(!(self.amount()?.is_zero() && self.tax.is_zero() && self.coupon.is_zero()))
+    }
+}
+
 impl PaidPeriod {
     /// What of its length is left at an instant: all of it before it begins, nothing once it has ended.
     #[must_use]

@@ -33,4 +33,16 @@ impl PolicyTerms {
             LifecyclePolicy::Trash => self.release_days,
         }
     }
+
+    /// The terms of a resource that the customer deleted: it waits for its release, counted from the deletion.
+    ///
+    /// Source: rule "Delete" in ARCHITECTURE, section Money.
+    #[must_use]
+    pub const fn in_trash(self) -> Self {
+        Self {
+            policy: LifecyclePolicy::Trash,
+            release_days: self.trash_days,
+            ..self
+        }
+    }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::coupon::{self, CouponItem, CouponTerms};
+use super::funding::Funding;
 use super::money::{Currency, Money};
 use super::pricing::{ComponentRef, MAX_QUANTITY, PriceRow, PricedLine, Totals, price_line, share_coupon};
 use super::refusal::{Refusal, RefusalCode};
@@ -93,27 +94,6 @@ pub struct CreateItem {
     pub auto_renew: bool,
 }
 
-/// A wish for a longer life of a resource, at today's price.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenewItem {
-    /// The resource.
-    pub resource_id: Uuid,
-    /// What the customer calls it.
-    pub name: String,
-    /// What it is.
-    pub product: CatalogueProduct,
-    /// Its components, each with its quantity.
-    pub components: Vec<(CatalogueComponent, i64)>,
-    /// The end of what is paid: the new period starts there.
-    pub paid_until: Instant,
-    /// The day of the month on which its months end.
-    pub anchor_day: Option<u32>,
-    /// By how much, or until when.
-    pub term: Term,
-    /// Whether the engine renews it.
-    pub auto_renew: bool,
-}
-
 /// One wish of a quote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestedItem {
@@ -121,6 +101,12 @@ pub enum RequestedItem {
     Create(CreateItem),
     /// A longer life.
     Renew(RenewItem),
+    /// Life again.
+    Recover(RecoverItem),
+    /// Another configuration for the rest of the paid time.
+    Resize(ResizeItem),
+    /// The end.
+    Delete(DeleteItem),
 }
 
 /// What is asked for at once.
@@ -176,10 +162,10 @@ pub struct PricedItem {
     pub resource_type_name: String,
     /// How the product counts a chosen end; the span has what this period is measured by.
     pub product_day_count: DayCount,
-    /// For how long.
-    pub term: Term,
-    /// The term laid down in time.
-    pub span: Span,
+    /// For how long, where that is chosen.
+    pub term: Option<Term>,
+    /// The period that is paid, laid down in time; none for a deletion.
+    pub span: Option<Span>,
     /// The zone it is laid down in.
     #[serde(with = "zone_name")]
     pub zone: Tz,
@@ -189,9 +175,36 @@ pub struct PricedItem {
     pub lines: Vec<PricedLine>,
     /// The sums over the lines.
     pub totals: Totals,
+    /// What the resource was paid for when this was priced; nothing for new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+    /// The periods whose unused time is given back, or goes into the new period.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
 }
 
 impl PricedItem {
+    /// What of the replaced periods is unused, by where it came from. Errors: AMOUNT_OUT_OF_RANGE.
+    pub fn credited(&self) -> Result<Funding, Refusal> {
+        let none = Funding::zero(self.totals.charged.currency());
+        self.replaced
+            .iter()
+            .try_fold(none, |sum, replaced| sum.plus(&replaced.unused.refund))
+    }
+
+    /// What is to be paid for it: what is charged less what is unused, if that is above zero.
+    /// Errors: AMOUNT_OUT_OF_RANGE.
+    pub fn due(&self) -> Result<Money, Refusal> {
+        let due = self.totals.charged.minus(self.credited()?.total()?)?;
+        Ok(due.max_zero())
+    }
+
+    /// What goes back: what is unused less what is charged, if that is above zero. Errors: AMOUNT_OUT_OF_RANGE.
+    pub fn refund(&self) -> Result<Money, Refusal> {
+        let back = self.credited()?.total()?.minus(self.totals.charged)?;
+        Ok(back.max_zero())
+    }
+
     /// What the resource is made of.
     #[must_use]
     pub fn configuration(&self) -> Vec<ConfiguredComponent> {
@@ -223,12 +236,43 @@ pub struct PricedQuote {
     pub priced_at: Instant,
 }
 
+impl PricedQuote {
+    /// What is to be paid: the sum of what each item costs. An item that gives back pays for no other one.
+    /// Errors: AMOUNT_OUT_OF_RANGE.
+    pub fn due(&self) -> Result<Money, Refusal> {
+        self.items
+            .iter()
+            .try_fold(Money::zero(self.currency), |sum, item| sum.plus(item.due()?))
+    }
+
+    /// What goes back to the wallet. Errors: AMOUNT_OUT_OF_RANGE.
+    pub fn refund(&self) -> Result<Money, Refusal> {
+        self.items
+            .iter()
+            .try_fold(Money::zero(self.currency), |sum, item| sum.plus(item.refund()?))
+    }
+}
+
 impl RequestedItem {
     /// What the action is called where it is asked for.
     const fn name(&self) -> &'static str {
         match self {
             Self::Create(_) => "create",
             Self::Renew(_) => "renew",
+            Self::Recover(_) => "recover",
+            Self::Resize(_) => "resize",
+            Self::Delete(_) => "delete",
+        }
+    }
+
+    /// The resource, when it exists.
+    const fn existing(&self) -> Option<&Existing> {
+        match self {
+            Self::Create(_) => None,
+            Self::Renew(item) => Some(&item.existing),
+            Self::Recover(item) => Some(&item.existing),
+            Self::Resize(item) => Some(&item.existing),
+            Self::Delete(item) => Some(&item.existing),
         }
     }
 }
@@ -239,11 +283,12 @@ impl RequestedItem {
 /// the items and then their lines. Refusals name the field: `items.0.create.components.1.quantity`, `couponCode`.
 ///
 /// Source: rules "List value", "Term" and "Coupons" in ARCHITECTURE. Errors: NOTHING_TO_BUY, TOO_MANY_ITEMS,
-/// INVALID_QUANTITY, INVALID_TEXT, DUPLICATE_COMPONENT, PRICE_NOT_AVAILABLE, those of [`span`], [`price_line`] and
-/// [`coupon::apply`].
+/// INVALID_QUANTITY, INVALID_TEXT, DUPLICATE_COMPONENT, DUPLICATE_RESOURCE, STATE_CONFLICT, PRICE_NOT_AVAILABLE, those
+/// of [`span`], [`price_line`] and [`coupon::apply`].
 pub fn price(request: &QuoteRequest<'_>) -> Result<PricedQuote, Refusal> {
     let now = checked_instant(request.now)?;
     check_count(request.items)?;
+    check_each_once(request.items)?;
     let mut items = Vec::new();
     for (index, wish) in request.items.iter().enumerate() {
         let priced = price_wish(wish, request, now);
@@ -299,8 +344,12 @@ pub fn check_orderable(status: QuoteStatus, expires_at: Instant, now: Instant, s
 ///
 /// Source: rule "Quotes" in ARCHITECTURE, section Money. Errors: QUOTE_STALE.
 pub fn check_ends_ahead(quote: &PricedQuote, now: Instant) -> Result<(), Refusal> {
-    let passed = |term: &Term| matches!(term, Term::Until(end) if *end <= now);
-    if quote.items.iter().any(|item| passed(&item.term)) {
+    let passed = |item: &PricedItem| match (item.action, item.term) {
+        // A renewal may end before the present: what is owed for the past is paid first.
+        (OrderAction::Renew, _) | (_, None | Some(Term::Months(_) | Term::Days(_))) => false,
+        (_, Some(Term::Until(end))) => end <= now,
+    };
+    if quote.items.iter().any(passed) {
         return Err(stale_quote());
     }
     Ok(())
@@ -323,7 +372,7 @@ fn check_count(wishes: &[RequestedItem]) -> Result<(), Refusal> {
     for (index, wish) in wishes.iter().enumerate() {
         let quantity = match wish {
             RequestedItem::Create(create) => create.quantity,
-            RequestedItem::Renew(_) => 1,
+            _ => 1,
         };
         if !(1..=MAX_ITEMS).contains(&quantity) {
             let refusal = Refusal::new(
@@ -344,6 +393,24 @@ fn check_count(wishes: &[RequestedItem]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// One action on one resource at a time: what a second one costs depends on what the first one does.
+fn check_each_once(wishes: &[RequestedItem]) -> Result<(), Refusal> {
+    let mut seen = BTreeSet::new();
+    for (index, wish) in wishes.iter().enumerate() {
+        if let Some(existing) = wish.existing()
+            && !seen.insert(existing.resource_id)
+        {
+            let message = format!("{} is named twice. Ask for one action on it at a time.", existing.name);
+            return Err(Refusal::new(RefusalCode::DuplicateResource, message)
+                .under("resourceId")
+                .under(wish.name())
+                .under(index)
+                .under("items"));
+        }
+    }
+    Ok(())
+}
+
 fn price_wish(wish: &RequestedItem, request: &QuoteRequest<'_>, now: Instant) -> Result<Vec<PricedItem>, Refusal> {
     match wish {
         RequestedItem::Create(create) => {
@@ -358,38 +425,24 @@ fn price_wish(wish: &RequestedItem, request: &QuoteRequest<'_>, now: Instant) ->
             let (lines, totals) = price_components(&create.components, span.priced, request.currency)?;
             let item = |name: String| PricedItem {
                 action: OrderAction::Create,
-                resource_id: None,
                 name,
+                term: Some(create.term),
+                span: Some(span),
                 lines: lines.clone(),
                 totals,
-                ..item_of(&create.product, create.term, span, request.zone, create.auto_renew)
+                ..item_of(&create.product, create.auto_renew, request)
             };
             Ok(names.into_iter().map(item).collect())
         }
-        RequestedItem::Renew(renew) => {
-            let span = span(
-                renew.term,
-                renew.paid_until,
-                request.zone,
-                renew.anchor_day,
-                renew.product.day_count,
-            )
-            .map_err(|refusal| refusal.under("term"))?;
-            let (lines, totals) = price_components(&renew.components, span.priced, request.currency)?;
-            Ok(vec![PricedItem {
-                action: OrderAction::Renew,
-                resource_id: Some(renew.resource_id),
-                name: renew.name.clone(),
-                lines,
-                totals,
-                ..item_of(&renew.product, renew.term, span, request.zone, renew.auto_renew)
-            }])
-        }
+        RequestedItem::Renew(item) => Ok(vec![actions::renew(item, request, now)?]),
+        RequestedItem::Recover(item) => Ok(vec![actions::recover(item, request, now)?]),
+        RequestedItem::Resize(item) => Ok(vec![actions::resize(item, request, now)?]),
+        RequestedItem::Delete(item) => Ok(vec![actions::delete(item, request, now)?]),
     }
 }
 
 /// What every item of a product has; the caller fills in the rest.
-fn item_of(product: &CatalogueProduct, term: Term, span: Span, zone: Tz, auto_renew: bool) -> PricedItem {
+fn item_of(product: &CatalogueProduct, auto_renew: bool, request: &QuoteRequest<'_>) -> PricedItem {
     PricedItem {
         action: OrderAction::Create,
         resource_id: None,
@@ -401,12 +454,14 @@ fn item_of(product: &CatalogueProduct, term: Term, span: Span, zone: Tz, auto_re
         resource_type_code: product.resource_type_code.clone(),
         resource_type_name: product.resource_type_name.clone(),
         product_day_count: product.day_count,
-        term,
-        span,
-        zone,
+        term: None,
+        span: None,
+        zone: request.zone,
         auto_renew: auto_renew || product.auto_renew_locked,
         lines: Vec::new(),
-        totals: Totals::zero(Currency::Vnd),
+        totals: Totals::zero(request.currency),
+        basis: None,
+        replaced: Vec::new(),
     }
 }
 
@@ -415,6 +470,17 @@ fn price_components(
     minutes: PricedMinutes,
     currency: Currency,
 ) -> Result<(Vec<PricedLine>, Totals), Refusal> {
+    check_components(components, currency)?;
+    let lines = components.iter().enumerate().map(|(index, (component, quantity))| {
+        let line = price_line(&component.reference(), &component.price, *quantity, minutes);
+        line.map_err(|refusal| refusal.under(index).under("components"))
+    });
+    let lines = lines.collect::<Result<Vec<_>, _>>()?;
+    let totals = Totals::of_lines(currency, &lines)?;
+    Ok((lines, totals))
+}
+
+fn check_components(components: &[(CatalogueComponent, i64)], currency: Currency) -> Result<(), Refusal> {
     if components.is_empty() {
         return Err(Refusal::new(RefusalCode::NothingToBuy, "Choose at least one component.").under("components"));
     }
@@ -426,10 +492,9 @@ fn price_components(
         .under("components"));
     }
     let mut seen = BTreeSet::new();
-    let mut lines = Vec::with_capacity(components.len());
     for (index, (component, quantity)) in components.iter().enumerate() {
-        let line = if seen.insert(component.component_id) {
-            price_component(component, *quantity, minutes, currency)
+        let checked = if seen.insert(component.component_id) {
+            check_component(component, *quantity, currency)
         } else {
             let message = format!(
                 "{} is listed twice. List it once, with the whole quantity.",
@@ -437,18 +502,12 @@ fn price_components(
             );
             Err(Refusal::new(RefusalCode::DuplicateComponent, message))
         };
-        lines.push(line.map_err(|refusal| refusal.under(index).under("components"))?);
+        checked.map_err(|refusal| refusal.under(index).under("components"))?;
     }
-    let totals = Totals::of_lines(currency, &lines)?;
-    Ok((lines, totals))
+    Ok(())
 }
 
-fn price_component(
-    component: &CatalogueComponent,
-    quantity: i64,
-    minutes: PricedMinutes,
-    currency: Currency,
-) -> Result<PricedLine, Refusal> {
+fn check_component(component: &CatalogueComponent, quantity: i64, currency: Currency) -> Result<(), Refusal> {
     let (least, most) = (component.min_quantity.max(1), component.max_quantity.min(MAX_QUANTITY));
     if !(least..=most).contains(&quantity) {
         let message = format!(
@@ -464,7 +523,7 @@ fn price_component(
         );
         return Err(Refusal::new(RefusalCode::PriceNotAvailable, message));
     }
-    price_line(&component.reference(), &component.price, quantity, minutes)
+    Ok(())
 }
 
 /// One name as it is; several numbered from 1. Without a name the resource type lends its own.
@@ -497,6 +556,10 @@ fn with_coupon(items: Vec<PricedItem>, terms: &CouponTerms, now: Instant) -> Res
         })
         .collect()
 }
+
+mod actions;
+
+pub use actions::{Basis, DeleteItem, Existing, OpenPeriod, RecoverItem, RenewItem, Replaced, ResizeItem};
 
 #[cfg(test)]
 pub(crate) mod tests;

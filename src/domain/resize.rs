@@ -111,30 +111,36 @@ pub fn resize(
 }
 
 impl Resize {
-    /// Settles it with what was paid. The new period inherits the unused split and the new payment's; what goes back
-    /// takes the promotional part that its share of the unused had.
-    ///
-    /// Source: rule "Resize" in ARCHITECTURE, section Money. Errors: INCONSISTENT when the payment is not what is due.
+    /// Settles it with what was paid: see [`settle`].
     pub fn settle(&self, payment: &Funding) -> Result<Settled, Refusal> {
-        let currency = self.due.currency();
-        if self.due.is_negative() {
-            if !payment.total()?.is_zero() {
-                return Err(Refusal::inconsistent("something was paid for a resize that gives back"));
-            }
-            let refund = self.credit.refund(self.due.negated()?)?;
-            return Ok(Settled {
-                charged: self.credit.minus(&refund)?,
-                refund,
-            });
-        }
-        if payment.total()? != self.due {
-            return Err(Refusal::inconsistent("the payment of a resize is not what it costs"));
-        }
-        Ok(Settled {
-            charged: self.credit.plus(payment)?,
-            refund: Funding::zero(currency),
-        })
+        settle(&self.credit, self.totals.charged, payment)
     }
+}
+
+/// Settles a new period that takes in what is unused of earlier ones (`credit`) with what was paid for it. The new
+/// period inherits the unused split and the new payment's; what goes back takes the promotional part that its share of
+/// the unused had. A deletion is a new period that is charged nothing.
+///
+/// Source: rule "Resize" in ARCHITECTURE, section Money. Errors: INCONSISTENT when the payment is not what is due.
+pub fn settle(credit: &Funding, charged: Money, payment: &Funding) -> Result<Settled, Refusal> {
+    let due = charged.minus(credit.total()?)?;
+    if due.is_negative() {
+        if !payment.total()?.is_zero() {
+            return Err(Refusal::inconsistent("something was paid for a change that gives back"));
+        }
+        let refund = credit.refund(due.negated()?)?;
+        return Ok(Settled {
+            charged: credit.minus(&refund)?,
+            refund,
+        });
+    }
+    if payment.total()? != due {
+        return Err(Refusal::inconsistent("the payment of a change is not what it costs"));
+    }
+    Ok(Settled {
+        charged: credit.plus(payment)?,
+        refund: Funding::zero(charged.currency()),
+    })
 }
 
 #[cfg(test)]

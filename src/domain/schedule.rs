@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use entity::enums::{Health, LifecyclePolicy, StepKind, StepStatus};
+use entity::enums::{Health, Life, LifecyclePolicy, StepKind, StepStatus};
 
 use super::policy::{PolicyTerms, STANDARD_SUSPEND_DAYS};
 use super::refusal::{Refusal, RefusalCode};
@@ -136,6 +136,26 @@ impl Plan<'_> {
             paid_until: self.paid_until,
             zone: self.zone,
         }
+    }
+
+    /// Where a plan begins that is made at `now`. What lies before belongs to no plan: a term shorter than a week begins
+    /// after some of its reminders, a renewal that does not reach the present after its end. But nothing is released
+    /// without a final notice of its own.
+    ///
+    /// Source: rule "Schedule" in ARCHITECTURE, section Life.
+    #[must_use]
+    pub fn begins(&self, life: Life, now: Instant) -> Option<Step> {
+        let waits_for_release = matches!(life, Life::Grace | Life::Suspended | Life::Trashed);
+        self.steps().into_iter().find(|step| match step.kind {
+            StepKind::FinalNotice if waits_for_release => true,
+            // It has ended, whoever ended it.
+            StepKind::Reminder | StepKind::AutoRenew | StepKind::Expire | StepKind::Suspend
+                if life == Life::Trashed =>
+            {
+                false
+            }
+            _ => step.due_at >= now,
+        })
     }
 
     /// The first step for which `is_handled` says no.

@@ -85,10 +85,10 @@ pub(super) fn decide(
     brake: &mut Brake,
 ) -> Result<Decided, Error> {
     let now = present.now;
-    let (Some(paid_until), Some(period)) = (resource.paid_until, resource.period_id) else {
-        return Err(Error::internal("a resource is due that has no paid period"));
+    let Some(period) = resource.plan_id else {
+        return Err(Error::internal("a resource is due that has no plan"));
     };
-    let terms = fulfilment::policy_terms(product)?;
+    let (terms, paid_until) = fulfilment::plan_of(&resource, &fulfilment::policy_terms(product)?)?;
     let planned = Plan {
         terms: &terms,
         paid_until,

@@ -91,6 +91,7 @@ impl Shop {
                 external_id: None,
                 search_text: format!("web-{number}\n"),
                 period_id: Some(crate::ids::new_id()),
+                plan_id: Some(crate::ids::new_id()),
                 paid_until: Some(end()),
                 anchor_day: Some(6),
                 auto_renew: false,
@@ -101,6 +102,8 @@ impl Shop {
                 created_by: "an".to_owned(),
                 created_at: end() - days(30),
                 provisioned_at: Some(end() - days(30)),
+                trashed_at: None,
+                order_item_id: None,
                 ended_at: None,
                 version: 1,
             })
@@ -307,7 +310,7 @@ async fn an_approval_is_not_spent_on_what_becomes_due_after_it() {
                 row.next_due_at = Some(paid_until + days(30));
                 let notice = schedule_step::Model {
                     resource_id: *id,
-                    period_id: row.period_id.unwrap(),
+                    period_id: row.plan_id.unwrap(),
                     step: "FINAL_NOTICE:27".to_owned(),
                     account_id: row.account_id,
                     kind: StepKind::FinalNotice,

@@ -79,9 +79,19 @@ impl Order {
         money(self.0.tax_minor, &self.0.currency)
     }
 
-    /// What was to be paid.
+    /// What its new periods cost: gross less coupon. It is what its invoices say.
     async fn charged(&self) -> Result<Money> {
         money(self.0.charged_minor, &self.0.currency)
+    }
+
+    /// What was to be paid: what was charged, less what was unused of the periods it replaced, item by item.
+    async fn due(&self) -> Result<Money> {
+        money(self.0.due_minor, &self.0.currency)
+    }
+
+    /// What goes back to the credit wallet as its items are done.
+    async fn refund(&self) -> Result<Money> {
+        money(self.0.refund_minor, &self.0.currency)
     }
 
     /// The coupon that was used.
@@ -186,12 +196,17 @@ impl OrderItem {
         money(self.0.tax_minor, &self.0.currency)
     }
 
-    /// What was charged for it.
+    /// What its new period costs: gross less coupon.
     async fn charged(&self) -> Result<Money> {
         money(self.0.charged_minor, &self.0.currency)
     }
 
-    /// How much of that was promotional money.
+    /// What was unused of the periods it replaced. What is charged above it was paid, what is below it goes back.
+    async fn credited(&self) -> Result<Money> {
+        money(self.0.credited_minor, &self.0.currency)
+    }
+
+    /// How much of what was paid for it was promotional money.
     async fn promotional(&self) -> Result<Money> {
         money(self.0.charged_promotional_minor, &self.0.currency)
     }
@@ -316,7 +331,7 @@ impl OrderMutations {
     /// Orders a quote and pays it, once, however often it is sent.
     ///
     /// Codes: INVALID_ID, QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_ALREADY_ORDERED, QUOTE_STALE, PAYMENT_REQUIRED,
-    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID,
+    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID,
     /// IDEMPOTENCY_KEY_REUSED.
     #[graphql(guard = "Needs(Permission::PayOrder)")]
     async fn place_order(

@@ -6,6 +6,7 @@ use serde::Deserialize as _;
 use uuid::Uuid;
 
 use super::errors::Result;
+use super::resource::Resource;
 use super::scalars::{DateTime, Decimal, Money};
 use super::session::Reach as _;
 use crate::domain::explain::{self, RoundedFigure};
@@ -265,15 +266,24 @@ impl QuotedItem {
         &self.item.resource_type_name
     }
 
-    /// For how long, and how its minutes were counted.
-    async fn period(&self) -> QuotedPeriod {
-        let span = &self.item.span;
-        let (amount, until) = match self.item.term {
-            Term::Months(amount) | Term::Days(amount) => (Some(i64::from(amount)), None),
-            Term::Until(until) => (None, Some(DateTime(until))),
+    /// The resource it is about; null for new ones.
+    async fn resource(&self, ctx: &Context<'_>) -> Result<Option<Resource>> {
+        let Some(key) = self.item.resource_id else {
+            return Ok(None);
         };
-        QuotedPeriod {
-            unit: self.item.term.unit(),
+        Ok(ctx.loaders()?.resources.load(key).await?.map(Resource))
+    }
+
+    /// For how long, and how its minutes were counted; null for a deletion.
+    async fn period(&self) -> Option<QuotedPeriod> {
+        let span = self.item.span?;
+        let (unit, amount, until) = match self.item.term {
+            Some(term @ (Term::Months(amount) | Term::Days(amount))) => (term.unit(), Some(i64::from(amount)), None),
+            Some(Term::Until(until)) => (TermUnit::Until, None, Some(DateTime(until))),
+            None => (TermUnit::Until, None, Some(DateTime(span.end))),
+        };
+        Some(QuotedPeriod {
+            unit,
             amount,
             until,
             starts_at: span.start.into(),
@@ -282,7 +292,7 @@ impl QuotedItem {
             day_count: span.day_count,
             length_minutes: span.length.get(),
             priced_minutes: span.priced.get(),
-        }
+        })
     }
 
     /// Whether the engine will renew it.
@@ -320,9 +330,25 @@ impl QuotedItem {
         self.item.totals.coupon.into()
     }
 
-    /// What is to be paid for it.
+    /// What its new period costs: gross less coupon.
     async fn charged(&self) -> Money {
         self.item.totals.charged.into()
+    }
+
+    /// What is unused of the periods it replaces.
+    async fn credited(&self) -> Result<Money> {
+        let credited = self.item.credited().and_then(|credited| credited.total());
+        Ok(credited.map_err(Error::from)?.into())
+    }
+
+    /// What is to be paid for it: what is charged less what is unused, if that is above zero.
+    async fn due(&self) -> Result<Money> {
+        Ok(self.item.due().map_err(Error::from)?.into())
+    }
+
+    /// What goes back to the credit wallet: what is unused less what is charged, if that is above zero.
+    async fn refund(&self) -> Result<Money> {
+        Ok(self.item.refund().map_err(Error::from)?.into())
     }
 
     /// How its minutes were counted, in a sentence. Each line explains its own amount.
@@ -340,7 +366,7 @@ impl QuotedItem {
 /// For how long something is bought, and how its minutes were counted.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct QuotedPeriod {
-    /// The unit of the term.
+    /// The unit of the term; UNTIL where the end was not chosen but given.
     unit: TermUnit,
     /// How many units; null for a chosen end.
     amount: Option<i64>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
 use entity::enums::{OrderAction, OrderItemStatus};
+use serde::Deserialize as _;
 
 use super::caller::ProductOrOperator;
 use super::connection::{Cut, List, connection, page};
@@ -15,7 +16,9 @@ use super::scalars::{DateTime, instant};
 use super::session::Reach as _;
 use super::user_error::{UserError, refused, wrong_id};
 use crate::commands::provisioning as commands;
+use crate::domain::quote::PricedItem;
 use crate::domain::text;
+use crate::error::Error;
 use crate::store::provisioning::{self, Filter, Task};
 
 #[derive(Clone, Debug)]
@@ -76,7 +79,8 @@ impl ProvisioningTask {
 
     /// What the resource is to be made of.
     async fn configuration(&self) -> Result<Vec<ConfiguredComponent>> {
-        configuration(&self.0.configuration)
+        let item = PricedItem::deserialize(&self.0.document).map_err(Error::from)?;
+        configuration(&serde_json::to_value(item.configuration()).map_err(Error::from)?)
     }
 
     /// Why it could not be done.

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::caller::{Needs, Permission, ReadsAccounts};
 use super::errors::Result;
-use super::ids::{Kind, global};
+use super::ids::{self, Kind, global};
 use super::order::Order;
 use super::price::QuotedItem;
 use super::scalars::{DateTime, Money};
 use super::session::Reach as _;
 use super::user_error::{UserError, refused};
-use crate::commands::quote::{self as commands, MOST_ACTIONS};
+use crate::commands::quote::{self as commands, Action, MOST_ACTIONS};
 use crate::domain::quote::PricedQuote;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::term::Term;
@@ -88,9 +88,19 @@ impl Quote {
         self.priced.coupon_code.as_deref()
     }
 
-    /// What is to be paid.
+    /// What the new periods cost: gross less coupon. It is what the invoices will say.
     async fn charged(&self) -> Money {
         self.priced.totals.charged.into()
+    }
+
+    /// What is to be paid: what is charged, less what is unused of the periods it replaces, item by item.
+    async fn due(&self) -> Result<Money> {
+        Ok(self.priced.due().map_err(Error::from)?.into())
+    }
+
+    /// What goes back to the credit wallet.
+    async fn refund(&self) -> Result<Money> {
+        Ok(self.priced.refund().map_err(Error::from)?.into())
     }
 
     /// The order it became.
@@ -124,6 +134,16 @@ pub(crate) enum TermInput {
     Until(DateTime),
 }
 
+impl TermInput {
+    pub(crate) fn term(self) -> std::result::Result<Term, Refusal> {
+        match self {
+            Self::Months(months) => Term::months(months).map_err(|refusal| refusal.under("months")),
+            Self::Days(days) => Term::days(days).map_err(|refusal| refusal.under("days")),
+            Self::Until(until) => Term::until(until.0).map_err(|refusal| refusal.under("until")),
+        }
+    }
+}
+
 /// A component and how many units of it.
 #[derive(Clone, Debug, InputObject)]
 pub(crate) struct ComponentInput {
@@ -149,6 +169,52 @@ pub(crate) struct CreateActionInput {
     term: TermInput,
     /// What to call them; several are numbered.
     name: Option<String>,
+    /// Whether the engine renews them from credit before they end.
+    #[graphql(default = false)]
+    auto_renew: bool,
+}
+
+/// A longer life of a resource, from its present end on, at today's price.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct RenewActionInput {
+    /// The resource.
+    resource_id: ID,
+    /// By how much, or until when.
+    term: TermInput,
+}
+
+/// Life again for a resource in the trash.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct RecoverActionInput {
+    /// The resource.
+    resource_id: ID,
+    /// For how long from now on. Left out where what was paid is still ahead and nothing was given back: it is free then.
+    term: Option<TermInput>,
+}
+
+/// Another configuration for the rest of the paid time.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct ResizeActionInput {
+    /// The resource.
+    resource_id: ID,
+    /// The whole new configuration.
+    components: Vec<ComponentInput>,
+}
+
+/// The end of a resource. What is unused goes back where the product gives it back.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct DeleteActionInput {
+    /// The resource.
+    resource_id: ID,
+}
+
+/// One end for many resources: each is renewed up to it and priced by itself.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct MatchEndTimeActionInput {
+    /// The resources. What ends there already is left as it is.
+    resource_ids: Vec<ID>,
+    /// The end they all get.
+    until: DateTime,
 }
 
 /// One action of a quote: exactly one.
@@ -156,6 +222,84 @@ pub(crate) struct CreateActionInput {
 pub(crate) enum QuoteActionInput {
     /// Buys new resources.
     Create(CreateActionInput),
+    /// Renews a resource.
+    Renew(RenewActionInput),
+    /// Recovers a resource from the trash.
+    Recover(RecoverActionInput),
+    /// Changes a resource's configuration.
+    Resize(ResizeActionInput),
+    /// Deletes a resource.
+    Delete(DeleteActionInput),
+    /// Lets many resources end at one instant.
+    MatchEndTime(MatchEndTimeActionInput),
+}
+
+impl QuoteActionInput {
+    /// What it is called where it is asked for.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Renew(_) => "renew",
+            Self::Recover(_) => "recover",
+            Self::Resize(_) => "resize",
+            Self::Delete(_) => "delete",
+            Self::MatchEndTime(_) => "matchEndTime",
+        }
+    }
+
+    fn action(self) -> std::result::Result<Action, Refusal> {
+        let resource = |id: &ID| resource(id).map_err(|refusal| refusal.under("resourceId"));
+        let term = |term: TermInput| term.term().map_err(|refusal| refusal.under("term"));
+        Ok(match self {
+            Self::Create(create) => Action::Create(commands::Create {
+                product: create.product,
+                resource_type: create.resource_type,
+                components: components(create.components),
+                quantity: create.quantity,
+                term: term(create.term)?,
+                name: create.name,
+                auto_renew: create.auto_renew,
+            }),
+            Self::Renew(renew) => Action::Renew {
+                resource: resource(&renew.resource_id)?,
+                term: term(renew.term)?,
+            },
+            Self::Recover(recover) => Action::Recover {
+                resource: resource(&recover.resource_id)?,
+                term: recover.term.map(term).transpose()?,
+            },
+            Self::Resize(resize) => Action::Resize {
+                resource: resource(&resize.resource_id)?,
+                components: components(resize.components),
+            },
+            Self::Delete(delete) => Action::Delete {
+                resource: resource(&delete.resource_id)?,
+            },
+            Self::MatchEndTime(matched) => Action::MatchEndTime {
+                resources: resources(&matched.resource_ids)?,
+                until: matched.until.0,
+            },
+        })
+    }
+}
+
+/// A resource's key. An id that is none of ours is that of no resource.
+pub(crate) fn resource(id: &ID) -> std::result::Result<Uuid, Refusal> {
+    ids::parse(id, Kind::Resource)
+        .ok_or_else(|| Refusal::new(RefusalCode::ResourceNotFound, "There is no such resource."))
+}
+
+/// The keys of many.
+pub(crate) fn resources(ids: &[ID]) -> std::result::Result<Vec<Uuid>, Refusal> {
+    let key = |(place, id): (usize, &ID)| resource(id).map_err(|refusal| refusal.under(place).under("resourceIds"));
+    ids.iter().enumerate().map(key).collect()
+}
+
+fn components(given: Vec<ComponentInput>) -> Vec<(String, i64)> {
+    given
+        .into_iter()
+        .map(|component| (component.code, component.quantity))
+        .collect()
 }
 
 /// What a price is asked for.
@@ -189,34 +333,18 @@ fn request(
         let message = format!("A quote takes at most {MOST_ACTIONS} actions. Split the purchase.");
         return Err(Refusal::new(RefusalCode::TooManyItems, message).under("items").into());
     }
-    let create = |place: usize, QuoteActionInput::Create(create): QuoteActionInput| {
-        let within = |refusal: Refusal| refusal.under("term").under("create").under(place).under("items");
-        let term = match create.term {
-            TermInput::Months(months) => Term::months(months).map_err(|refusal| within(refusal.under("months"))),
-            TermInput::Days(days) => Term::days(days).map_err(|refusal| within(refusal.under("days"))),
-            TermInput::Until(until) => Term::until(until.0).map_err(|refusal| within(refusal.under("until"))),
-        }?;
-        Ok(commands::Create {
-            product: create.product,
-            resource_type: create.resource_type,
-            components: create
-                .components
-                .into_iter()
-                .map(|component| (component.code, component.quantity))
-                .collect(),
-            quantity: create.quantity,
-            term,
-            name: create.name,
-        })
+    let action = |(place, action): (usize, QuoteActionInput)| {
+        let name = action.name();
+        let within = |refusal: Refusal| refusal.under(name).under(place).under("items");
+        action.action().map_err(within)
     };
-    let creates = actions
-        .into_iter()
-        .enumerate()
-        .map(|(place, action)| create(place, action));
-    let creates = creates.collect::<std::result::Result<_, Refusal>>()?;
     Ok(commands::PriceRequest {
         account,
-        creates,
+        actions: actions
+            .into_iter()
+            .enumerate()
+            .map(action)
+            .collect::<std::result::Result<_, Refusal>>()?,
         coupon_code,
     })
 }
@@ -231,6 +359,11 @@ pub(crate) struct PricePreview {
 impl PricePreview {
     fn total(&self, of: fn(&PricedQuote) -> crate::domain::Money) -> Option<Money> {
         self.priced.as_ref().ok().map(|priced| of(priced).into())
+    }
+
+    fn sum(&self, of: fn(&PricedQuote) -> std::result::Result<crate::domain::Money, Refusal>) -> Result<Option<Money>> {
+        let sum = self.priced.as_ref().ok().map(of).transpose();
+        Ok(sum.map_err(Error::from)?.map(Money::from))
     }
 }
 
@@ -263,9 +396,19 @@ impl PricePreview {
         self.total(|priced| priced.totals.coupon)
     }
 
-    /// What would be to be paid.
+    /// What the new periods would cost: gross less coupon.
     async fn charged(&self) -> Option<Money> {
         self.total(|priced| priced.totals.charged)
+    }
+
+    /// What would be to be paid: what is charged, less what is unused of the periods it replaces, item by item.
+    async fn due(&self) -> Result<Option<Money>> {
+        self.sum(PricedQuote::due)
+    }
+
+    /// What would go back to the credit wallet.
+    async fn refund(&self) -> Result<Option<Money>> {
+        self.sum(PricedQuote::refund)
     }
 
     /// Why there is no price; empty when there is one.
@@ -317,12 +460,13 @@ pub(crate) struct QuoteMutations;
 
 #[Object]
 impl QuoteMutations {
-    /// Promises a price for 15 minutes.
+    /// Promises a price for 15 minutes. What concerns resources that exist needs the permission ManageResources too.
     ///
     /// Codes: NOTHING_TO_BUY, TOO_MANY_ITEMS, UNKNOWN_PRODUCT, UNKNOWN_COMPONENT, COMPONENT_NOT_ALLOWED,
     /// DUPLICATE_COMPONENT, INVALID_QUANTITY, INVALID_TERM, INVALID_INSTANT, END_NOT_AFTER_START, ZERO_LENGTH,
-    /// PRICE_NOT_AVAILABLE, CURRENCY_MISMATCH, AMOUNT_OUT_OF_RANGE, INVALID_TEXT, COUPON_UNKNOWN, COUPON_NOT_YET_VALID,
-    /// COUPON_EXPIRED, COUPON_EXHAUSTED, COUPON_NOT_APPLICABLE, COUPON_MINIMUM_NOT_MET.
+    /// PRICE_NOT_AVAILABLE, CURRENCY_MISMATCH, AMOUNT_OUT_OF_RANGE, INVALID_TEXT, RESOURCE_NOT_FOUND, DUPLICATE_RESOURCE,
+    /// STATE_CONFLICT, PERIOD_ENDED, COUPON_UNKNOWN, COUPON_NOT_YET_VALID, COUPON_EXPIRED, COUPON_EXHAUSTED,
+    /// COUPON_NOT_APPLICABLE, COUPON_MINIMUM_NOT_MET.
     #[graphql(guard = "Needs(Permission::PayOrder)")]
     async fn create_quote(
         &self,
@@ -330,6 +474,13 @@ impl QuoteMutations {
         #[graphql(desc = "What is to be bought.")] input: CreateQuoteInput,
     ) -> Result<Option<CreateQuotePayload>> {
         let session = ctx.session()?;
+        if !input
+            .items
+            .iter()
+            .all(|item| matches!(item, QuoteActionInput::Create(_)))
+        {
+            session.caller.require(Permission::ManageResources)?;
+        }
         let account = session.account(input.account_id.as_ref()).await?;
         let made = match request(account, input.items, input.coupon_code) {
             Ok(request) => commands::create(&session.app, &session.scope, request).await,

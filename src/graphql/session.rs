@@ -106,8 +106,9 @@ impl Session {
         let events = match &self.part {
             Part::Whole => live::events(app, scope, account, after).await?.boxed(),
             Part::Replay(handover) => {
+                let listener = app.hub.listen(account);
                 let (until, events) = live::replay(app, scope, account, after).await?;
-                handover.will_end(account, until);
+                handover.will_end(account, until, listener);
                 let handover = Arc::clone(handover);
                 events
                     .inspect(move |told| {

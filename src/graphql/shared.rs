@@ -3,19 +3,22 @@
 //!
 //! A subscriber first has an execution of its own, which checks the document and its arguments and tells what happened
 //! before it came. Then it joins the group of its selection. The group has one execution for all: it resolves each event
-//! once, writes it as JSON once, and keeps the newest of them. Who is too slow for what is kept goes on alone, from where
-//! it stands. A group ends with its last subscriber.
+//! once, writes it as JSON once, and keeps the newest of them. It begins with the first event and rests when none has come
+//! for a while: most accounts are told nothing for hours, and whoever waits should cost little. Who is too slow for what
+//! is kept goes on alone, from where it stands. A group ends with its last subscriber.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType, Selection};
 use async_graphql::{Name, Request, Response, ServerError, Value, Variables};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
@@ -23,11 +26,14 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::session::{Part, Session};
 use crate::app::App;
+use crate::live::Listener;
 
 /// The fields whose subscribers are told the same.
 const SHARED: [&str; 2] = ["accountEvents", "expiryAlerts"];
 /// How many answers a group keeps for those who have not taken them.
 const KEPT: usize = 100;
+/// For how long a group without news keeps what resolves its events.
+const RESTS_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs a request's subscription.
 pub(super) type Run = Arc<dyn Fn(Request) -> BoxStream<'static, Response> + Send + Sync>;
@@ -37,14 +43,18 @@ pub(super) type Run = Arc<dyn Fn(Request) -> BoxStream<'static, Response> + Send
 pub(crate) struct Handover {
     /// The account, and how far its events went.
     place: OnceLock<(Uuid, i64)>,
+    /// Hears of all events after that.
+    listener: Mutex<Option<Listener>>,
     failed: AtomicBool,
 }
 
 impl Handover {
-    /// What was there is told up to here.
-    pub(crate) fn will_end(&self, account: Uuid, sequence: i64) {
+    /// What was there is told up to here; the listener has listened since before that was read.
+    pub(crate) fn will_end(&self, account: Uuid, sequence: i64, listener: Listener) {
         // A subscription has one root field, which begins once.
-        let _ = self.place.set((account, sequence));
+        if self.place.set((account, sequence)).is_ok() {
+            *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+        }
     }
 
     /// Not all of it could be told.
@@ -52,10 +62,11 @@ impl Handover {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    /// The place, when all before it was told.
-    fn taken(&self) -> Option<(Uuid, i64)> {
-        let place = self.place.get().copied();
-        place.filter(|_| !self.failed.load(Ordering::Relaxed))
+    /// The place, when all before it was told, and who listens from there on.
+    fn taken(&self) -> Option<(Uuid, i64, Listener)> {
+        let (account, sequence) = self.place.get().copied()?;
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        (!self.failed.load(Ordering::Relaxed)).then_some((account, sequence, listener))
     }
 }
 
@@ -94,11 +105,16 @@ impl Shown {
 struct Template {
     app: Arc<App>,
     caller: Caller,
-    query: String,
+    text: Arc<Text>,
     operation_name: Option<String>,
     variables: Variables,
-    document: ExecutableDocument,
     introspection: async_graphql::IntrospectionMode,
+}
+
+/// A document. Many subscribers send the same.
+struct Text {
+    query: String,
+    document: ExecutableDocument,
 }
 
 impl Template {
@@ -106,16 +122,16 @@ impl Template {
     fn run(&self, run: &Run, part: Part) -> Option<(Arc<Session>, BoxStream<'static, Response>)> {
         let session = Session::open_part(Arc::clone(&self.app), self.caller.clone(), part).ok()?;
         let session = Arc::new(session);
-        let mut request = Request::new(self.query.clone()).variables(self.variables.clone());
+        let mut request = Request::new(self.text.query.clone()).variables(self.variables.clone());
         request.operation_name.clone_from(&self.operation_name);
         request.introspection_mode = self.introspection;
-        request.set_parsed_query(self.document.clone());
+        request.set_parsed_query(self.text.document.clone());
         let answers = run(request.data(Arc::clone(&session)));
         Some((session, answers))
     }
 
-    /// What all who are told the same have in common, but for the account.
-    fn key(&self, after: Option<&Name>) -> String {
+    /// What all who are told the same have in common, but for the account; its digest.
+    fn key(&self, after: Option<&Name>) -> Key {
         let mut variables = self.variables.clone();
         if let Some(after) = after {
             variables.remove(after);
@@ -129,14 +145,47 @@ impl Template {
             permissions,
         } = &self.caller;
         let variables = serde_json::to_string(&variables).unwrap_or_default();
-        let (operation, query) = (&self.operation_name, &self.query);
-        format!("{role:?} {account:?} {accounts:?} {product:?} {permissions:?} {operation:?}\n{variables}\n{query}")
+        let (operation, query) = (&self.operation_name, &self.text.query);
+        let whole = format!(
+            "{role:?} {account:?} {accounts:?} {product:?} {permissions:?} {operation:?}\n{variables}\n{query}"
+        );
+        Sha256::digest(whole.as_bytes()).into()
     }
 }
 
+/// A digest of all that makes subscribers be told the same.
+type Key = [u8; 32];
+
 /// The groups of a process.
 #[derive(Clone, Default)]
-pub(super) struct Groups(Arc<Mutex<HashMap<Arc<str>, Weak<Group>>>>);
+pub(super) struct Groups(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// By their account and key.
+    groups: HashMap<(Uuid, Key), Weak<Group>>,
+    /// The documents of all of them, by their text's digest.
+    texts: HashMap<Key, Weak<Text>>,
+    /// When there are so many of those, the ones that nobody uses are forgotten.
+    tidied_at: usize,
+}
+
+impl Known {
+    /// The document of a text, shared with all who sent the same.
+    fn text(&mut self, query: String, document: ExecutableDocument) -> Arc<Text> {
+        let digest = Sha256::digest(query.as_bytes()).into();
+        if let Some(known) = self.texts.get(&digest).and_then(Weak::upgrade) {
+            return known;
+        }
+        if self.texts.len() >= self.tidied_at {
+            self.texts.retain(|_, text| text.strong_count() > 0);
+            self.tidied_at = self.texts.len().saturating_mul(2).max(100);
+        }
+        let text = Arc::new(Text { query, document });
+        self.texts.insert(digest, Arc::downgrade(&text));
+        text
+    }
+}
 
 impl fmt::Debug for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,9 +195,9 @@ impl fmt::Debug for Groups {
 
 /// Those who are told the same.
 struct Group {
-    key: Arc<str>,
+    key: (Uuid, Key),
     groups: Groups,
-    template: Template,
+    template: Arc<Template>,
     run: Run,
     told: Arc<Told>,
     /// Set once, by the one who made the group.
@@ -220,7 +269,7 @@ impl Drop for Group {
         if let Some(resolving) = self.resolving.get() {
             resolving.abort();
         }
-        let mut groups = self.groups.lock();
+        let groups = &mut self.groups.lock().groups;
         if groups.get(&self.key).is_some_and(|group| group.strong_count() == 0) {
             groups.remove(&self.key);
         }
@@ -228,19 +277,19 @@ impl Drop for Group {
 }
 
 impl Groups {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Group>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many groups there are.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.lock().len()
+        self.lock().groups.len()
     }
 
     /// Runs a subscription, shared if others may be told the same.
     pub(super) fn subscribe(&self, mut request: Request, run: Run) -> BoxStream<'static, Response> {
-        let Some((session, template, after)) = template(&mut request) else {
+        let Some((session, template, after)) = self.template(&mut request) else {
             return run(request);
         };
         let handover = Arc::<Handover>::default();
@@ -260,10 +309,10 @@ impl Groups {
     }
 
     /// The group of a key; a new one, which tells what comes after `seen`, when there is none that goes on.
-    fn join(&self, joining: Joining, account: Uuid, seen: i64) -> Arc<Group> {
-        let key: Arc<str> = Arc::from(format!("{account} {}", joining.key));
+    fn join(&self, joining: Joining, account: Uuid, seen: i64, listener: Listener) -> Arc<Group> {
+        let key = (account, joining.key);
         // Not under the lock: a group that turns out to be its last subscriber's wants it when it is dropped.
-        let existing = self.lock().get(&key).and_then(Weak::upgrade);
+        let existing = self.lock().groups.get(&key).and_then(Weak::upgrade);
         if let Some(group) = existing
             && group.told.lock().ended.is_none()
         {
@@ -278,39 +327,86 @@ impl Groups {
             news: watch::Sender::new(()),
         });
         let group = Arc::new(Group {
-            key: Arc::clone(&key),
+            key,
             groups: self.clone(),
-            template: joining.template,
+            template: Arc::new(joining.template),
             run: joining.run,
             told: Arc::clone(&told),
             resolving: OnceLock::new(),
         });
-        self.lock().insert(key, Arc::downgrade(&group));
-        match group.template.run(&group.run, Part::Follow(seen)) {
-            Some((session, answers)) => {
-                let resolving = tokio::spawn(resolve(told, session, answers, seen));
-                let _ = group.resolving.set(resolving.abort_handle());
-            }
-            None => told.end(None),
-        }
+        self.lock().groups.insert(key, Arc::downgrade(&group));
+        let (template, run) = (Arc::clone(&group.template), Arc::clone(&group.run));
+        let resolving = tokio::spawn(resolve(told, template, run, seen, listener));
+        let _ = group.resolving.set(resolving.abort_handle());
         group
+    }
+
+    /// What a subscription of a shared field was asked with, and the variable that carries its cursor; nothing for
+    /// others.
+    fn template(&self, request: &mut Request) -> Option<(Arc<Session>, Template, Option<Name>)> {
+        let session = super::session_of(&request.data)?;
+        let name = request.operation_name.clone();
+        let document = request.parsed_query().ok()?;
+        let operation = match (&document.operations, &name) {
+            (DocumentOperations::Single(operation), _) => operation,
+            (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name.as_str())?,
+            (DocumentOperations::Multiple(operations), None) => operations.values().next()?,
+        };
+        if operation.node.ty != OperationType::Subscription {
+            return None;
+        }
+        let [root] = operation.node.selection_set.node.items.as_slice() else {
+            return None;
+        };
+        let Selection::Field(root) = &root.node else {
+            return None;
+        };
+        if !SHARED.contains(&root.node.name.node.as_str()) {
+            return None;
+        }
+        let after = root.node.get_argument("after").and_then(|value| match &value.node {
+            async_graphql_value::Value::Variable(name) => Some(name.clone()),
+            _ => None,
+        });
+        let document = document.clone();
+        let template = Template {
+            app: Arc::clone(&session.app),
+            caller: session.caller.clone(),
+            text: self.lock().text(request.query.clone(), document),
+            operation_name: name,
+            variables: request.variables.clone(),
+            introspection: request.introspection_mode,
+        };
+        Some((session, template, after))
     }
 }
 
-/// Resolves each event for a group.
-async fn resolve(told: Arc<Told>, session: Arc<Session>, mut answers: BoxStream<'static, Response>, seen: i64) {
+/// Resolves each event for a group. What resolves them begins with an event, and is given up after a time without any:
+/// the listener hears of the next one.
+async fn resolve(told: Arc<Told>, template: Arc<Template>, run: Run, seen: i64, mut listener: Listener) {
     let ending = Ending(told);
     let mut last = seen;
-    while let Some(response) = answers.next().await {
-        let sequence = session.told();
-        if sequence <= last {
-            // No event: the stream has failed.
-            return ending.0.end(Some(Shown::of(response)));
+    loop {
+        listener.news_after(last).await;
+        let Some((session, mut answers)) = template.run(&run, Part::Follow(last)) else {
+            return ending.0.end(None);
+        };
+        loop {
+            let response = match tokio::time::timeout(RESTS_AFTER, answers.next()).await {
+                // What is told and not shown, because of its type, is told nevertheless.
+                Err(_) => break last = last.max(session.told()),
+                Ok(None) => return ending.0.end(None),
+                Ok(Some(response)) => response,
+            };
+            let sequence = session.told();
+            if sequence <= last {
+                // No event: the stream has failed.
+                return ending.0.end(Some(Shown::of(response)));
+            }
+            last = sequence;
+            ending.0.keep(sequence, Shown::of(response));
         }
-        last = sequence;
-        ending.0.keep(sequence, Shown::of(response));
     }
-    ending.0.end(None);
 }
 
 /// Ends a group, also when what resolves its events panics: nobody waits for what will never come.
@@ -329,7 +425,7 @@ impl Drop for Ending {
 /// What a subscriber that is still alone joins a group with.
 struct Joining {
     handover: Arc<Handover>,
-    key: String,
+    key: Key,
     template: Template,
     run: Run,
     groups: Groups,
@@ -351,8 +447,8 @@ impl Subscriber {
                     }
                     // Nothing was handed over by what was refused or has failed.
                     let joining = joining?;
-                    let (account, seen) = joining.handover.taken()?;
-                    let group = joining.groups.clone().join(*joining, account, seen);
+                    let (account, seen, listener) = joining.handover.taken()?;
+                    let group = joining.groups.clone().join(*joining, account, seen, listener);
                     let news = group.told.news.subscribe();
                     Self::Together(group, seen, news)
                 }
@@ -378,43 +474,6 @@ impl Subscriber {
             };
         }
     }
-}
-
-/// What a subscription of a shared field was asked with, and the variable that carries its cursor; nothing for others.
-fn template(request: &mut Request) -> Option<(Arc<Session>, Template, Option<Name>)> {
-    let session = super::session_of(&request.data)?;
-    let document = request.parsed_query().ok()?.clone();
-    let operation = match (&document.operations, &request.operation_name) {
-        (DocumentOperations::Single(operation), _) => operation,
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name.as_str())?,
-        (DocumentOperations::Multiple(operations), None) => operations.values().next()?,
-    };
-    if operation.node.ty != OperationType::Subscription {
-        return None;
-    }
-    let [root] = operation.node.selection_set.node.items.as_slice() else {
-        return None;
-    };
-    let Selection::Field(root) = &root.node else {
-        return None;
-    };
-    if !SHARED.contains(&root.node.name.node.as_str()) {
-        return None;
-    }
-    let after = root.node.get_argument("after").and_then(|value| match &value.node {
-        async_graphql_value::Value::Variable(name) => Some(name.clone()),
-        _ => None,
-    });
-    let template = Template {
-        app: Arc::clone(&session.app),
-        caller: session.caller.clone(),
-        query: request.query.clone(),
-        operation_name: request.operation_name.clone(),
-        variables: request.variables.clone(),
-        introspection: request.introspection_mode,
-        document,
-    };
-    Some((session, template, after))
 }
 
 #[cfg(test)]

@@ -90,6 +90,10 @@ user_error_codes! {
     CouponCodeTaken = "COUPON_CODE_TAKEN",
     /// What a new coupon promises does not make sense.
     CouponInvalid = "COUPON_INVALID",
+    /// There is no such resource.
+    ResourceNotFound = "RESOURCE_NOT_FOUND",
+    /// One resource is named twice.
+    DuplicateResource = "DUPLICATE_RESOURCE",
     /// There is no such quote.
     QuoteNotFound = "QUOTE_NOT_FOUND",
     /// The quote's time has run out.

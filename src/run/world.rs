@@ -9,7 +9,7 @@ use crate::app::{App, Settings};
 use crate::commands::credit::{self, Grant};
 use crate::commands::order::{PayBy, PlaceOrder, place_order};
 use crate::commands::provisioning::{Outcome, Report, report};
-use crate::commands::quote::{self, PriceRequest};
+use crate::commands::quote::{self, Action, PriceRequest};
 use crate::commands::seed;
 use crate::db;
 use crate::domain::term::Term;
@@ -240,10 +240,11 @@ async fn buy(app: &App, purchase: &Purchase, chance: &mut Chance) -> Result<(), 
         quantity: i64::from(purchase.count),
         term,
         name: Some(format!("{}-{}", chance.one_of(NAMES).unwrap_or(&kind), purchase.number)),
+        auto_renew: false,
     };
     let request = PriceRequest {
         account: purchase.account,
-        creates: vec![wanted],
+        actions: vec![Action::Create(wanted)],
         coupon_code: None,
     };
     let quote = quote::create(app, &scope, request).await?.id;

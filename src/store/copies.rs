@@ -223,7 +223,8 @@ fn copied<E: EntityTrait>(backend: DbBackend, column: E::Column) -> SimpleExpr {
     Expr::cust(if backend == DbBackend::Postgres {
         format!("(lpad(to_hex(copies.n), 12, '0') || substr(replace({old}::text, '-', ''), 13))::uuid")
     } else {
-        format!("unhex(printf('%012x', copies.n) || substr(hex({old}), 13))")
+        // hex() of nothing is an empty text.
+        format!("case when {old} is not null then unhex(printf('%012x', copies.n) || substr(hex({old}), 13)) end")
     })
 }
 

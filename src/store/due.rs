@@ -318,9 +318,7 @@ pub fn by_period(steps: Vec<schedule_step::Model>) -> Handled {
 /// What was handled of a resource in its present period.
 #[must_use]
 pub fn of_period<'a>(handled: &'a Handled, resource: &resource::Model) -> &'a [schedule_step::Model] {
-    let period = resource
-        .period_id
-        .and_then(|period| handled.get(&(resource.id, period)));
+    let period = resource.plan_id.and_then(|period| handled.get(&(resource.id, period)));
     period.map_or(&[][..], Vec::as_slice)
 }
 

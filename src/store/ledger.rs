@@ -123,9 +123,9 @@ pub struct Movement {
     pub order: Option<Uuid>,
 }
 
-/// Moves money of a wallet and writes its history line, and answers the line. The condition is checked by the database
-/// in the same statement that moves the money: neither part falls below zero, and what is held stays. A wallet that is
-/// not as it was read undoes the whole.
+/// Moves money of a wallet and writes its history, a line for each movement in their order. The condition is checked by
+/// the database in the same statement that moves the money: neither part falls below zero, and what is held stays. A
+/// wallet that is not as it was read undoes the whole.
 ///
 /// # Errors
 /// [`Error::Internal`] when a balance would overflow.
@@ -133,14 +133,46 @@ pub fn move_wallet(
     writes: &mut Writes,
     _scope: &Scope,
     wallet: &wallet::Model,
-    movement: Movement,
+    movements: Vec<Movement>,
     now: DateTime<Utc>,
-) -> Result<wallet_entry::Model, Error> {
-    let (cash, promotional) = (movement.cash_minor, movement.promotional_minor);
+) -> Result<(), Error> {
+    if movements.is_empty() {
+        return Ok(());
+    }
+    let after = |before: i64, change: i64| {
+        before
+            .checked_add(change)
+            .ok_or_else(|| Error::internal("a wallet's balance overflows"))
+    };
+    let (mut sequence, mut cash_after, mut promotional_after) =
+        (wallet.entry_sequence, wallet.cash_minor, wallet.promotional_minor);
+    let mut lines = Vec::with_capacity(movements.len());
+    for movement in movements {
+        sequence = after(sequence, 1)?;
+        cash_after = after(cash_after, movement.cash_minor)?;
+        promotional_after = after(promotional_after, movement.promotional_minor)?;
+        lines.push(wallet_entry::Model {
+            id: movement.id,
+            wallet_id: wallet.id,
+            account_id: wallet.account_id,
+            sequence,
+            transaction_id: movement.transaction,
+            action: movement.action,
+            details: movement.details,
+            cash_minor: movement.cash_minor,
+            promotional_minor: movement.promotional_minor,
+            cash_after_minor: cash_after,
+            promotional_after_minor: promotional_after,
+            order_id: movement.order,
+            created_at: now,
+        });
+    }
     let column = |column: wallet::Column| Expr::col(column);
-    let total = cash
-        .checked_add(promotional)
-        .ok_or_else(|| Error::internal("a movement of a wallet overflows"))?;
+    let (cash, promotional) = (
+        after(cash_after, -wallet.cash_minor)?,
+        after(promotional_after, -wallet.promotional_minor)?,
+    );
+    let total = after(cash, promotional)?;
     let mut enough = Condition::all()
         .add(column(wallet::Column::CashMinor).add(cash).gte(0))
         .add(column(wallet::Column::PromotionalMinor).add(promotional).gte(0));
@@ -160,33 +192,13 @@ pub fn move_wallet(
         )
         .col_expr(
             wallet::Column::EntrySequence,
-            column(wallet::Column::EntrySequence).add(1),
+            column(wallet::Column::EntrySequence).add(sequence - wallet.entry_sequence),
         )
         .col_expr(wallet::Column::Version, column(wallet::Column::Version).add(1))
         .filter(wallet::Column::Id.eq(wallet.id))
         .filter(wallet::Column::Version.eq(wallet.version))
         .filter(enough);
-    let after = |before: i64, change: i64| {
-        before
-            .checked_add(change)
-            .ok_or_else(|| Error::internal("a wallet's balance overflows"))
-    };
-    let entry = wallet_entry::Model {
-        id: movement.id,
-        wallet_id: wallet.id,
-        account_id: wallet.account_id,
-        sequence: after(wallet.entry_sequence, 1)?,
-        transaction_id: movement.transaction,
-        action: movement.action,
-        details: movement.details,
-        cash_minor: cash,
-        promotional_minor: promotional,
-        cash_after_minor: after(wallet.cash_minor, cash)?,
-        promotional_after_minor: after(wallet.promotional_minor, promotional)?,
-        order_id: movement.order,
-        created_at: now,
-    };
     writes.guarded(change.into_query());
-    insert::<wallet_entry::ActiveModel, _>(writes, vec![entry.clone()]);
-    Ok(entry)
+    insert::<wallet_entry::ActiveModel, _>(writes, lines);
+    Ok(())
 }

@@ -38,8 +38,10 @@ pub struct Item {
     pub coupon_minor: i64,
     /// The tax within.
     pub tax_minor: i64,
-    /// What was charged for it.
+    /// What its new period costs.
     pub charged_minor: i64,
+    /// What was unused of the periods it replaced.
+    pub credited_minor: i64,
     /// How much of that was promotional money.
     pub charged_promotional_minor: i64,
     /// The currency of its order, ISO 4217.
@@ -70,6 +72,7 @@ fn items(scope: &Scope) -> SelectStatement {
                 Column::CouponMinor,
                 Column::TaxMinor,
                 Column::ChargedMinor,
+                Column::CreditedMinor,
                 Column::ChargedPromotionalMinor,
                 Column::FailureReason,
                 Column::CreatedAt,

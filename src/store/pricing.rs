@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use entity::enums::RedemptionStatus;
 use entity::{component, coupon, coupon_redemption, price, product, resource_type};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+};
 use uuid::Uuid;
 
 use super::Scope;
@@ -23,8 +26,8 @@ pub struct Sellable {
     pub components: Vec<(component::Model, Option<price::Model>)>,
 }
 
-/// What can be bought of these (product, resource type) pairs, priced in a currency at an instant. Those that do not
-/// exist are left out. Four statements, however many there are.
+/// What can be bought of these (product, resource type) pairs, and of these resource types, priced in a currency at an
+/// instant. Those that do not exist are left out. Four statements, however many there are.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -32,25 +35,33 @@ pub async fn sellable(
     db: &impl ConnectionTrait,
     _scope: &Scope,
     wanted: &[(String, String)],
+    types: &[Uuid],
     currency: &str,
     at: DateTime<Utc>,
 ) -> Result<Vec<Sellable>, Error> {
     let codes: HashSet<&str> = wanted.iter().map(|(product, _)| product.as_str()).collect();
+    let of_types = resource_type::Entity::find()
+        .select_only()
+        .column(resource_type::Column::ProductId)
+        .filter(resource_type::Column::Id.is_in(types.iter().copied()))
+        .into_query();
     let products = product::Entity::find()
-        .filter(product::Column::Code.is_in(codes))
+        .filter(
+            Condition::any()
+                .add(product::Column::Code.is_in(codes))
+                .add(product::Column::Id.in_subquery(of_types)),
+        )
         .all(db)
         .await?;
-    let types = resource_type::Entity::find()
+    let kinds = resource_type::Entity::find()
         .filter(resource_type::Column::ProductId.is_in(products.iter().map(|product| product.id)))
         .all(db)
         .await?;
     let mut found = Vec::new();
     for product in products {
-        for kind in types.iter().filter(|kind| kind.product_id == product.id) {
-            if wanted
-                .iter()
-                .any(|(code, type_code)| *code == product.code && *type_code == kind.code)
-            {
+        for kind in kinds.iter().filter(|kind| kind.product_id == product.id) {
+            let is_wanted = |(code, type_code): &(String, String)| *code == product.code && *type_code == kind.code;
+            if wanted.iter().any(is_wanted) || types.contains(&kind.id) {
                 found.push((product.clone(), kind.clone()));
             }
         }

@@ -34,8 +34,8 @@ pub struct Task {
     pub external_id: Option<String>,
     /// The code of its resource type.
     pub resource_type: String,
-    /// Its components and quantities.
-    pub configuration: Json,
+    /// The item, as it was priced: what the resource is to be made of is in it.
+    pub document: Json,
     /// Why it could not be done.
     pub failure_reason: Option<String>,
     /// When it was ordered.
@@ -77,6 +77,7 @@ fn tasks(scope: &Scope) -> SelectStatement {
                 Column::Status,
                 Column::ProductId,
                 Column::ResourceId,
+                Column::Document,
                 Column::FailureReason,
                 Column::CreatedAt,
                 Column::CompletedAt,
@@ -92,7 +93,6 @@ fn tasks(scope: &Scope) -> SelectStatement {
             Alias::new("resource_name"),
         )
         .column((resource::Entity, resource::Column::ExternalId))
-        .column((resource::Entity, resource::Column::Configuration))
         .expr_as(
             Expr::col((resource_type::Entity, resource_type::Column::Code)),
             Alias::new("resource_type"),
@@ -115,6 +115,8 @@ fn tasks(scope: &Scope) -> SelectStatement {
             Expr::col((resource_type::Entity, resource_type::Column::Id))
                 .equals((resource::Entity, resource::Column::ResourceTypeId)),
         )
+        // The rest is done as soon as it is paid: a matter of the books.
+        .and_where(Expr::col(own(Column::Action)).is_in([OrderAction::Create.as_str(), OrderAction::Resize.as_str()]))
         .cond_where(visible(scope));
     select
 }

@@ -1,11 +1,13 @@
 //! What a purchase writes: quotes, orders, items, payments, resources, their paid periods and invoices. Rows are
 //! collected and written table by table, so that what an order costs in statements does not grow with its items.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use entity::enums::{OrderItemStatus, OrderStatus, QuoteStatus, RedemptionStatus, WalletKind};
+use entity::enums::{OrderItemStatus, OrderStatus, PeriodStatus, QuoteStatus, RedemptionStatus, WalletKind};
 use entity::{
-    account, coupon, coupon_redemption, invoice, invoice_line, order, order_item, paid_period, payment, quote,
-    resource, resource_tag, wallet,
+    account, coupon, coupon_redemption, credit_note, credit_note_line, invoice, invoice_line, order, order_item,
+    paid_period, payment, quote, resource, resource_tag, schedule_step, wallet,
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, IntoTableRef as _, LockType, OnConflict};
 use sea_orm::{
@@ -41,11 +43,23 @@ pub struct Rows {
     pub invoices: Vec<invoice::Model>,
     /// Their lines.
     pub lines: Vec<invoice_line::Model>,
+    /// Credit notes.
+    pub credit_notes: Vec<credit_note::Model>,
+    /// Their lines.
+    pub credit_note_lines: Vec<credit_note_line::Model>,
+    /// What became of steps of schedules that are not followed any more.
+    pub steps: Vec<schedule_step::Model>,
+    /// Paid periods that are closed, and when. One that was closed meanwhile undoes the whole.
+    pub closed: Vec<(Uuid, DateTime<Utc>)>,
+    /// Invoices that are reduced, and by how much. One that has less left undoes the whole.
+    pub credited: Vec<(Uuid, i64)>,
+    /// Resources as they now are. One that was changed since it was read undoes the whole.
+    pub changed: Vec<resource::Model>,
 }
 
 impl Rows {
     /// Adds them all to what is written.
-    pub fn write(self, writes: &mut Writes, _scope: &Scope) {
+    pub fn write(self, writes: &mut Writes, scope: &Scope) {
         insert::<order::ActiveModel, _>(writes, self.orders);
         insert::<order_item::ActiveModel, _>(writes, self.items);
         insert::<payment::ActiveModel, _>(writes, self.payments);
@@ -54,6 +68,29 @@ impl Rows {
         insert::<paid_period::ActiveModel, _>(writes, self.periods);
         insert::<invoice::ActiveModel, _>(writes, self.invoices);
         insert::<invoice_line::ActiveModel, _>(writes, self.lines);
+        insert::<credit_note::ActiveModel, _>(writes, self.credit_notes);
+        insert::<credit_note_line::ActiveModel, _>(writes, self.credit_note_lines);
+        insert::<schedule_step::ActiveModel, _>(writes, self.steps);
+        if let Some((_, at)) = self.closed.first() {
+            let closing = paid_period::Entity::update_many()
+                .col_expr(paid_period::Column::Status, Expr::val(PeriodStatus::Closed.as_str()))
+                .col_expr(paid_period::Column::ClosedAt, Expr::val(*at))
+                .filter(paid_period::Column::Id.is_in(self.closed.iter().map(|(id, _)| *id)))
+                .filter(paid_period::Column::Status.eq(PeriodStatus::Paid));
+            let rows = i64::try_from(self.closed.len()).unwrap_or(i64::MAX);
+            writes.guarded_rows(closing.into_query(), rows);
+        }
+        for (invoice, amount) in self.credited {
+            let reduced = Expr::col(invoice::Column::CreditedMinor).add(amount);
+            let reducing = invoice::Entity::update_many()
+                .col_expr(invoice::Column::CreditedMinor, reduced.clone())
+                .filter(invoice::Column::Id.eq(invoice))
+                .filter(reduced.lte(Expr::col(invoice::Column::TotalMinor)));
+            writes.guarded(reducing.into_query());
+        }
+        for row in self.changed {
+            update_resource(writes, scope, row);
+        }
     }
 }
 
@@ -284,6 +321,101 @@ pub async fn lock_resource(tx: &Tx, _scope: &Scope, id: Uuid) -> Result<resource
         query = query.lock_exclusive();
     }
     query.one(&**tx).await?.ok_or(Error::NotFound("resource"))
+}
+
+/// A resource as it stands, with what is paid for it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The resource.
+    pub resource: resource::Model,
+    /// Its periods that were not closed and have not ended, in their order.
+    pub periods: Vec<paid_period::Model>,
+    /// The place of its newest period, closed and ended ones included.
+    pub newest: i32,
+}
+
+/// Resources of an account with their open periods, locked until the transaction ends if `lock`. Those that the caller
+/// may not see, or that are not there, are left out. Three statements, none for no resources.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn standing(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    account: Uuid,
+    ids: &[Uuid],
+    at: DateTime<Utc>,
+    lock: bool,
+) -> Result<HashMap<Uuid, Standing>, Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // In one order for all: two that lock the same resources wait for each other, never in a circle.
+    let mut query = resource::Entity::find()
+        .filter(scope.accounts((resource::Entity, resource::Column::AccountId)))
+        .filter(resource::Column::AccountId.eq(account))
+        .filter(resource::Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(resource::Column::Id);
+    if lock && db::locks_rows(db.get_database_backend()) {
+        query = query.lock_exclusive();
+    }
+    let resources = query.all(db).await?;
+    let periods = paid_period::Entity::find()
+        .filter(paid_period::Column::ResourceId.is_in(resources.iter().map(|row| row.id)))
+        .filter(paid_period::Column::Status.eq(PeriodStatus::Paid))
+        .filter(paid_period::Column::EndsAt.gt(at))
+        .order_by_asc(paid_period::Column::Sequence)
+        .all(db)
+        .await?;
+    let newest: Vec<(Uuid, Option<i32>)> = paid_period::Entity::find()
+        .select_only()
+        .column(paid_period::Column::ResourceId)
+        .expr_as(Expr::col(paid_period::Column::Sequence).max(), "newest")
+        .filter(paid_period::Column::ResourceId.is_in(resources.iter().map(|row| row.id)))
+        .group_by(paid_period::Column::ResourceId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let newest: HashMap<Uuid, i32> = newest
+        .into_iter()
+        .map(|(resource, newest)| (resource, newest.unwrap_or_default()))
+        .collect();
+    let mut by_resource = page::grouped(periods, |row| row.resource_id);
+    Ok(resources
+        .into_iter()
+        .map(|resource| {
+            let standing = Standing {
+                periods: by_resource.remove(&resource.id).unwrap_or_default(),
+                newest: newest.get(&resource.id).copied().unwrap_or_default(),
+                resource,
+            };
+            (standing.resource.id, standing)
+        })
+        .collect())
+}
+
+/// The invoice of each of these periods. One statement, none for no periods.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn invoices_of_periods(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    periods: &[Uuid],
+) -> Result<HashMap<Uuid, Uuid>, Error> {
+    if periods.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(Uuid, Uuid)> = invoice::Entity::find()
+        .select_only()
+        .column(invoice::Column::PeriodId)
+        .column(invoice::Column::Id)
+        .filter(scope.accounts((invoice::Entity, invoice::Column::AccountId)))
+        .filter(invoice::Column::PeriodId.is_in(periods.iter().copied()))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Writes a resource as it now is. One that somebody changed since it was read undoes the whole.

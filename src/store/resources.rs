@@ -244,6 +244,38 @@ pub async fn tags(
     Ok(page::grouped(rows, |row| row.resource_id))
 }
 
+/// The tags of a resource, as an invoice keeps them.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn tags_as_kept(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    resource: Uuid,
+) -> Result<serde_json::Value, Error> {
+    let mut tags = tags_of_each_as_kept(db, scope, &[resource]).await?;
+    Ok(tags.remove(&resource).unwrap_or_else(|| serde_json::json!({})))
+}
+
+/// The tags of each of these resources, as an invoice keeps them. One statement, none for no resources.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn tags_of_each_as_kept(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, serde_json::Value>, Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let of = |tags: Vec<resource_tag::Model>| tags.into_iter().map(|tag| (tag.key, tag.value.into())).collect();
+    let tags = tags(db, scope, ids).await?.into_iter();
+    Ok(tags
+        .map(|(resource, tags)| (resource, serde_json::Value::Object(of(tags))))
+        .collect())
+}
+
 /// These paid periods.
 ///
 /// # Errors

@@ -83,6 +83,7 @@ impl Shelf {
             configuration: json!([]),
             external_id: None,
             period_id: None,
+            plan_id: None,
             paid_until: ends_on.map(at),
             anchor_day: None,
             auto_renew: number.is_multiple_of(2),
@@ -93,6 +94,8 @@ impl Shelf {
             created_by: "reader".to_owned(),
             created_at: at(0),
             provisioned_at: None,
+            trashed_at: None,
+            order_item_id: None,
             ended_at: None,
             version: 1,
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use billing_gateway::app::{App, Settings};
 use billing_gateway::commands::credit::{self, Grant};
 use billing_gateway::commands::order::{PayBy, PlaceOrder, place_order};
-use billing_gateway::commands::quote::{Create, PriceRequest, create};
+use billing_gateway::commands::quote::{Action, Create, PriceRequest, create};
 use billing_gateway::db::Options;
 use billing_gateway::domain::term::Term;
 use billing_gateway::engine;
@@ -92,10 +92,11 @@ async fn quoted(world: &World, owner: &Scope) -> Uuid {
         quantity: 1,
         term: Term::Months(1),
         name: None,
+        auto_renew: false,
     };
     let request = PriceRequest {
         account: world.account,
-        creates: vec![wanted],
+        actions: vec![Action::Create(wanted)],
         coupon_code: None,
     };
     create(&world.app, owner, request).await.unwrap().id
@@ -247,8 +248,9 @@ on_every_store! {
                 quantity: 1,
                 term: Term::Months(1),
                 name: None,
+auto_renew: false,
             };
-            let request = PriceRequest { account: world.account, creates: vec![wanted], coupon_code: None };
+            let request = PriceRequest { account: world.account, actions: vec![Action::Create(wanted)], coupon_code: None };
             wire.cut_next(cut);
             let quote = create(&app, &owner, request).await.unwrap().id;
             assert!(wire.has_cut());

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod actions;
 mod alerts;
 mod bad_input;
 mod bad_requests;

@@ -45,7 +45,7 @@ on_every_store! {
             };
             let mut writes = Writes::of(tx);
             event_log::append(&mut writes, &scope, world.account, &[News::of(EventType::WalletCredited)], now)?;
-            books::move_wallet(&mut writes, &scope, &read, movement, now)?;
+            books::move_wallet(&mut writes, &scope, &read, vec![movement], now)?;
             writes.send(tx).await
         });
         assert!(matches!(done.await, Err(Error::Unavailable(_))));

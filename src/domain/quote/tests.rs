@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use chrono_tz::Asia;
+use entity::enums::{GraceService, Life, LifecyclePolicy, Power};
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::super::coupon::tests::ten_percent;
+use super::super::lifecycle::State;
+use super::super::policy::PolicyTerms;
 use super::super::pricing::tests::vnd_price;
 use super::super::time::tests::at;
 use super::*;
@@ -54,6 +57,34 @@ pub(crate) fn quote_of(items: &[RequestedItem], coupon: Option<&CouponTerms>) ->
     })
 }
 
+/// A server that was bought, with these periods.
+pub(crate) fn existing(periods: Vec<OpenPeriod>) -> Existing {
+    Existing {
+        resource_id: Uuid::from_u128(5),
+        name: "web".into(),
+        product: vserver(),
+        terms: PolicyTerms {
+            policy: LifecyclePolicy::Standard,
+            grace_service: GraceService::Full,
+            release_days: 30,
+            trash_days: 7,
+            auto_renew_locked: false,
+        },
+        refunds_on_delete: true,
+        state: State {
+            life: Life::Active,
+            power: Power::Running,
+        },
+        auto_renew: true,
+        paid_until: periods.last().map(|period| period.paid.ends_at),
+        anchor_day: None,
+        period_id: periods.last().map(|period| period.period_id),
+        periods,
+        components: server(Term::Months(1)).components,
+        unsold: None,
+    }
+}
+
 fn create(item: CreateItem) -> Result<PricedQuote, Refusal> {
     quote_of(&[RequestedItem::Create(item)], None)
 }
@@ -67,7 +98,7 @@ fn a_server_for_a_month_with_a_coupon() {
     assert_eq!(quote.totals.tax.minor(), 16_455);
     let item = &quote.items[0];
     assert_eq!(item.name, "server");
-    assert_eq!(item.span.end, at("2023-04-06T00:00:00+07:00"));
+    assert_eq!(item.span.unwrap().end, at("2023-04-06T00:00:00+07:00"));
     assert_eq!(item.configuration()[0].code, "s-general-1x1");
     assert_eq!(quote.coupon_code.as_deref(), Some("LAUNCH10"));
 }
@@ -88,17 +119,15 @@ fn a_quantity_makes_as_many_items() {
 #[test]
 fn a_renewal_starts_at_the_old_end_on_the_remembered_day() {
     let renew = RenewItem {
-        resource_id: Uuid::from_u128(5),
-        name: "web".into(),
-        product: vserver(),
-        components: server(Term::Months(1)).components,
-        paid_until: at("2023-02-28T00:00:00+07:00"),
-        anchor_day: Some(31),
+        existing: Existing {
+            paid_until: Some(at("2023-02-28T00:00:00+07:00")),
+            anchor_day: Some(31),
+            ..existing(Vec::new())
+        },
         term: Term::Months(1),
-        auto_renew: true,
     };
     let quote = quote_of(&[RequestedItem::Renew(renew)], None).unwrap();
-    assert_eq!(quote.items[0].span.end, at("2023-03-31T00:00:00+07:00"));
+    assert_eq!(quote.items[0].span.unwrap().end, at("2023-03-31T00:00:00+07:00"));
     assert_eq!(quote.totals.charged.minor(), 181_000);
 }
 

@@ -53,10 +53,10 @@ async fn what_no_rule_writes_no_table_takes() {
     // gross, coupon, tax, charged
     for amounts in ["-5, 0, 0, -5", "1, -1, 0, 2", "1, 0, -1, 1", "1, 2, 0, -1"] {
         shelf.refuses(&format!(
-            "insert into quote select x'00000000000000000000000000000001', id, 'an', 'OPEN', 'VND', {amounts}, null, '{{}}', null, {AT}, {AT} from account limit 1"
+            "insert into quote select x'00000000000000000000000000000001', id, 'an', 'OPEN', 'VND', {amounts}, null, '{{}}', null, {AT}, {AT}, 0, 0 from account limit 1"
         )).await;
         shelf.refuses(&format!(
-            "insert into orders select x'00000000000000000000000000000001', id, id, 'ORD-1', 'IN_PROGRESS', 'VND', {amounts}, null, 'an', null, {AT}, null, null, 1 from account limit 1"
+            "insert into orders select x'00000000000000000000000000000001', id, id, 'ORD-1', 'IN_PROGRESS', 'VND', {amounts}, null, 'an', null, {AT}, null, null, 1, 0, 0 from account limit 1"
         )).await;
     }
     for promotional in [-1, 3] {
