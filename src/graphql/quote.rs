@@ -169,9 +169,6 @@ pub(crate) struct CreateActionInput {
     term: TermInput,
     /// What to call them; several are numbered.
     name: Option<String>,
-    /// Whether the engine renews them from credit before they end.
-    #[graphql(default = false)]
-    auto_renew: bool,
 }
 
 /// A longer life of a resource, from its present end on, at today's price.
@@ -258,7 +255,8 @@ impl QuoteActionInput {
                 quantity: create.quantity,
                 term: term(create.term)?,
                 name: create.name,
-                auto_renew: create.auto_renew,
+                // Offered when the engine renews.
+                auto_renew: false,
             }),
             Self::Renew(renew) => Action::Renew {
                 resource: resource(&renew.resource_id)?,

@@ -388,7 +388,8 @@ pub fn plan_anew(
         terms: &terms,
         paid_until: end,
         zone,
-        auto_renew: resource.auto_renew,
+        // The engine attempts no renewal yet.
+        auto_renew: false,
         release_at: None,
     }
     .begins(resource.life, now);
