@@ -230,19 +230,25 @@ async fn write(
     for ((position, item), share) in (0_i32..).zip(&priced.items).zip(&shares) {
         let product = product_of(&item.product_code)?;
         let at_once = fulfil::at_once(item.action, product);
-        if item.action == OrderAction::Create {
-            let mut resource = new_resource(account, product, item, scope, now)?;
-            let row = new_item(
-                order_id,
-                account,
-                position,
-                product,
-                resource.id,
-                item,
-                share,
-                at_once,
-                now,
-            )?;
+        let new = match item.action {
+            OrderAction::Create => Some(new_resource(account, product, item, scope, now)?),
+            _ => None,
+        };
+        let resource_id = new.as_ref().map(|new| new.id).or(item.resource_id);
+        let resource_id = resource_id.ok_or_else(|| Error::internal("an item is about no resource"))?;
+        let row = new_item(
+            order_id,
+            account,
+            position,
+            product,
+            resource_id,
+            item,
+            share,
+            at_once,
+            now,
+        )?;
+        let about = |kind| News::of(kind).order(order_id).resource(resource_id);
+        if let Some(mut resource) = new {
             if at_once {
                 let done = Provisioned {
                     item: &row,
@@ -256,64 +262,44 @@ async fn write(
                 };
                 let (entry, invoice) = fulfilment::add(&mut rows, &mut resource, &mut codes, done)?;
                 entries.push(entry);
-                let about = |kind| News::of(kind).order(order_id).resource(resource.id);
                 news.push(about(EventType::ResourceProvisioned));
                 news.push(about(EventType::InvoiceIssued).invoice(invoice));
             }
-            states.push(row.status);
             rows.tags.push(resource_tag::Model {
-                resource_id: resource.id,
+                resource_id,
                 key: "created-by".to_owned(),
                 account_id: account.id,
                 kind: TagKind::System,
                 value: scope.principal().chars().take(256).collect(),
             });
-            rows.items.push(row);
             rows.resources.push(resource);
-            continue;
-        }
-        let resource_id = item.resource_id.unwrap_or_default();
-        let mut stands = standing.remove(&resource_id).ok_or_else(stale)?;
-        let row = new_item(
-            order_id,
-            account,
-            position,
-            product,
-            resource_id,
-            item,
-            share,
-            at_once,
-            now,
-        )?;
-        if at_once {
-            let deed = Deed {
-                product,
-                zone,
-                item: &row,
-                order_code: &order_code,
-                priced: item,
-                paid: *share,
-                payment: payment_id,
-                coupon_code: priced.coupon_code.as_deref(),
-                tags: tags.get(&resource_id).unwrap_or(&created_by),
-                invoices: &invoices,
-                now,
-            };
-            let done = fulfil::carry_out(&mut rows, &mut codes, stands, &deed)?;
-            entries.extend(done.entries);
-            news.extend(done.news);
-            if let Some(refund) = done.refund {
-                movements.push(refund);
-                news.push(
-                    News::of(EventType::Refunded)
-                        .order(order_id)
-                        .resource(resource_id)
-                        .wallet(wallet.id),
-                );
-            }
         } else {
-            stands.resource.order_item_id = Some(row.id);
-            rows.changed.push(stands.resource);
+            let mut stands = standing.remove(&resource_id).ok_or_else(stale)?;
+            if at_once {
+                let deed = Deed {
+                    product,
+                    zone,
+                    item: &row,
+                    order_code: &order_code,
+                    priced: item,
+                    paid: *share,
+                    payment: payment_id,
+                    coupon_code: priced.coupon_code.as_deref(),
+                    tags: tags.get(&resource_id).unwrap_or(&created_by),
+                    invoices: &invoices,
+                    now,
+                };
+                let done = fulfil::carry_out(&mut rows, &mut codes, stands, &deed)?;
+                entries.extend(done.entries);
+                news.extend(done.news);
+                if let Some(refund) = done.refund {
+                    movements.push(refund);
+                    news.push(about(EventType::Refunded).wallet(wallet.id));
+                }
+            } else {
+                stands.resource.order_item_id = Some(row.id);
+                rows.changed.push(stands.resource);
+            }
         }
         states.push(row.status);
         rows.items.push(row);
