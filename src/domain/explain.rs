@@ -331,31 +331,37 @@ fn item_text(item: &PricedItem, language: Language) -> Result<String, Refusal> {
     let mut text = item
         .span
         .map_or_else(String::new, |span| minutes_text(item, &span, language));
-    let credited = item.credited()?.total()?;
-    if !item.replaced.is_empty() {
-        let (due, refund) = (item.due()?, item.refund()?);
-        let (charged, credited) = (item.totals.charged, credited);
-        if !text.is_empty() {
-            text.push_str(". ");
-        }
-        // Writing to a String can't fail; the result is there for other writers.
-        let _ = match (language, item.span.is_some(), refund.is_positive()) {
-            (Language::En, false, _) => write!(text, "{credited} of what was paid is unused and goes back"),
-            (Language::Vi, false, _) => write!(text, "{credited} đã trả chưa dùng đến và được hoàn lại"),
-            (Language::En, true, false) => {
-                write!(text, "{charged} less {credited} that is unused: {due} to be paid")
-            }
-            (Language::Vi, true, false) => {
-                write!(text, "{charged} trừ {credited} chưa dùng đến: phải trả {due}")
-            }
-            (Language::En, true, true) => {
-                write!(text, "{charged} less {credited} that is unused: {refund} goes back")
-            }
-            (Language::Vi, true, true) => {
-                write!(text, "{charged} trừ {credited} chưa dùng đến: hoàn lại {refund}")
-            }
-        };
+    if item.replaced.is_empty() {
+        return Ok(text);
     }
+    let refund = item.refund()?;
+    let shown = |amount: Money| money_text(amount, language);
+    let (charged, credited) = (shown(item.totals.charged), shown(item.credited()?.total()?));
+    if !text.is_empty() {
+        text.push_str(". ");
+    }
+    text.push_str(&match (language, item.span.is_some(), refund.is_positive()) {
+        (Language::En, false, _) => format!("{credited} of what was paid is unused and goes back"),
+        (Language::Vi, false, _) => format!("{credited} đã trả chưa dùng đến và được hoàn lại"),
+        (Language::En, true, false) => {
+            format!(
+                "{charged} less {credited} that is unused: {} to be paid",
+                shown(item.due()?)
+            )
+        }
+        (Language::Vi, true, false) => {
+            format!(
+                "{charged} trừ {credited} chưa dùng đến: phải trả {}",
+                shown(item.due()?)
+            )
+        }
+        (Language::En, true, true) => {
+            format!("{charged} less {credited} that is unused: {} goes back", shown(refund))
+        }
+        (Language::Vi, true, true) => {
+            format!("{charged} trừ {credited} chưa dùng đến: hoàn lại {}", shown(refund))
+        }
+    });
     Ok(text)
 }
 

@@ -150,7 +150,7 @@ on_every_store! {
         let quote = quoted(&world, larger).await;
         assert_eq!((&quote["charged"]["amount"], &quote["due"]["amount"]), (&json!("260000"), &json!("169500")));
         assert_eq!(quote["items"][0]["credited"]["amount"], "90500");
-        assert!(text(&quote["items"][0]["explanation"]).contains("169500"), "{quote}");
+        assert!(text(&quote["items"][0]["explanation"]).contains("169,500 VND"), "{quote}");
         let order = world.done(&world.token(Role::Owner), "placeOrder", ordering(&quote)).await;
         assert_eq!(order["order"]["status"], "IN_PROGRESS", "the product makes it");
         assert_eq!(cash(&world).await.0, "4749500");
