@@ -29,6 +29,10 @@ pub struct Model {
     pub expires_at: DateTimeUtc,
     /// When the resource will be deleted for good, as far as it is known.
     pub releases_at: Option<DateTimeUtc>,
+    /// Why a renewal failed: the code of the refusal.
+    pub failure: Option<String>,
+    /// How much a renewal was short of.
+    pub shortfall_minor: Option<i64>,
     /// When, in business time.
     pub created_at: DateTimeUtc,
     /// When somebody said they had seen it.

@@ -15,6 +15,7 @@ mod m20261123_000005_invoices;
 mod m20261123_000006_telling;
 mod m20261123_000007_engine;
 mod m20261126_000008_actions;
+mod m20261126_000009_renewals;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000006_telling::Migration),
             Box::new(m20261123_000007_engine::Migration),
             Box::new(m20261126_000008_actions::Migration),
+            Box::new(m20261126_000009_renewals::Migration),
         ]
     }
 }

@@ -1,11 +1,13 @@
 //! What an action does to a resource when it is done: its life, what is paid for it, its schedule, the invoice and the
 //! credit notes, and what is booked. By hand, by a product's report or by the engine, it is done here.
 
+mod catalogue;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::enums::{EventType, Life, OrderAction, OrderItemStatus, ProvisioningMode, WalletAction};
+use entity::enums::{EventType, Life, OrderAction, OrderItemStatus, ProvisioningMode, StepStatus, WalletAction};
 use entity::{order_item, product};
 use uuid::Uuid;
 
@@ -21,6 +23,8 @@ use crate::store::event_log::News;
 use crate::store::fulfilment::{self, Closing, Opened, Opening};
 use crate::store::ledger::{Entry, Movement};
 use crate::store::purchases::{Rows, Standing};
+
+pub(super) use catalogue::{Catalogue, catalogue_product, promise};
 
 /// What is known of an action that is done now.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +49,8 @@ pub(super) struct Deed<'a> {
     pub(super) tags: &'a serde_json::Value,
     /// The invoices of the periods it replaces.
     pub(super) invoices: &'a HashMap<Uuid, Uuid>,
+    /// What becomes of the step that the resource's old plan waited for.
+    pub(super) waited: StepStatus,
     /// The present, in business time.
     pub(super) now: DateTime<Utc>,
 }
@@ -114,7 +120,7 @@ pub(super) fn check(
 }
 
 /// Another order of the resource is being carried out.
-pub(crate) fn busy(life: Life, power: entity::enums::Power) -> Refusal {
+pub(super) fn busy(life: Life, power: entity::enums::Power) -> Refusal {
     Refusal {
         facts: Facts::State {
             state: lifecycle::display_status(life, power).to_string(),
@@ -264,7 +270,7 @@ pub(super) fn carry_out(
         OrderAction::Create | OrderAction::StopPoc => None,
     };
     if let Some(plan) = plan {
-        fulfilment::plan_anew(rows, &mut resource, &terms, plan, deed.zone, now)?;
+        fulfilment::plan_anew(rows, &mut resource, &terms, plan, deed.waited, deed.zone, now)?;
     }
     if lifecycle::is_over(resource.life) {
         (resource.next_step, resource.next_due_at) = (None, None);

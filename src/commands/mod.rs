@@ -4,11 +4,14 @@
 //! No command calls another: what two share is a rule (`domain`), a write (`store`), or what `fulfil` does within the
 //! transaction of either.
 
+pub mod auto_renew;
 pub mod coupon;
 pub mod credit;
 pub(crate) mod fulfil;
 pub mod order;
+pub mod power;
 pub mod provisioning;
 pub mod quote;
 pub mod releases;
 pub mod seed;
+pub mod tags;

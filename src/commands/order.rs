@@ -1,9 +1,11 @@
 //! Placing an order: a quote becomes items, a payment, resources; products that are instant are provisioned at once.
 
+mod renewal;
+
 use chrono::{DateTime, Utc};
 use entity::enums::{
-    CodeKind, EventType, Life, OrderAction, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power, TagKind,
-    WalletAction,
+    CodeKind, EventType, Life, OrderAction, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power,
+    StepStatus, TagKind, WalletAction,
 };
 use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
 use serde::{Deserialize as _, Serialize};
@@ -26,6 +28,8 @@ use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::purchases::{self, Purchase, Rows};
 use crate::store::{Scope, codes, pricing, resources};
+
+pub use renewal::{Attempted, Renewal, renew_automatically, renewals};
 
 /// A way to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -95,7 +99,13 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             {
                 return Err(stale().into());
             }
-            let (order, newest) = write(tx, scope, &input, order_id, &purchase, &priced, now).await?;
+            let placing = Placing {
+                order_id,
+                return_url: input.return_url.as_deref(),
+                waited: StepStatus::Superseded,
+                now,
+            };
+            let (order, newest) = write(tx, scope, placing, &purchase, &priced).await?;
             Ok((
                 Placed {
                     order: order_id,
@@ -132,16 +142,25 @@ fn check_quote(purchase: Option<Purchase>, now: DateTime<Utc>) -> Result<Purchas
     Ok(purchase)
 }
 
+/// What is known of an order besides what is bought.
+#[derive(Clone, Copy, Debug)]
+struct Placing<'a> {
+    order_id: Uuid,
+    return_url: Option<&'a str>,
+    /// What becomes of the steps that the plans of its resources waited for.
+    waited: StepStatus,
+    now: DateTime<Utc>,
+}
+
 /// Writes the order and all that comes with it, and answers the order with the newest event's number.
 async fn write(
     tx: &Tx,
     scope: &Scope,
-    input: &PlaceOrder,
-    order_id: Uuid,
+    placing: Placing<'_>,
     purchase: &Purchase,
     priced: &PricedQuote,
-    now: DateTime<Utc>,
 ) -> Result<(order::Model, Option<i64>), Error> {
+    let Placing { order_id, now, .. } = placing;
     let Purchase { quote, account, wallet } = purchase;
     let zone = time::zone(&account.zone)?;
     let currency: Currency = account.currency.parse()?;
@@ -287,6 +306,7 @@ async fn write(
                     coupon_code: priced.coupon_code.as_deref(),
                     tags: tags.get(&resource_id).unwrap_or(&created_by),
                     invoices: &invoices,
+                    waited: placing.waited,
                     now,
                 };
                 let done = fulfil::carry_out(&mut rows, &mut codes, stands, &deed)?;
@@ -309,7 +329,7 @@ async fn write(
     if rules::is_over(status) {
         news.push(News::of(EventType::OrderCompleted).order(order_id));
     }
-    let order = new_order(order_id, order_code, quote, input, scope, status, now);
+    let order = new_order(order_code, quote, placing, scope, status);
     rows.orders.push(order.clone());
 
     // Write and tell.
@@ -387,16 +407,15 @@ fn payment(
 }
 
 fn new_order(
-    id: Uuid,
     code: String,
     quote: &quote::Model,
-    input: &PlaceOrder,
+    placing: Placing<'_>,
     scope: &Scope,
     status: OrderStatus,
-    now: DateTime<Utc>,
 ) -> order::Model {
+    let now = placing.now;
     order::Model {
-        id,
+        id: placing.order_id,
         account_id: quote.account_id,
         quote_id: quote.id,
         code,
@@ -410,7 +429,7 @@ fn new_order(
         refund_minor: quote.refund_minor,
         coupon_id: quote.coupon_id,
         principal: scope.principal().to_owned(),
-        return_url: input.return_url.clone(),
+        return_url: placing.return_url.map(str::to_owned),
         created_at: now,
         paid_at: Some(now),
         completed_at: rules::is_over(status).then_some(now),

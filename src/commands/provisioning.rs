@@ -1,7 +1,7 @@
 //! What a product's service reports of its tasks: an item was provisioned, or could not be.
 
 use chrono::{DateTime, Utc};
-use entity::enums::{CodeKind, EventType, Life, OrderAction, OrderItemStatus, WalletAction, WalletKind};
+use entity::enums::{CodeKind, EventType, Life, OrderAction, OrderItemStatus, StepStatus, WalletAction, WalletKind};
 use entity::product;
 use sea_orm::EntityTrait;
 use uuid::Uuid;
@@ -189,6 +189,7 @@ async fn succeed(
             coupon_code: coupon.as_deref(),
             tags: &resources::tags_as_kept(&**tx, &engine, resource_id).await?,
             invoices: &purchases::invoices_of_periods(&**tx, &engine, &replaced).await?,
+            waited: StepStatus::Superseded,
             now,
         };
         let done = fulfil::carry_out(&mut rows, &mut codes, stands, &deed)?;

@@ -1,31 +1,22 @@
 //! Prices: previewed for a slider, or promised in a quote.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
-use entity::enums::QuoteStatus;
-use entity::{account, component, coupon, price, quote};
+use entity::{account, coupon, quote};
 use uuid::Uuid;
 
-use super::fulfil;
+use super::fulfil::{Catalogue, catalogue_product, promise};
 use crate::app::App;
 use crate::domain::coupon::{CouponTerms, CouponValue};
-use crate::domain::lifecycle::State;
 use crate::domain::money::{Currency, Money};
-use crate::domain::pricing::PriceRow;
 use crate::domain::quote::{
-    self as rules, CatalogueComponent, CatalogueProduct, ConfiguredComponent, CreateItem, DeleteItem, Existing,
-    OpenPeriod, PricedQuote, QuoteRequest, RecoverItem, RenewItem, RequestedItem, ResizeItem,
+    self as rules, CreateItem, DeleteItem, PricedQuote, QuoteRequest, RecoverItem, RenewItem, RequestedItem, ResizeItem,
 };
-use crate::domain::rate::{Share, UnitPrice};
+use crate::domain::rate::Share;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::term::Term;
 use crate::domain::{text, time};
 use crate::error::Error;
-use crate::ids;
-use crate::store::pricing::{self, Sellable};
-use crate::store::purchases::Standing;
-use crate::store::{Scope, accounts, fulfilment, purchases};
+use crate::store::{Scope, accounts, pricing, purchases};
 
 /// The most actions that one quote takes.
 pub const MOST_ACTIONS: usize = 20;
@@ -152,25 +143,8 @@ pub async fn preview(app: &App, scope: &Scope, request: PriceRequest) -> Result<
 pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<quote::Model, Error> {
     let now = app.clock.now();
     let priced = price(app, scope, request).await?;
-    let totals = &priced.quote.totals;
-    let row = quote::Model {
-        id: ids::new_id(),
-        account_id: priced.account.id,
-        principal: scope.principal().to_owned(),
-        status: QuoteStatus::Open,
-        currency: priced.account.currency.clone(),
-        gross_minor: totals.gross.minor(),
-        coupon_minor: totals.coupon.minor(),
-        tax_minor: totals.tax.minor(),
-        charged_minor: totals.charged.minor(),
-        due_minor: priced.quote.due()?.minor(),
-        refund_minor: priced.quote.refund()?.minor(),
-        coupon_id: priced.coupon.map(|coupon| coupon.id),
-        document: serde_json::to_value(&priced.quote)?,
-        order_id: None,
-        created_at: now,
-        expires_at: rules::expires_at(now),
-    };
+    let coupon = priced.coupon.as_ref().map(|coupon| coupon.id);
+    let row = promise(&priced.account, scope, &priced.quote, coupon, now)?;
     app.db
         .write("create_quote", async |tx| {
             let tx = &*tx;
@@ -206,15 +180,8 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
             _ => None,
         })
         .collect();
-    let mut types: Vec<Uuid> = standing.values().map(|found| found.resource.resource_type_id).collect();
-    types.sort_unstable();
-    types.dedup();
-    let catalogue = Catalogue {
-        sold: pricing::sellable(db, scope, &wanted, &types, &account.currency, now).await?,
-        standing,
-        currency,
-    };
-    let (items, origins) = catalogue.items(actions)?;
+    let catalogue = Catalogue::read(db, scope, &account, standing, &wanted, now).await?;
+    let (items, origins) = items(&catalogue, actions)?;
     let found = match &code {
         None => None,
         Some(code) => Some(
@@ -330,160 +297,71 @@ fn checked_create(place: usize, mut create: Create) -> Result<Create, Refusal> {
     Ok(create)
 }
 
-/// What is known of what is asked for: the catalogue, and the resources as they stand.
-struct Catalogue {
-    sold: Vec<Sellable>,
-    standing: HashMap<Uuid, Standing>,
-    currency: Currency,
-}
-
-impl Catalogue {
-    /// The wishes of actions, each with where it was asked for.
-    fn items(&self, actions: Vec<Action>) -> Result<(Vec<RequestedItem>, Vec<Origin>), Error> {
-        let (mut items, mut origins) = (Vec::new(), Vec::new());
-        for (place, action) in actions.into_iter().enumerate() {
-            let name = action.name();
-            let at = |error: Error| under(error, &["items", &place.to_string(), name]);
-            let mut add = |item: RequestedItem, of_many: Option<usize>| {
-                items.push(item);
-                origins.push(Origin { action: place, of_many });
-            };
-            match action {
-                Action::Create(create) => add(RequestedItem::Create(self.create(create).map_err(at)?), None),
-                Action::Renew { resource, term } => {
-                    let existing = self.existing(resource).map_err(at)?;
-                    add(RequestedItem::Renew(RenewItem { existing, term }), None);
-                }
-                Action::Recover { resource, term } => {
-                    let existing = self.existing(resource).map_err(at)?;
-                    add(RequestedItem::Recover(RecoverItem { existing, term }), None);
-                }
-                Action::Resize { resource, components } => {
-                    let existing = self.existing(resource).map_err(at)?;
-                    let sold = self.type_of(existing.product.resource_type_id)?;
-                    let components = self.components(sold, components).map_err(at)?;
-                    add(RequestedItem::Resize(ResizeItem { existing, components }), None);
-                }
-                Action::Delete { resource } => {
-                    let existing = self.existing(resource).map_err(at)?;
-                    add(RequestedItem::Delete(DeleteItem { existing }), None);
-                }
-                Action::MatchEndTime { resources, until } => {
-                    for (of_many, resource) in resources.into_iter().enumerate() {
-                        let existing = self
-                            .existing(resource)
-                            .map_err(|error| at(in_place(error, "resourceIds", of_many)))?;
-                        // What ends there already is where it should be.
-                        if existing.paid_until != Some(until) {
-                            let term = Term::until(until).map_err(|refusal| at(refusal.under("until").into()))?;
-                            add(RequestedItem::Renew(RenewItem { existing, term }), Some(of_many));
-                        }
+/// The wishes of actions, each with where it was asked for.
+fn items(catalogue: &Catalogue, actions: Vec<Action>) -> Result<(Vec<RequestedItem>, Vec<Origin>), Error> {
+    let (mut items, mut origins) = (Vec::new(), Vec::new());
+    for (place, action) in actions.into_iter().enumerate() {
+        let name = action.name();
+        let at = |error: Error| under(error, &["items", &place.to_string(), name]);
+        let mut add = |item: RequestedItem, of_many: Option<usize>| {
+            items.push(item);
+            origins.push(Origin { action: place, of_many });
+        };
+        match action {
+            Action::Create(create) => add(RequestedItem::Create(created(catalogue, create).map_err(at)?), None),
+            Action::Renew { resource, term } => {
+                let existing = catalogue.existing(resource).map_err(at)?;
+                add(RequestedItem::Renew(RenewItem { existing, term }), None);
+            }
+            Action::Recover { resource, term } => {
+                let existing = catalogue.existing(resource).map_err(at)?;
+                add(RequestedItem::Recover(RecoverItem { existing, term }), None);
+            }
+            Action::Resize { resource, components } => {
+                let existing = catalogue.existing(resource).map_err(at)?;
+                let sold = catalogue.type_of(existing.product.resource_type_id)?;
+                let components = catalogue.components(sold, components).map_err(at)?;
+                add(RequestedItem::Resize(ResizeItem { existing, components }), None);
+            }
+            Action::Delete { resource } => {
+                let existing = catalogue.existing(resource).map_err(at)?;
+                add(RequestedItem::Delete(DeleteItem { existing }), None);
+            }
+            Action::MatchEndTime { resources, until } => {
+                for (of_many, resource) in resources.into_iter().enumerate() {
+                    let existing = catalogue
+                        .existing(resource)
+                        .map_err(|error| at(in_place(error, "resourceIds", of_many)))?;
+                    // What ends there already is where it should be.
+                    if existing.paid_until != Some(until) {
+                        let term = Term::until(until).map_err(|refusal| at(refusal.under("until").into()))?;
+                        add(RequestedItem::Renew(RenewItem { existing, term }), Some(of_many));
                     }
                 }
             }
         }
-        Ok((items, origins))
     }
+    Ok((items, origins))
+}
 
-    fn type_of(&self, resource_type: Uuid) -> Result<&Sellable, Error> {
-        self.sold
-            .iter()
-            .find(|sold| sold.resource_type.id == resource_type)
-            .ok_or_else(|| Error::internal("a resource's type is missing from the catalogue"))
-    }
-
-    /// A resource as the rules know it, with its components at today's price.
-    fn existing(&self, resource: Uuid) -> Result<Existing, Error> {
-        let Some(found) = self.standing.get(&resource) else {
-            let message = "There is no such resource.";
-            return Err(Refusal::new(RefusalCode::ResourceNotFound, message)
-                .under("resourceId")
-                .into());
-        };
-        let row = &found.resource;
-        if row.order_item_id.is_some() {
-            return Err(fulfil::busy(row.life, row.power).under("resourceId").into());
-        }
-        let sold = self.type_of(row.resource_type_id)?;
-        let configured: Vec<ConfiguredComponent> = serde_json::from_value(row.configuration.clone())?;
-        let mut components = Vec::with_capacity(configured.len());
-        let mut unsold = None;
-        for component in configured {
-            match sold.components.iter().find(|(row, _)| row.id == component.component_id) {
-                Some((row, Some(price))) => components.push((priced_component(row, price)?, component.quantity)),
-                _ => unsold = Some(component.code),
-            }
-        }
-        Ok(Existing {
-            resource_id: row.id,
-            name: row.name.clone(),
-            product: catalogue_product(sold),
-            terms: fulfilment::policy_terms(&sold.product)?,
-            refunds_on_delete: sold.product.refunds_on_delete,
-            state: State {
-                life: row.life,
-                power: row.power,
-            },
-            auto_renew: row.auto_renew,
-            paid_until: row.paid_until,
-            anchor_day: row.anchor_day.map(u32::try_from).transpose().map_err(Error::internal)?,
-            period_id: row.period_id,
-            periods: found
-                .periods
-                .iter()
-                .map(|period| {
-                    Ok(OpenPeriod {
-                        period_id: period.id,
-                        paid: fulfilment::paid(period)?,
-                    })
-                })
-                .collect::<Result<_, Error>>()?,
-            components,
-            unsold,
-        })
-    }
-
-    /// Finds new resources in the catalogue.
-    fn create(&self, create: Create) -> Result<CreateItem, Error> {
-        let sold = self
-            .sold
-            .iter()
-            .find(|sold| sold.product.code == create.product && sold.resource_type.code == create.resource_type)
-            .ok_or_else(|| {
-                let message = "There is no such product and resource type. The query `products` lists them.";
-                Refusal::new(RefusalCode::UnknownProduct, message).under("product")
-            })?;
-        Ok(CreateItem {
-            product: catalogue_product(sold),
-            components: self.components(sold, create.components)?,
-            quantity: create.quantity,
-            term: create.term,
-            name: create.name,
-            auto_renew: create.auto_renew,
-        })
-    }
-
-    fn components(&self, sold: &Sellable, asked: Vec<(String, i64)>) -> Result<Vec<(CatalogueComponent, i64)>, Error> {
-        let mut components = Vec::with_capacity(asked.len());
-        for (place, (code, quantity)) in asked.into_iter().enumerate() {
-            let at = |refusal: Refusal| refusal.under("code").under(place).under("components");
-            let Some((row, price)) = sold.components.iter().find(|(row, _)| row.code == code) else {
-                let known: Vec<&str> = sold.components.iter().map(|(row, _)| row.code.as_str()).collect();
-                let message = format!(
-                    "{} has no such component. It has: {}.",
-                    sold.resource_type.code,
-                    known.join(", ")
-                );
-                return Err(at(Refusal::new(RefusalCode::UnknownComponent, message)).into());
-            };
-            let Some(price) = price else {
-                let message = format!("{code} is not sold in {} now. Choose another component.", self.currency);
-                return Err(at(Refusal::new(RefusalCode::PriceNotAvailable, message)).into());
-            };
-            components.push((priced_component(row, price)?, quantity));
-        }
-        Ok(components)
-    }
+/// Finds new resources in the catalogue.
+fn created(catalogue: &Catalogue, create: Create) -> Result<CreateItem, Error> {
+    let sold = catalogue
+        .sold
+        .iter()
+        .find(|sold| sold.product.code == create.product && sold.resource_type.code == create.resource_type)
+        .ok_or_else(|| {
+            let message = "There is no such product and resource type. The query `products` lists them.";
+            Refusal::new(RefusalCode::UnknownProduct, message).under("product")
+        })?;
+    Ok(CreateItem {
+        product: catalogue_product(sold),
+        components: catalogue.components(sold, create.components)?,
+        quantity: create.quantity,
+        term: create.term,
+        name: create.name,
+        auto_renew: create.auto_renew,
+    })
 }
 
 fn under(error: Error, path: &[&str]) -> Error {
@@ -507,42 +385,6 @@ fn in_place(error: Error, field: &str, place: usize) -> Error {
         .into(),
         error => error,
     }
-}
-
-fn catalogue_product(sold: &Sellable) -> CatalogueProduct {
-    CatalogueProduct {
-        product_id: sold.product.id,
-        product_code: sold.product.code.clone(),
-        product_name: sold.product.name.clone(),
-        resource_type_id: sold.resource_type.id,
-        resource_type_code: sold.resource_type.code.clone(),
-        resource_type_name: sold.resource_type.name.clone(),
-        day_count: sold.product.day_count,
-        auto_renew_locked: sold.product.auto_renew_locked,
-    }
-}
-
-fn priced_component(row: &component::Model, price: &price::Model) -> Result<CatalogueComponent, Error> {
-    Ok(CatalogueComponent {
-        component_id: row.id,
-        code: row.code.clone(),
-        name: row.name.clone(),
-        unit_label: row.unit_label.clone(),
-        min_quantity: i64::from(row.minimum),
-        max_quantity: i64::from(row.maximum),
-        price: price_row(price)?,
-    })
-}
-
-fn price_row(row: &price::Model) -> Result<PriceRow, Error> {
-    Ok(PriceRow {
-        unit: row.unit,
-        unit_price: UnitPrice::from_micros(row.unit_price_micros)?,
-        discount: Share::from_micros(row.discount_micros)?,
-        tax: Share::from_micros(row.tax_micros)?,
-        tax_mode: row.tax_mode,
-        currency: row.currency.parse()?,
-    })
 }
 
 fn coupon_terms(row: &coupon::Model, redeemed_by_account: i64) -> Result<CouponTerms, Error> {

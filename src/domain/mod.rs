@@ -11,6 +11,7 @@ pub mod explain;
 pub mod funding;
 pub mod ledger;
 pub mod lifecycle;
+pub mod many;
 pub mod money;
 pub mod order;
 pub mod period;

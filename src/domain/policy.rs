@@ -25,6 +25,15 @@ pub struct PolicyTerms {
 }
 
 impl PolicyTerms {
+    /// Whether auto-renewal stops when the last attempt of a plan fails. Where customers may not switch it off, it goes
+    /// on with the next plan.
+    ///
+    /// Source: rule "Auto-renewal" in ARCHITECTURE, section Life.
+    #[must_use]
+    pub const fn stops_renewing(&self) -> bool {
+        matches!(self.policy, LifecyclePolicy::Standard) && !self.auto_renew_locked
+    }
+
     /// Days from the end of what is paid to the release.
     #[must_use]
     pub const fn release_offset_days(&self) -> u32 {

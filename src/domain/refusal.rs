@@ -124,6 +124,8 @@ refusal_codes! {
     WalletLimit = "WALLET_LIMIT",
     /// The paid period has ended: nothing of it is left.
     PeriodEnded = "PERIOD_ENDED",
+    /// The tag is the system's and stays.
+    SystemTag = "SYSTEM_TAG",
     /// The rules were given values that contradict each other. Our mistake: shown as an internal error.
     Inconsistent = "INCONSISTENT",
 }

@@ -283,6 +283,28 @@ impl Schedule {
             .copied()
     }
 
+    /// What is waited for in place of a step, now that attempts to renew are made or left out: the attempt that stands
+    /// before it and is still ahead; or the step itself, where the plan still has it; or what follows it. None for a step
+    /// that the plan does not know.
+    ///
+    /// Source: rule "Auto-renewal" in ARCHITECTURE, section Life.
+    #[must_use]
+    pub fn instead_of(&self, waited: StepKey, now: Instant) -> Option<Step> {
+        let place = self.steps.iter().position(|step| step.key() == waited)?;
+        let is_attempt = |step: &&Step| step.kind == StepKind::AutoRenew;
+        let ahead = self
+            .steps
+            .iter()
+            .take(place)
+            .find(|step| is_attempt(step) && step.due_at >= now);
+        let kept = self
+            .steps
+            .iter()
+            .skip(place)
+            .find(|step| self.auto_renew || !is_attempt(step));
+        ahead.filter(|_| self.auto_renew).or(kept).copied()
+    }
+
     /// Whether a reminder that stands behind the step named is due as well.
     #[must_use]
     pub fn later_reminder_is_due(&self, key: StepKey, now: Instant) -> bool {
@@ -316,6 +338,19 @@ pub fn disposition(step: &Step, now: Instant, later_reminder_due: bool) -> StepS
         StepKind::Reminder | StepKind::AutoRenew => StepStatus::Sent,
         StepKind::Expire | StepKind::Suspend | StepKind::FinalNotice | StepKind::Release => StepStatus::Sent,
     }
+}
+
+/// Whether a step is an attempt to renew that is made now: it is due, not too late, and the resource is alive and renewed
+/// by itself.
+///
+/// Source: rule "Auto-renewal" in ARCHITECTURE, section Life.
+#[must_use]
+pub fn is_attempted(step: &Step, life: Life, auto_renew: bool, now: Instant) -> bool {
+    step.kind == StepKind::AutoRenew
+        && auto_renew
+        && life == Life::Active
+        && step.is_due(now)
+        && disposition(step, now, false) == StepStatus::Sent
 }
 
 /// Whether this attempt is the last of its plan: when it fails, auto-renewal stops under the standard policy.

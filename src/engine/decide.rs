@@ -15,6 +15,9 @@ use crate::store::fulfilment;
 
 /// How long a release waits before it is looked at again while releases are halted.
 const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
+/// How long an attempt to renew waits for a product that carries out an order of the resource before it is looked at
+/// again.
+const BUSY_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// After this pass, whose present is one instant, and before any other.
 const NEXT_PASS: TimeDelta = TimeDelta::microseconds(1);
 
@@ -34,6 +37,8 @@ pub(super) struct Decided {
     pub(super) steps: Vec<schedule_step::Model>,
     /// Alerts without their place in the stream, each with the news that carries it.
     pub(super) alerts: Vec<(expiry_alert::Model, News)>,
+    /// Whether an attempt to renew is to be made now, before anything else is.
+    pub(super) attempt: bool,
 }
 
 /// When a resource may be released: from the plan, the notice that was sent, and how late we were.
@@ -93,7 +98,7 @@ pub(super) fn decide(
         terms: &terms,
         paid_until,
         zone: present.zone,
-        auto_renew: false,
+        auto_renew: resource.auto_renew,
         release_at: None,
     };
     let mut grace = Grace {
@@ -116,6 +121,7 @@ pub(super) fn decide(
     };
     let (mut steps, mut alerts) = (Vec::new(), Vec::new());
     let mut waits_until = None;
+    let mut attempt = false;
 
     while let Some(step) = next.filter(|step| step.is_due(now)) {
         if step.kind == StepKind::Release {
@@ -131,7 +137,20 @@ pub(super) fn decide(
                 break;
             }
         }
-        let status = schedule::disposition(&step, now, plan.later_reminder_is_due(step.key(), now));
+        if schedule::is_attempted(&step, resource.life, resource.auto_renew, now) {
+            if resource.order_item_id.is_some() {
+                // What it will be is not known yet. It waits as long as the attempt is of use.
+                let last = step.useful_until.unwrap_or(now);
+                waits_until = Some((now + BUSY_WAIT).min(last + NEXT_PASS));
+            } else {
+                attempt = true;
+            }
+            break;
+        }
+        let status = match step.kind {
+            StepKind::AutoRenew => StepStatus::Missed,
+            _ => schedule::disposition(&step, now, plan.later_reminder_is_due(step.key(), now)),
+        };
         steps.push(schedule_step::Model {
             resource_id: resource.id,
             period_id: period,
@@ -170,6 +189,8 @@ pub(super) fn decide(
                     days_left: schedule::days_left(paid_until, now),
                     expires_at: paid_until,
                     releases_at: grace.foreseen_release(),
+                    failure: None,
+                    shortfall_minor: None,
                     created_at: now,
                     acknowledged_at: None,
                     acknowledged_by: None,
@@ -189,6 +210,7 @@ pub(super) fn decide(
         resource,
         steps,
         alerts,
+        attempt,
     })
 }
 

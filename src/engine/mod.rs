@@ -7,6 +7,7 @@ mod brake;
 mod decide;
 mod driver;
 mod pass;
+mod renewing;
 
 pub use driver::drive;
 pub use pass::{Passed, advance, tick};

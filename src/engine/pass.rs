@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::brake::{self, Brake};
 use super::decide::{Present, decide};
+use super::renewing::{self, Attempt};
 use crate::app::App;
 use crate::clock;
 use crate::db::Tx;
@@ -43,6 +44,8 @@ pub struct Passed {
     pub steps: u64,
     /// Alerts that were written.
     pub alerts: u64,
+    /// Resources that were renewed.
+    pub renewed: u64,
     /// Resources that failed and were put off.
     pub failed: u64,
     /// Whether something is still due.
@@ -56,6 +59,7 @@ impl Passed {
         self.resources += other.resources;
         self.steps += other.steps;
         self.alerts += other.alerts;
+        self.renewed += other.renewed;
         self.failed += other.failed;
         self.more |= other.more;
         self.elsewhere |= other.elsewhere;
@@ -162,6 +166,7 @@ async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<
         now,
         downtimes: &downtimes,
     };
+    let mut attempts = Vec::new();
     for batch in batches(waiting) {
         let accounts: Vec<Uuid> = batch.iter().map(|waiting| waiting.account).collect();
         let claimed = due::lease(&app.db, &scope, &accounts, app.process, LEASE_SECONDS).await?;
@@ -172,10 +177,11 @@ async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<
             .collect();
         passed.elsewhere |= own.len() < batch.len();
         if !own.is_empty() {
-            passed.add(halve_until_done(app, own, moment, releases_left).await?);
+            passed.add(halve_until_done(app, own, moment, releases_left, &mut attempts).await?);
         }
         due::release_leases(&app.db, &scope, &claimed, app.process).await?;
     }
+    passed.add(renewing::renew(app, attempts, now).await?);
     Ok(passed)
 }
 
@@ -201,12 +207,13 @@ async fn halve_until_done(
     resources: Vec<Uuid>,
     moment: Moment<'_>,
     releases_left: &mut u64,
+    attempts: &mut Vec<Attempt>,
 ) -> Result<Passed, Error> {
     let mut passed = Passed::default();
     let mut left = vec![resources];
     while let Some(resources) = left.pop() {
         match (
-            batch(app, &resources, moment, releases_left).await,
+            batch(app, &resources, moment, releases_left, attempts).await,
             resources.as_slice(),
         ) {
             (Ok(done), _) => passed.add(done),
@@ -225,7 +232,7 @@ async fn halve_until_done(
 }
 
 /// Puts off a resource whose step failed, if it is still due, and answers whether it was.
-async fn put_off(app: &App, resource: Uuid, now: DateTime<Utc>) -> Result<u64, Error> {
+pub(super) async fn put_off(app: &App, resource: Uuid, now: DateTime<Utc>) -> Result<u64, Error> {
     app.db
         .write("put_off", async |tx| {
             let tx = &*tx;
@@ -258,39 +265,45 @@ pub(super) async fn batch(
     resources: &[Uuid],
     moment: Moment<'_>,
     releases_left: &mut u64,
+    attempts: &mut Vec<Attempt>,
 ) -> Result<Passed, Error> {
     let left = *releases_left;
-    let (passed, newest, brake) = app
+    let (handled, brake) = app
         .db
         .write("engine_batch", async |tx| {
             let tx = &*tx;
             // A step leaves one row: run again after a commit whose answer was lost, the batch finds it no longer due.
             tx.is_replayable();
             let mut brake = Brake::with_left(left);
-            let (passed, newest) = handle(tx, resources, moment, &mut brake).await?;
+            let handled = handle(tx, resources, moment, &mut brake).await?;
             if brake.tripped {
                 brake::halt(tx, app.settings.most_releases, moment.now).await?;
             }
-            Ok((passed, newest, brake))
+            Ok((handled, brake))
         })
         .await?;
     *releases_left = brake.left;
     if brake.tripped {
         brake::tell(app.settings.most_releases);
     }
-    for (account, newest) in newest {
+    for (account, newest) in handled.newest {
         app.hub.wake(account, newest);
     }
-    Ok(passed)
+    attempts.extend(handled.attempts);
+    Ok(handled.passed)
 }
 
-/// Handles what is due of these resources, and answers how far the stream of each account that was told something goes.
-async fn handle(
-    tx: &Tx,
-    resources: &[Uuid],
-    moment: Moment<'_>,
-    brake: &mut Brake,
-) -> Result<(Passed, HashMap<Uuid, i64>), Error> {
+/// What a batch came to.
+struct Handled {
+    passed: Passed,
+    /// How far the stream of each account that was told something goes.
+    newest: HashMap<Uuid, i64>,
+    /// The attempts to renew that are to be made.
+    attempts: Vec<Attempt>,
+}
+
+/// Handles what is due of these resources. Attempts to renew are left to be made one by one: each is an order.
+async fn handle(tx: &Tx, resources: &[Uuid], moment: Moment<'_>, brake: &mut Brake) -> Result<Handled, Error> {
     let scope = Scope::engine();
     let Moment { now, downtimes } = moment;
     let due = due::lock_batch(tx, &scope, resources, now).await?;
@@ -312,6 +325,7 @@ async fn handle(
 
     let mut passed = Passed::default();
     let (mut resources, mut steps, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut attempts = Vec::new();
     let mut counts: BTreeMap<Uuid, i64> = BTreeMap::new();
     for (resource, product) in due {
         let before = due::of_period(&handled, &resource);
@@ -322,6 +336,12 @@ async fn handle(
             downtimes,
         };
         let decided = decide(resource, &product, before, present, brake)?;
+        if decided.attempt {
+            attempts.push(Attempt::of(&decided.resource));
+            if decided.steps.is_empty() {
+                continue;
+            }
+        }
         passed.resources += 1;
         passed.steps += u64::try_from(decided.steps.len()).map_err(Error::internal)?;
         passed.alerts += u64::try_from(decided.alerts.len()).map_err(Error::internal)?;
@@ -351,10 +371,11 @@ async fn handle(
     event_log::write_at(&mut writes, &scope, &numbered, now);
     due::write_batch(&mut writes, &scope, steps, rows, resources);
     writes.send(tx).await?;
-    Ok((
+    Ok(Handled {
         passed,
-        next.into_iter().map(|(account, next)| (account, next - 1)).collect(),
-    ))
+        newest: next.into_iter().map(|(account, next)| (account, next - 1)).collect(),
+        attempts,
+    })
 }
 
 /// The zones of the accounts whose resources these are.

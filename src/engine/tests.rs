@@ -243,7 +243,7 @@ async fn a_batch_makes_no_more_releases_than_are_left_and_none_after_a_halt() {
     };
     // Another process halts while the pass is under way.
     halted("by another process").await;
-    super::pass::batch(&shop.app, &all[..1], moment, &mut left)
+    super::pass::batch(&shop.app, &all[..1], moment, &mut left, &mut Vec::new())
         .await
         .unwrap();
     assert_eq!((shop.lives(Life::Deleted).await, left), (0, 3));
@@ -251,7 +251,9 @@ async fn a_batch_makes_no_more_releases_than_are_left_and_none_after_a_halt() {
         .await;
     shop.run("update resource set next_due_at = '2023-05-06 00:00:00+00:00'")
         .await;
-    super::pass::batch(&shop.app, &all, moment, &mut left).await.unwrap();
+    super::pass::batch(&shop.app, &all, moment, &mut left, &mut Vec::new())
+        .await
+        .unwrap();
     assert_eq!((shop.lives(Life::Deleted).await, left), (3, 0));
     assert!(shop.halted().await, "the fourth is one too many");
 }

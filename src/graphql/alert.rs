@@ -15,8 +15,9 @@ use super::errors::Result;
 use super::ids::{Kind, global};
 use super::loaders::{ListKey, ListedAlert};
 use super::resource::Resource;
-use super::scalars::{DateTime, EventCursor, instant};
+use super::scalars::{DateTime, EventCursor, Money, instant, money};
 use super::session::Reach as _;
+use super::user_error::UserErrorCode;
 use crate::live::Cursor;
 use crate::store::alerts::{self, Listing};
 use crate::store::page::{Page, Slice};
@@ -60,6 +61,20 @@ impl ExpiryAlert {
     /// When the resource will be deleted for good, as far as it is known.
     async fn releases_at(&self) -> Option<DateTime> {
         instant(self.0.releases_at)
+    }
+
+    /// Why a renewal failed, for an attempt to renew.
+    async fn failure(&self) -> Option<UserErrorCode> {
+        self.0.failure.as_deref().and_then(UserErrorCode::read)
+    }
+
+    /// How much credit a renewal was short of: the least to top up.
+    async fn shortfall(&self, ctx: &Context<'_>) -> Result<Option<Money>> {
+        let Some(shortfall) = self.0.shortfall_minor else {
+            return Ok(None);
+        };
+        let account = ctx.loaders()?.accounts.must(self.0.account_id).await?;
+        money(shortfall, &account.currency).map(Some)
     }
 
     /// When it was sent.

@@ -17,6 +17,7 @@ mod ids;
 mod in_place;
 mod invoice;
 mod loaders;
+mod manage;
 mod node;
 mod order;
 mod payment;
@@ -81,6 +82,7 @@ pub struct Mutation(
     credit::CreditMutations,
     coupon::CouponMutations,
     releases::ReleaseMutations,
+    manage::ManageMutations,
 );
 
 /// What clients are told as it happens.

@@ -169,6 +169,10 @@ pub(crate) struct CreateActionInput {
     term: TermInput,
     /// What to call them; several are numbered.
     name: Option<String>,
+    /// Whether the engine renews them from credit, a month at a time; `setAutoRenew` changes it later. Some products
+    /// are always renewed.
+    #[graphql(default = false)]
+    auto_renew: bool,
 }
 
 /// A longer life of a resource, from its present end on, at today's price.
@@ -255,8 +259,7 @@ impl QuoteActionInput {
                 quantity: create.quantity,
                 term: term(create.term)?,
                 name: create.name,
-                // Offered when the engine renews.
-                auto_renew: false,
+                auto_renew: create.auto_renew,
             }),
             Self::Renew(renew) => Action::Renew {
                 resource: resource(&renew.resource_id)?,

@@ -13,6 +13,7 @@ const SIZES: &[(&str, u64)] = &[
     ("payments", 2),
     ("prices", 2),
     ("resourceTypes", 3),
+    ("results", 10),
     ("roundings", 2),
     ("tags", 5),
     ("userErrors", 2),

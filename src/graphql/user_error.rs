@@ -26,6 +26,16 @@ macro_rules! user_error_codes {
             }
         }
 
+        impl UserErrorCode {
+            /// The code of a text that was kept.
+            pub(crate) fn read(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+
         #[cfg(test)]
         const CODES: &[(RefusalCode, &str)] = &[$((RefusalCode::$variant, $text)),+];
     };
@@ -128,6 +138,8 @@ user_error_codes! {
     WalletLimit = "WALLET_LIMIT",
     /// The paid period has ended: nothing of it is left.
     PeriodEnded = "PERIOD_ENDED",
+    /// The tag is the system's and stays.
+    SystemTag = "SYSTEM_TAG",
 }
 
 /// What all user errors have.

@@ -105,7 +105,15 @@ pub fn add(
     resource.life = Life::Active;
     resource.provisioned_at = Some(now);
     follow(resource, &opened, &span)?;
-    plan_anew(rows, resource, &policy_terms(product)?, opened.period, zone, now)?;
+    plan_anew(
+        rows,
+        resource,
+        &policy_terms(product)?,
+        opened.period,
+        StepStatus::Superseded,
+        zone,
+        now,
+    )?;
     Ok((opened.entry, opened.invoice))
 }
 
@@ -356,7 +364,8 @@ pub fn follow(resource: &mut resource::Model, opened: &Opened, span: &Span) -> R
 }
 
 /// Makes the plan of a resource anew, about `plan`: its paid period, or its deletion. The step that the old plan waited
-/// for is superseded, and with it all that would have followed.
+/// for becomes what `waited` says: superseded, and with it all that would have followed; or sent, when it made the new
+/// plan.
 ///
 /// # Errors
 /// [`Error::Internal`] for a resource that was never paid.
@@ -365,6 +374,7 @@ pub fn plan_anew(
     resource: &mut resource::Model,
     terms: &PolicyTerms,
     plan: Uuid,
+    waited: StepStatus,
     zone: Tz,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -378,7 +388,7 @@ pub fn plan_anew(
             step: step.clone(),
             account_id: resource.account_id,
             kind: key.kind,
-            status: StepStatus::Superseded,
+            status: waited,
             due_at,
             handled_at: now,
         });
@@ -388,8 +398,7 @@ pub fn plan_anew(
         terms: &terms,
         paid_until: end,
         zone,
-        // The engine attempts no renewal yet.
-        auto_renew: false,
+        auto_renew: resource.auto_renew,
         release_at: None,
     }
     .begins(resource.life, now);

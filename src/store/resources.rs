@@ -5,14 +5,17 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use entity::enums::{Life, Power};
 use entity::{paid_period, product, resource, resource_tag, resource_type};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect as _,
 };
 use uuid::Uuid;
 
 use super::Scope;
 use super::page::{self, Key, Keyset, Page, Place, Slice};
+use crate::db::{self, Tx};
 use crate::error::Error;
 
 const PRODUCT: &str = "product_";
@@ -224,6 +227,64 @@ fn escaped(text: &str) -> String {
 pub async fn by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]) -> Result<Vec<resource::Model>, Error> {
     use resource::{Column, Entity};
     page::by_ids(db, scope, Entity, Column::Id, Column::AccountId, ids).await
+}
+
+/// These resources of an account, locked until the transaction ends. Those that the caller may not see, or that are not
+/// there, are left out. One statement.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn lock(
+    tx: &Tx,
+    scope: &Scope,
+    account: Uuid,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, resource::Model>, Error> {
+    // In one order for all: two that lock the same resources wait for each other, never in a circle.
+    let mut query = resource::Entity::find()
+        .filter(scope.accounts((resource::Entity, resource::Column::AccountId)))
+        .filter(resource::Column::AccountId.eq(account))
+        .filter(resource::Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(resource::Column::Id);
+    if db::locks_rows(tx.get_database_backend()) {
+        query = query.lock_exclusive();
+    }
+    let rows = query.all(&**tx).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Writes tags, over those that are there, and removes others. Two statements at most, whose resources are locked.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn write_tags(
+    tx: &Tx,
+    _scope: &Scope,
+    written: Vec<resource_tag::Model>,
+    removed: &[(Uuid, String)],
+) -> Result<(), Error> {
+    use resource_tag::{Column, Entity};
+    if !written.is_empty() {
+        Entity::insert_many(written.into_iter().map(IntoActiveModel::into_active_model))
+            .on_conflict(
+                OnConflict::columns([Column::ResourceId, Column::Key])
+                    .update_column(Column::Value)
+                    .to_owned(),
+            )
+            .exec_without_returning(&**tx)
+            .await?;
+    }
+    let gone = removed.iter().fold(Condition::any(), |any, (resource, key)| {
+        any.add(
+            Condition::all()
+                .add(Column::ResourceId.eq(*resource))
+                .add(Column::Key.eq(key.as_str())),
+        )
+    });
+    if !removed.is_empty() {
+        Entity::delete_many().filter(gone).exec(&**tx).await?;
+    }
+    Ok(())
 }
 
 /// The tags of each resource, by key.

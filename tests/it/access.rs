@@ -96,6 +96,16 @@ const MUTATIONS: &[Case] = &[
         idempotencyKey: \"access\" }) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
     case("createCoupon", "mutation { createCoupon(input: { code: \"ACCESS\", value: { percent: \"1\" }, currency: \"VND\" }) { userErrors { code } } }",
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
+    case("stopResource", "mutation($account: ID!, $resource: ID!) { stopResource(input: { accountId: $account, resourceId: $resource }) { userErrors { code } } }",
+        [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("startResource", "mutation($account: ID!, $resource: ID!) { startResource(input: { accountId: $account, resourceId: $resource }) { userErrors { code } } }",
+        [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("rebootResource", "mutation($account: ID!, $resource: ID!) { rebootResource(input: { accountId: $account, resourceId: $resource }) { userErrors { code } } }",
+        [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("setAutoRenew", "mutation($account: ID!, $resource: ID!) { setAutoRenew(input: { accountId: $account, resourceIds: [$resource], enabled: false }) {
+        userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("tagResources", "mutation($account: ID!, $resource: ID!) { tagResources(input: { accountId: $account, resourceIds: [$resource],
+        set: [{ key: \"team\", value: \"web\" }] }) { userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
 ];
 
@@ -224,7 +234,8 @@ on_every_store! {
         let (quote, _) = world.quote(server("s-general-1x1"), None).await;
         let input = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": "once" });
         let order = world.done(&owner, "placeOrder", input).await["order"].take();
-        let ours = json!({ "account": world.account_id().await, "order": order["id"], "quote": quote,
+        let bought = world.data(&owner, "{ resources(first: 1) { nodes { id } } }", json!({})).await;
+        let ours = json!({ "account": world.account_id().await, "resource": bought["resources"]["nodes"][0]["id"], "order": order["id"], "quote": quote,
                            "task": order["items"][0]["id"], "after": before["account"]["eventCursor"] });
 
         for (root, cases) in [("Query", QUERIES), ("Mutation", MUTATIONS)] {

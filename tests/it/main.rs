@@ -11,6 +11,7 @@
 mod access;
 mod actions;
 mod alerts;
+mod auto_renewal;
 mod bad_input;
 mod bad_requests;
 mod books;
@@ -22,6 +23,7 @@ mod events;
 mod faults;
 mod house;
 mod kill;
+mod manage;
 mod reads;
 mod relay;
 mod resume;

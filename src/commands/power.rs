@@ -1,0 +1,75 @@
+//! The customer's switch: a resource off, on, or off and on again. It is paid for all the same.
+
+use entity::enums::EventType;
+use uuid::Uuid;
+
+use super::fulfil;
+use crate::app::App;
+use crate::db::writes::Writes;
+use crate::domain::lifecycle::{self, Event, State};
+use crate::domain::many;
+use crate::error::Error;
+use crate::store::event_log::{self, News};
+use crate::store::{Scope, catalogue, fulfilment, purchases, resources};
+
+/// What is done with the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Off.
+    Stop,
+    /// On.
+    Start,
+    /// Off and on.
+    Reboot,
+}
+
+impl Switch {
+    const fn event(self) -> Event {
+        match self {
+            Self::Stop => Event::Stop,
+            Self::Start => Event::Start,
+            Self::Reboot => Event::Reboot,
+        }
+    }
+}
+
+/// Switches a resource, and tells it.
+///
+/// Source: rule "Lifecycle" in ARCHITECTURE, section Life.
+///
+/// # Errors
+/// Refused with RESOURCE_NOT_FOUND, STATE_CONFLICT.
+pub async fn switch(app: &App, scope: &Scope, account: Uuid, resource: Uuid, switch: Switch) -> Result<(), Error> {
+    let now = app.clock.now();
+    let newest = app
+        .db
+        .write("switch_resource", async |tx| {
+            let tx = &*tx;
+            let mut rows = resources::lock(tx, scope, account, &[resource]).await?;
+            let mut row = rows
+                .remove(&resource)
+                .ok_or_else(|| many::missing().under("resourceId"))?;
+            if row.order_item_id.is_some() {
+                return Err(fulfil::busy(row.life, row.power).under("resourceId").into());
+            }
+            let product = catalogue::products_by_ids(&**tx, scope, &[row.product_id]).await?;
+            let product = product.into_iter().next().ok_or(Error::NotFound("product"))?;
+            let state = State {
+                life: row.life,
+                power: row.power,
+            };
+            let terms = fulfilment::policy_terms(&product)?;
+            let switched = lifecycle::decide(&terms, state, switch.event());
+            row.power = switched.map_err(|refusal| refusal.under("resourceId"))?.to.power;
+            let mut writes = Writes::of(tx);
+            purchases::update_resource(&mut writes, scope, row);
+            let news = [News::of(EventType::ResourceChanged).resource(resource)];
+            event_log::append(&mut writes, scope, account, &news, now)?;
+            writes.send(tx).await
+        })
+        .await?;
+    if let Some(newest) = newest {
+        app.hub.wake(account, newest);
+    }
+    Ok(())
+}
