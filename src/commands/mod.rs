@@ -4,6 +4,7 @@
 //! No command calls another: what two share is a rule (`domain`), a write (`store`), or what `fulfil` does within the
 //! transaction of either.
 
+pub mod alerts;
 pub mod auto_renew;
 pub mod coupon;
 pub mod credit;

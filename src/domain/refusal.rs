@@ -126,6 +126,8 @@ refusal_codes! {
     PeriodEnded = "PERIOD_ENDED",
     /// The tag is the system's and stays.
     SystemTag = "SYSTEM_TAG",
+    /// There is no such alert.
+    AlertNotFound = "ALERT_NOT_FOUND",
     /// The rules were given values that contradict each other. Our mistake: shown as an internal error.
     Inconsistent = "INCONSISTENT",
 }

@@ -283,6 +283,19 @@ impl Schedule {
             .copied()
     }
 
+    /// The attempt to renew that comes next, for who waits for a step: itself, or a later one, that is not too late.
+    ///
+    /// Source: rule "Auto-renewal" in ARCHITECTURE, section Life.
+    #[must_use]
+    pub fn next_attempt(&self, waited: StepKey, now: Instant) -> Option<Step> {
+        let place = self.steps.iter().position(|step| step.key() == waited)?;
+        let later = self.steps.iter().skip(place);
+        later
+            .filter(|step| step.kind == StepKind::AutoRenew && self.auto_renew)
+            .find(|step| step.useful_until.is_none_or(|until| now <= until))
+            .copied()
+    }
+
     /// What is waited for in place of a step, now that attempts to renew are made or left out: the attempt that stands
     /// before it and is still ahead; or the step itself, where the plan still has it; or what follows it. None for a step
     /// that the plan does not know.

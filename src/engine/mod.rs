@@ -10,7 +10,7 @@ mod pass;
 mod renewing;
 
 pub use driver::drive;
-pub use pass::{Passed, advance, tick};
+pub use pass::{Passed, advance, advance_while, tick};
 
 #[cfg(test)]
 mod tests;

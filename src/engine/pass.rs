@@ -126,6 +126,19 @@ async fn note_absence(app: &App, now: DateTime<Utc>) -> Result<Option<DateTime<U
 /// # Errors
 /// [`Error::Forbidden`] in production, [`Error::Configuration`] for a store that was run in it; what [`tick`] answers.
 pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
+    Ok(advance_while(app, until, || true).await?.0)
+}
+
+/// Moves the business clock as [`advance`] does, as long as it may go on, and answers where it stopped: at `until`, or at
+/// the due instant behind which it was told to stop. What was done so far stays done.
+///
+/// # Errors
+/// Those of [`advance`].
+pub async fn advance_while(
+    app: &App,
+    until: DateTime<Utc>,
+    may_go_on: impl Fn() -> bool,
+) -> Result<(Passed, DateTime<Utc>), Error> {
     let until = clock::to_micros(until);
     let mut passed = Passed::default();
     loop {
@@ -143,8 +156,8 @@ pub async fn advance(app: &App, until: DateTime<Utc>) -> Result<Passed, Error> {
                 break;
             }
         }
-        if at >= until {
-            return Ok(passed);
+        if at >= until || !may_go_on() {
+            return Ok((passed, at));
         }
     }
 }

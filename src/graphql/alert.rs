@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, SimpleObject, Subscription};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
 use entity::enums::StepKind;
 use entity::{expiry_alert, resource};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
 
-use super::caller::ReadsAccounts;
+use super::caller::{Needs, Permission, ReadsAccounts};
 use super::connection::{Cut, List, connection, page, selects};
 use super::errors::Result;
-use super::ids::{Kind, global};
+use super::ids::{self, Kind, global};
 use super::loaders::{ListKey, ListedAlert};
+use super::renewal::Renewal;
 use super::resource::Resource;
 use super::scalars::{DateTime, EventCursor, Money, instant, money};
 use super::session::Reach as _;
-use super::user_error::UserErrorCode;
+use super::user_error::{UserError, UserErrorCode, refused};
+use crate::commands::alerts as commands;
 use crate::live::Cursor;
 use crate::store::alerts::{self, Listing};
 use crate::store::page::{Page, Slice};
@@ -75,6 +77,13 @@ impl ExpiryAlert {
         };
         let account = ctx.loaders()?.accounts.must(self.0.account_id).await?;
         money(shortfall, &account.currency).map(Some)
+    }
+
+    /// What renewing the resource would cost as things stand now, not as they stood when the alert was sent; null when the
+    /// resource has come to its end.
+    async fn renewal(&self, ctx: &Context<'_>) -> Result<Option<Renewal>> {
+        let resource = ctx.loaders()?.resources.must(self.0.resource_id).await?;
+        Renewal::of(ctx, resource).await
     }
 
     /// When it was sent.
@@ -189,6 +198,75 @@ impl AlertQueries {
         let page = page(List::Alerts, first, after, last, before)?;
         let account = ctx.session()?.account(account_id.as_ref()).await?;
         of_account(ctx, account, acknowledged, page).await.map(Some)
+    }
+}
+
+/// Alerts that were seen.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct AcknowledgeAlertsInput {
+    /// Whose; the caller's own account when absent.
+    account_id: Option<ID>,
+    /// The alerts, 1 to 100.
+    alert_ids: Vec<ID>,
+}
+
+/// What acknowledging did.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct AcknowledgeAlertsPayload {
+    /// The alerts as they now are, in the order they were named; null when it was refused.
+    alerts: Option<Vec<ExpiryAlert>>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserError>,
+}
+
+/// The mutations of this room.
+#[derive(Default)]
+pub(crate) struct AlertMutations;
+
+#[Object]
+impl AlertMutations {
+    /// Notes that alerts were seen, all of them or none. One that was acknowledged before keeps by whom and when.
+    ///
+    /// Codes: NOTHING_TO_BUY, TOO_MANY_ITEMS, ALERT_NOT_FOUND.
+    #[graphql(guard = "Needs(Permission::ManageResources)")]
+    async fn acknowledge_alerts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The alerts.")] input: AcknowledgeAlertsInput,
+    ) -> Result<Option<AcknowledgeAlertsPayload>> {
+        let session = ctx.session()?;
+        let account = session.account(input.account_id.as_ref()).await?;
+        let keys: std::result::Result<Vec<Uuid>, _> = if input.alert_ids.len() > commands::MOST_ALERTS {
+            Err(commands::too_many())
+        } else {
+            let key = |(place, id)| ids::parse(id, Kind::ExpiryAlert).ok_or_else(|| commands::missing(place));
+            input.alert_ids.iter().enumerate().map(key).collect()
+        };
+        let done = match keys {
+            Ok(keys) => commands::acknowledge(&session.app, &session.scope, account, &keys)
+                .await
+                .map(|()| keys),
+            Err(refusal) => Err(refusal.into()),
+        };
+        let keys = match done {
+            Ok(keys) => keys,
+            Err(error) => {
+                return Ok(Some(AcknowledgeAlertsPayload {
+                    alerts: None,
+                    user_errors: refused(error)?,
+                }));
+            }
+        };
+        session.forget();
+        let loaders = session.loaders();
+        let mut seen = Vec::with_capacity(keys.len());
+        for key in keys {
+            seen.push(ExpiryAlert(loaders.alerts.must(key).await?));
+        }
+        Ok(Some(AcknowledgeAlertsPayload {
+            alerts: Some(seen),
+            user_errors: Vec::new(),
+        }))
     }
 }
 

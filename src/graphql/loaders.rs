@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::errors::{ApiError, Result};
 use crate::app::App;
+use crate::commands::order::{Renewal, renewals};
 use crate::error::Error;
 use crate::store::page::{Page, Slice};
 use crate::store::{
@@ -193,6 +194,8 @@ pub(crate) struct Loaders {
     pub(crate) resources_of_account: Paged<resources::Listing, ListedResource>,
     pub(crate) tags_of_resource: Many<resource_tag::Model>,
     pub(crate) periods: One<paid_period::Model>,
+    /// What renewing a resource of an account would cost now.
+    pub(crate) renewals: Batched<(Uuid, Uuid), Arc<Renewal>>,
     pub(crate) quotes: One<quote::Model>,
     pub(crate) coupons: One<coupon::Model>,
     pub(crate) orders: One<order::Model>,
@@ -325,6 +328,7 @@ impl Loaders {
             ),
             tags_of_resource: many!(source, resources::tags),
             periods: one!(source, resources::periods_by_ids),
+            renewals: Batched::new(source, |source, keys| Box::pin(renewals_of(source, keys))),
             quotes: one!(source, quotes::by_ids),
             coupons: one!(source, coupons::by_ids),
             orders: one!(source, orders::by_ids),
@@ -374,6 +378,26 @@ impl Loaders {
             tasks: one!(source, provisioning::by_ids),
         }
     }
+}
+
+/// What renewing these resources would cost, account by account: a request is about few of them.
+async fn renewals_of(source: Arc<Source>, keys: Vec<(Uuid, Uuid)>) -> Found<(Uuid, Uuid), Arc<Renewal>> {
+    let mut of_account: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for (account, resource) in keys {
+        of_account.entry(account).or_default().push(resource);
+    }
+    let owners: Vec<Uuid> = of_account.keys().copied().collect();
+    let mut found = HashMap::new();
+    for owner in accounts::by_ids(source.db(), &source.scope, &owners).await? {
+        let resources = of_account.remove(&owner.id).unwrap_or_default();
+        let priced = renewals(source.db(), &source.scope, &owner, &resources, source.now).await?;
+        found.extend(
+            priced
+                .into_iter()
+                .map(|(resource, renewal)| ((owner.id, resource), Arc::new(renewal))),
+        );
+    }
+    Ok(found)
 }
 
 fn listed_resource(listed: resources::Listed) -> ListedResource {

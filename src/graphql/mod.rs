@@ -26,6 +26,7 @@ mod product;
 mod provisioning;
 mod quote;
 mod releases;
+mod renewal;
 mod resource;
 mod scalars;
 mod session;
@@ -83,6 +84,8 @@ pub struct Mutation(
     coupon::CouponMutations,
     releases::ReleaseMutations,
     manage::ManageMutations,
+    alert::AlertMutations,
+    engine::EngineMutations,
 );
 
 /// What clients are told as it happens.

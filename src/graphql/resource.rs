@@ -17,6 +17,7 @@ use super::invoice::{self, InvoiceConnection};
 use super::loaders::{ListKey, ListedResource};
 use super::price::{PricedLine, lines};
 use super::product::{Product, ResourceType};
+use super::renewal::Renewal;
 use super::scalars::{DateTime, Money, instant, money};
 use super::session::Reach as _;
 use crate::domain::{lifecycle, schedule};
@@ -107,6 +108,11 @@ impl Resource {
     /// By how many months the engine renews it.
     async fn auto_renew_months(&self) -> i32 {
         self.0.auto_renew_months
+    }
+
+    /// What renewing it would cost as things stand, and whether the engine will try to; null when it has come to its end.
+    async fn renewal(&self, ctx: &Context<'_>) -> Result<Option<Renewal>> {
+        Renewal::of(ctx, Arc::clone(&self.0)).await
     }
 
     /// Its tags, by key.

@@ -140,6 +140,8 @@ user_error_codes! {
     PeriodEnded = "PERIOD_ENDED",
     /// The tag is the system's and stays.
     SystemTag = "SYSTEM_TAG",
+    /// There is no such alert.
+    AlertNotFound = "ALERT_NOT_FOUND",
 }
 
 /// What all user errors have.

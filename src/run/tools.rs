@@ -173,11 +173,12 @@ pub async fn tick(given: &Tick) -> Result<String, Error> {
         tracing::warn!(%error, "the servers could not be notified; their slow poll finds the alerts");
     }
     Ok(format!(
-        "now {}: {} resources, {} steps, {} alerts, {} failed{}",
+        "now {}: {} resources, {} steps, {} alerts, {} renewed, {} failed{}",
         app.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true),
         passed.resources,
         passed.steps,
         passed.alerts,
+        passed.renewed,
         passed.failed,
         if passed.more { "; more is due" } else { "" }
     ))

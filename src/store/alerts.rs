@@ -1,14 +1,18 @@
-//! Expiry alerts, read.
+//! Expiry alerts, read, and noted as seen.
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use entity::{expiry_alert, resource};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryResult,
+};
 use uuid::Uuid;
 
 use super::Scope;
 use super::page::{self, Key, Keyset, Page, Place, Slice};
+use crate::db::Tx;
 use crate::error::Error;
 
 const RESOURCE: &str = "resource_row_";
@@ -109,4 +113,22 @@ pub fn place(alert: &expiry_alert::Model) -> Place {
 pub async fn by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]) -> Result<Vec<expiry_alert::Model>, Error> {
     use expiry_alert::{Column, Entity};
     page::by_ids(db, scope, Entity, Column::Id, Column::AccountId, ids).await
+}
+
+/// Notes that these alerts were seen, where nobody had said so before.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn acknowledge(tx: &Tx, scope: &Scope, ids: &[Uuid], now: DateTime<Utc>) -> Result<(), Error> {
+    use expiry_alert::{Column, Entity};
+    let by: String = scope.principal().chars().take(200).collect();
+    Entity::update_many()
+        .col_expr(Column::AcknowledgedAt, Expr::val(now))
+        .col_expr(Column::AcknowledgedBy, Expr::val(by))
+        .filter(scope.accounts((Entity, Column::AccountId)))
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .filter(Column::AcknowledgedAt.is_null())
+        .exec(&**tx)
+        .await?;
+    Ok(())
 }

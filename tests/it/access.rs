@@ -106,6 +106,10 @@ const MUTATIONS: &[Case] = &[
         userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("tagResources", "mutation($account: ID!, $resource: ID!) { tagResources(input: { accountId: $account, resourceIds: [$resource],
         set: [{ key: \"team\", value: \"web\" }] }) { userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("acknowledgeAlerts", "mutation($account: ID!) { acknowledgeAlerts(input: { accountId: $account, alertIds: [] }) { userErrors { code } } }",
+        [Code("NOTHING_TO_BUY"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("advanceClock", "mutation { advanceClock(input: { until: \"2001-01-01T00:00:00Z\" }) { userErrors { code } } }",
+        [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("INVALID_INSTANT")]),
     case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
 ];
 

@@ -41,7 +41,10 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("notify", &["store", "db", "domain", "app", "error", "ids", "clock"]),
     (
         "graphql",
-        &["commands", "store", "domain", "live", "app", "error", "db", "clock"],
+        // The engine, for the clock of development and for forecasts: it is what would happen.
+        &[
+            "commands", "engine", "store", "domain", "live", "app", "error", "db", "clock",
+        ],
     ),
     ("http", &["graphql", "app", "config", "error", "ids", "clock"]),
 ];

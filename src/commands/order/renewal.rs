@@ -18,7 +18,7 @@ use crate::domain::quote::{self as quote_rules, PricedQuote, QuoteRequest, Renew
 use crate::domain::refusal::{Facts, Refusal};
 use crate::domain::schedule::{self, Plan, Schedule, Step, StepKey};
 use crate::domain::term::Term;
-use crate::domain::time;
+use crate::domain::{lifecycle, time};
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::{self, News, Numbered};
@@ -49,7 +49,8 @@ pub struct Renewal {
     pub price: Result<Money, Refusal>,
 }
 
-/// What renewing each of these resources by its own term would cost now. Those that are not there are left out. Seven
+/// What renewing each of these resources by its own term would cost now. Those that are not there,
+/// or have come to their end, are left out. Seven
 /// statements, however many there are.
 ///
 /// # Errors
@@ -67,6 +68,9 @@ pub async fn renewals(
         let catalogue = Catalogue::read(db, scope, account, standing, &[], now).await?;
         for standing in catalogue.standing.values() {
             let row = &standing.resource;
+            if lifecycle::is_over(row.life) {
+                continue;
+            }
             let price = match priced(&catalogue, row, account, now) {
                 Ok(quote) => quote.due().map_err(Error::from),
                 Err(error) => Err(error),
