@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use entity::enums::{EventType, Life, OrderAction, OrderItemStatus, ProvisioningMode, StepStatus, WalletAction};
-use entity::{order_item, product};
+use entity::{order_item, product, resource};
 use uuid::Uuid;
 
 use crate::domain::funding::Funding;
 use crate::domain::lifecycle::{self, Event, State};
 use crate::domain::quote::{self as quote_rules, PricedItem};
 use crate::domain::refusal::{Facts, Refusal, RefusalCode};
+use crate::domain::term::Span;
 use crate::domain::{ledger, resize, term};
 use crate::error::Error;
 use crate::ids;
@@ -202,7 +203,7 @@ pub(super) fn carry_out(
                 now,
             },
         )?;
-        fulfilment::follow(&mut resource, &period, &span)?;
+        fulfilment::follow(&mut resource, period.period, &span)?;
         opened = Some(period);
     }
     if !priced.replaced.is_empty() {
@@ -282,6 +283,35 @@ pub(super) fn carry_out(
     }
     rows.changed.push(resource);
     Ok(done)
+}
+
+/// What a renewal makes of a resource: alive, paid up to the new end, with a plan of its own around it. What [`carry_out`]
+/// does to the row, without documents and postings: for who asks what would be.
+///
+/// # Errors
+/// Refused with STATE_CONFLICT.
+pub(super) fn renewed(
+    mut resource: resource::Model,
+    product: &product::Model,
+    span: &Span,
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> Result<resource::Model, Error> {
+    let terms = fulfilment::policy_terms(product)?;
+    let state = State {
+        life: resource.life,
+        power: resource.power,
+    };
+    let event = Event::Renewed {
+        covers_now: span.end > now,
+    };
+    resource.life = lifecycle::decide(&terms, state, event)?.to.life;
+    resource.trashed_at = None;
+    let period = ids::new_id();
+    fulfilment::follow(&mut resource, period, span)?;
+    let mut rows = Rows::default();
+    fulfilment::plan_anew(&mut rows, &mut resource, &terms, period, StepStatus::Sent, zone, now)?;
+    Ok(resource)
 }
 
 /// How an item stands that was paid: done, or waiting for its product.

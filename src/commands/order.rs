@@ -29,7 +29,7 @@ use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::purchases::{self, Purchase, Rows};
 use crate::store::{Scope, codes, pricing, resources};
 
-pub use renewal::{Attempted, Renewal, renew_automatically, renewals};
+pub use renewal::{Attempt, Attempted, Prospect, Renewal, renew_automatically, renewals};
 
 /// A way to pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

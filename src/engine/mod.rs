@@ -6,10 +6,12 @@
 mod brake;
 mod decide;
 mod driver;
+mod forecast;
 mod pass;
 mod renewing;
 
 pub use driver::drive;
+pub use forecast::{Forecast, Foreseen, forecast};
 pub use pass::{Passed, advance, advance_while, tick};
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ const LEASE_SECONDS: i64 = 60;
 /// A gap between two passes from which the engine is said to have been down.
 const DOWN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// How far back spans without an engine still matter: past any release.
-const DOWNTIME_MEMORY: TimeDelta = TimeDelta::days(400);
+pub(super) const DOWNTIME_MEMORY: TimeDelta = TimeDelta::days(400);
 /// How long moving time waits for another process before it looks again.
 const ELSEWHERE_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 /// The wait before a step that failed is tried again; it doubles with each failure, up to a day.

@@ -106,8 +106,18 @@ async fn in_turn(
         .into_iter()
         .filter_map(|(resource, renewal)| Some((resource, renewal.price.ok()?.minor())))
         .collect();
-    // One without a price is told so last: it takes nothing from the others.
-    let price = |attempt: &Attempt| prices.get(&attempt.resource).copied().unwrap_or(i64::MAX);
-    attempts.sort_by_key(|attempt| (attempt.paid_until, price(attempt), attempt.resource));
+    attempts.sort_by_key(|attempt| turn_of(attempt.paid_until, prices.get(&attempt.resource), attempt.resource));
     Ok(attempts)
+}
+
+/// Where a resource stands among those that are renewed at once, at a price.
+pub(super) fn turn(row: &resource::Model, price: Option<i64>) -> Turn {
+    turn_of(row.paid_until, price.as_ref(), row.id)
+}
+
+/// The soonest end, then the cheapest. One without a price is told so last: it takes nothing from the others.
+pub(super) type Turn = (Option<DateTime<Utc>>, i64, Uuid);
+
+fn turn_of(paid_until: Option<DateTime<Utc>>, price: Option<&i64>, id: Uuid) -> Turn {
+    (paid_until, price.copied().unwrap_or(i64::MAX), id)
 }

@@ -28,6 +28,7 @@ pub(crate) enum List {
     Entries = 7,
     Products = 8,
     Tasks = 9,
+    Forecast = 10,
 }
 
 /// Where a page stands in its list.
@@ -192,7 +193,7 @@ fn place(list: List, cursor: &str) -> Option<Place> {
             | List::Invoices
             | List::Tasks,
         ) => Key::Instant(time::checked_instant(DateTime::from_timestamp_micros(number()?)?).ok()?),
-        (2, List::Alerts | List::Entries) => Key::Number(number()?),
+        (2, List::Alerts | List::Entries | List::Forecast) => Key::Number(number()?),
         (3, List::Products) => Key::Text(
             String::from_utf8(key.to_vec())
                 .ok()

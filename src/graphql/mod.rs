@@ -13,6 +13,7 @@ mod credit;
 mod engine;
 mod errors;
 mod event;
+mod forecast;
 mod ids;
 mod in_place;
 mod invoice;
@@ -72,6 +73,7 @@ pub struct Query(
     alert::AlertQueries,
     provisioning::ProvisioningQueries,
     engine::EngineQueries,
+    forecast::ForecastQueries,
 );
 
 /// What clients change. What moves money takes an idempotency key.

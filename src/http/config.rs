@@ -98,7 +98,7 @@ pub struct GuardLimits {
     /// Sizes assumed for list fields that take no `first` or `last`, by field name. Default empty: they are the schema's
     /// to know.
     pub list_sizes: BTreeMap<String, u64>,
-    /// Base costs of fields that are dearer than one object, by field name. Default empty.
+    /// Base costs of fields that are dearer than one object, by field name. Default: a forecast, which is worked out anew.
     pub field_costs: BTreeMap<String, u64>,
 }
 
@@ -119,7 +119,7 @@ impl Default for GuardLimits {
             page_size: 100,
             mutation_cost: 10,
             list_sizes: BTreeMap::new(),
-            field_costs: BTreeMap::new(),
+            field_costs: BTreeMap::from([("forecast".to_owned(), 1_000)]),
         }
     }
 }

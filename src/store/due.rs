@@ -135,6 +135,26 @@ pub async fn next_instant(db: &impl ConnectionTrait, scope: &Scope) -> Result<Op
         .await?)
 }
 
+/// An account's resources that wait for something, the first `most` by their keys.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn scheduled(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    account: Uuid,
+    most: u64,
+) -> Result<Vec<resource::Model>, Error> {
+    Ok(resource::Entity::find()
+        .filter(scope.accounts((resource::Entity, resource::Column::AccountId)))
+        .filter(resource::Column::AccountId.eq(account))
+        .filter(resource::Column::NextDueAt.is_not_null())
+        .order_by_asc(resource::Column::Id)
+        .limit(most)
+        .all(db)
+        .await?)
+}
+
 /// Resources whose release is due, the longest waiting first, behind one of them if it is given, at most `most`.
 ///
 /// # Errors

@@ -104,7 +104,7 @@ pub fn add(
     )?;
     resource.life = Life::Active;
     resource.provisioned_at = Some(now);
-    follow(resource, &opened, &span)?;
+    follow(resource, opened.period, &span)?;
     plan_anew(
         rows,
         resource,
@@ -356,8 +356,8 @@ pub fn close_periods(rows: &mut Rows, codes: &mut Codes, closing: Closing<'_>) -
 ///
 /// # Errors
 /// [`Error::Internal`] when a number is out of range.
-pub fn follow(resource: &mut resource::Model, opened: &Opened, span: &Span) -> Result<(), Error> {
-    resource.period_id = Some(opened.period);
+pub fn follow(resource: &mut resource::Model, period: Uuid, span: &Span) -> Result<(), Error> {
+    resource.period_id = Some(period);
     resource.paid_until = Some(span.end);
     resource.anchor_day = Some(i32::try_from(span.anchor_day).map_err(Error::internal)?);
     Ok(())

@@ -215,6 +215,35 @@ pub struct Slice<R> {
     pub has_previous: bool,
 }
 
+impl<R: Clone> Slice<R> {
+    /// A page of a list that is at hand. A place in it is the number of a row.
+    #[must_use]
+    pub fn of(rows: &[R], page: &Page) -> Slice<(i64, R)> {
+        let numbered = (0_i64..).zip(rows);
+        let from = page.from.as_ref().and_then(|place| match place.key {
+            Key::Number(number) => Some(number),
+            _ => None,
+        });
+        let most = usize::from(page.size) + 1;
+        let row = |(number, row): (i64, &R)| (number, row.clone());
+        let read = match page.end {
+            End::First => numbered
+                .filter(|(number, _)| from.is_none_or(|from| *number > from))
+                .take(most)
+                .map(row)
+                .collect(),
+            End::Last => {
+                let mut before: Vec<_> = numbered
+                    .filter(|(number, _)| from.is_none_or(|from| *number < from))
+                    .collect();
+                before.reverse();
+                before.into_iter().take(most).map(row).collect()
+            }
+        };
+        Slice::cut(read, page)
+    }
+}
+
 impl<R> Slice<R> {
     /// A page of a list that has no rows.
     #[must_use]

@@ -104,6 +104,43 @@ pub async fn sellable(
         .collect())
 }
 
+/// When prices of components of these resource types, in a currency, begin or end within a span, in order, the first
+/// `most`. One statement.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn changes(
+    db: &impl ConnectionTrait,
+    _scope: &Scope,
+    types: &[Uuid],
+    currency: &str,
+    (from, until): (DateTime<Utc>, DateTime<Utc>),
+    most: usize,
+) -> Result<Vec<DateTime<Utc>>, Error> {
+    let of_types = component::Entity::find()
+        .select_only()
+        .column(component::Column::Id)
+        .filter(component::Column::ResourceTypeId.is_in(types.iter().copied()))
+        .into_query();
+    let within = |column: price::Column| Condition::all().add(column.gt(from)).add(column.lte(until));
+    let rows = price::Entity::find()
+        .filter(price::Column::ComponentId.in_subquery(of_types))
+        .filter(price::Column::Currency.eq(currency))
+        .filter(
+            Condition::any()
+                .add(within(price::Column::ValidFrom))
+                .add(within(price::Column::ValidUntil)),
+        )
+        .all(db)
+        .await?;
+    let instants = rows.iter().flat_map(|row| [Some(row.valid_from), row.valid_until]);
+    let mut instants: Vec<DateTime<Utc>> = instants.flatten().filter(|at| *at > from && *at <= until).collect();
+    instants.sort_unstable();
+    instants.dedup();
+    instants.truncate(most);
+    Ok(instants)
+}
+
 /// Which of these product codes exist.
 ///
 /// # Errors

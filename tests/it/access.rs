@@ -70,6 +70,8 @@ const QUERIES: &[Case] = &[
     case("account", "query($account: ID!) { account(id: $account) { id } }", [Data, Data, Nothing, FORBIDDEN, Data]),
     case("wallets", "query($account: ID!) { wallets(accountId: $account) { id } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("wallet", "query($account: ID!) { wallet(accountId: $account) { id } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("forecast", "query($account: ID!) { forecast(accountId: $account, until: \"2023-06-01T00:00:00Z\") { available { amount } } }",
+        [Data, Data, MISSING, FORBIDDEN, Data]),
     case("engineStatus", "{ engineStatus { dueResources } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
     case("products", "{ products(first: 1) { nodes { id } } }", [Data, Data, Data, Data, Data]),
     case("pricePreview", "query($account: ID!) { pricePreview(input: { accountId: $account, items: [{ create: { product: \"vserver\",

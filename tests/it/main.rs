@@ -21,6 +21,7 @@ mod configuration;
 mod engine;
 mod events;
 mod faults;
+mod forecast;
 mod house;
 mod kill;
 mod manage;

@@ -72,6 +72,11 @@ impl Catalogue {
                 .under("resourceId")
                 .into());
         };
+        self.existing_as(found)
+    }
+
+    /// A resource as the rules know it if it stood so, with its components at today's price.
+    pub(in crate::commands) fn existing_as(&self, found: &Standing) -> Result<Existing, Error> {
         let row = &found.resource;
         if row.order_item_id.is_some() {
             return Err(super::busy(row.life, row.power).under("resourceId").into());

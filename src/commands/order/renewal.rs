@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use entity::enums::{EventType, StepKind, StepStatus, WalletKind};
-use entity::{account, expiry_alert, resource, schedule_step};
+use entity::{account, expiry_alert, product, resource, schedule_step};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::{Placing, write};
 use crate::app::App;
-use crate::commands::fulfil::{Catalogue, promise};
+use crate::commands::fulfil::{self, Catalogue, promise};
 use crate::db::Tx;
 use crate::db::writes::Writes;
 use crate::domain::money::{Currency, Money};
+use crate::domain::policy::PolicyTerms;
 use crate::domain::quote::{self as quote_rules, PricedQuote, QuoteRequest, RenewItem, RequestedItem};
 use crate::domain::refusal::{Facts, Refusal};
 use crate::domain::schedule::{self, Plan, Schedule, Step, StepKey};
@@ -24,10 +26,12 @@ use crate::ids;
 use crate::store::event_log::{self, News, Numbered};
 use crate::store::ledger as books;
 use crate::store::purchases::{self, Purchase, Standing};
-use crate::store::{Scope, accounts, fulfilment};
+use crate::store::{Scope, accounts, fulfilment, pricing};
 
 /// How many resources are priced at once.
 const PRICED_AT_ONCE: usize = 500;
+/// How many changes of prices a prospect follows.
+const MOST_PRICE_CHANGES: usize = 24;
 
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +75,7 @@ pub async fn renewals(
             if lifecycle::is_over(row.life) {
                 continue;
             }
-            let price = match priced(&catalogue, row, account, now) {
+            let price = match priced(&catalogue, standing, account, now) {
                 Ok(quote) => quote.due().map_err(Error::from),
                 Err(error) => Err(error),
             };
@@ -150,10 +154,11 @@ async fn renew(
     let Some(standing) = catalogue.standing.get(&resource) else {
         return Ok(None);
     };
-    if waiting(&catalogue, standing, &account, now)?.is_none() {
+    let product = &catalogue.type_of(standing.resource.resource_type_id)?.product;
+    if Attempt::of(&standing.resource, product, time::zone(&account.zone)?, now)?.is_none() {
         return Ok(None);
     }
-    let priced = priced(&catalogue, &standing.resource, &account, now)?;
+    let priced = priced(&catalogue, standing, &account, now)?;
     let quote = promise(&account, &scope, &priced, None, now)?;
     purchases::insert_quote(tx, &scope, quote.clone()).await?;
     let purchase = Purchase { quote, account, wallet };
@@ -182,19 +187,12 @@ async fn fail(
     let Some(standing) = catalogue.standing.get(&resource) else {
         return Ok(None);
     };
-    let Some(attempt) = waiting(&catalogue, standing, &account, now)? else {
+    let product = &catalogue.type_of(standing.resource.resource_type_id)?.product;
+    let Some(attempt) = Attempt::of(&standing.resource, product, time::zone(&account.zone)?, now)? else {
         return Ok(None);
     };
-    let mut row = standing.resource.clone();
     let step = attempt.step;
-    let stops = schedule::is_last_attempt(&attempt.terms, step.key()) && attempt.terms.stops_renewing();
-    if stops {
-        row.auto_renew = false;
-    }
-    let next = attempt.schedule.next_after(Some(step.key()));
-    row.next_step = next.map(|step| step.key().to_string());
-    row.next_due_at = next.map(|step| step.due_at);
-    row.attempts = 0;
+    let (row, stops) = attempt.failed(standing.resource.clone());
 
     let alert_id = ids::new_id();
     let mut news = vec![News::of(EventType::RenewalFailed).resource(row.id).alert(alert_id)];
@@ -252,8 +250,9 @@ async fn fail(
 }
 
 /// An attempt that is to be made now.
-struct Attempt {
-    terms: crate::domain::policy::PolicyTerms,
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    terms: PolicyTerms,
     schedule: Schedule,
     step: Step,
     /// What its plan is about.
@@ -262,54 +261,159 @@ struct Attempt {
     planned_release: DateTime<Utc>,
 }
 
-/// The attempt that a resource waits for, when it is due and still to be made.
-fn waiting(
-    catalogue: &Catalogue,
-    standing: &Standing,
-    account: &account::Model,
-    now: DateTime<Utc>,
-) -> Result<Option<Attempt>, Error> {
-    let row = &standing.resource;
-    let (Some(plan), Some(next), Some(due_at)) = (row.plan_id, &row.next_step, row.next_due_at) else {
-        return Ok(None);
-    };
-    let key: StepKey = next.parse()?;
-    if due_at > now || row.order_item_id.is_some() {
-        return Ok(None);
+impl Attempt {
+    /// The step that it is.
+    #[must_use]
+    pub const fn step(&self) -> StepKey {
+        self.step.key()
     }
-    let product = &catalogue.type_of(row.resource_type_id)?.product;
-    let (terms, paid_until) = fulfilment::plan_of(row, &fulfilment::policy_terms(product)?)?;
-    let planned = Plan {
-        terms: &terms,
-        paid_until,
-        zone: time::zone(&account.zone)?,
-        auto_renew: row.auto_renew,
-        release_at: None,
-    };
-    let schedule = planned.schedule();
-    let attempted = schedule
-        .step(key)
-        .filter(|step| schedule::is_attempted(step, row.life, row.auto_renew, now));
-    Ok(attempted.map(|step| Attempt {
-        planned_release: planned.planned_release(),
-        terms,
-        schedule,
-        step,
-        plan,
-        paid_until,
-    }))
+
+    /// The attempt that a resource waits for, when it is due and still to be made.
+    fn of(
+        row: &resource::Model,
+        product: &product::Model,
+        zone: Tz,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Self>, Error> {
+        let (Some(plan), Some(next), Some(due_at)) = (row.plan_id, &row.next_step, row.next_due_at) else {
+            return Ok(None);
+        };
+        let key: StepKey = next.parse()?;
+        if due_at > now || row.order_item_id.is_some() {
+            return Ok(None);
+        }
+        let (terms, paid_until) = fulfilment::plan_of(row, &fulfilment::policy_terms(product)?)?;
+        let planned = Plan {
+            terms: &terms,
+            paid_until,
+            zone,
+            auto_renew: row.auto_renew,
+            release_at: None,
+        };
+        let schedule = planned.schedule();
+        let attempted = schedule
+            .step(key)
+            .filter(|step| schedule::is_attempted(step, row.life, row.auto_renew, now));
+        Ok(attempted.map(|step| Self {
+            planned_release: planned.planned_release(),
+            terms,
+            schedule,
+            step,
+            plan,
+            paid_until,
+        }))
+    }
+
+    /// What a resource is after the attempt failed, and whether its auto-renewal stops with it.
+    ///
+    /// Source: rule "Auto-renewal" in ARCHITECTURE, section Life.
+    #[must_use]
+    pub fn failed(&self, mut row: resource::Model) -> (resource::Model, bool) {
+        let stops = schedule::is_last_attempt(&self.terms, self.step.key()) && self.terms.stops_renewing();
+        if stops {
+            row.auto_renew = false;
+        }
+        let next = self.schedule.next_after(Some(self.step.key()));
+        row.next_step = next.map(|step| step.key().to_string());
+        row.next_due_at = next.map(|step| step.due_at);
+        row.attempts = 0;
+        (row, stops)
+    }
+}
+
+/// What is needed to say what renewals of an account's resources would cost at any instant of a span, and what they
+/// would make of them: for forecasts.
+#[derive(Debug)]
+pub struct Prospect {
+    account: account::Model,
+    zone: Tz,
+    /// The catalogue from each instant on at which a price changes.
+    catalogues: Vec<(DateTime<Utc>, Catalogue)>,
+}
+
+impl Prospect {
+    /// Reads the prices of a span for resources of these types. At most 24 changes are followed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store does not answer.
+    pub async fn read(
+        db: &impl ConnectionTrait,
+        scope: &Scope,
+        account: &account::Model,
+        types: &[Uuid],
+        (from, until): (DateTime<Utc>, DateTime<Utc>),
+    ) -> Result<Self, Error> {
+        let changes = pricing::changes(db, scope, types, &account.currency, (from, until), MOST_PRICE_CHANGES).await?;
+        let mut catalogues = Vec::with_capacity(1 + changes.len());
+        for at in std::iter::once(from).chain(changes) {
+            let catalogue = Catalogue {
+                sold: pricing::sellable(db, scope, &[], types, &account.currency, at).await?,
+                standing: HashMap::new(),
+                currency: account.currency.parse()?,
+            };
+            catalogues.push((at, catalogue));
+        }
+        Ok(Self {
+            account: account.clone(),
+            zone: time::zone(&account.zone)?,
+            catalogues,
+        })
+    }
+
+    fn catalogue(&self, at: DateTime<Utc>) -> Result<&Catalogue, Error> {
+        let known = self.catalogues.iter().rev().find(|(from, _)| *from <= at);
+        let known = known.or(self.catalogues.first());
+        known
+            .map(|(_, catalogue)| catalogue)
+            .ok_or_else(|| Error::internal("a prospect without a catalogue"))
+    }
+
+    /// The attempt that a resource would wait for, if it were due.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a row that is not one of ours.
+    pub fn attempt(&self, row: &resource::Model, at: DateTime<Utc>) -> Result<Option<Attempt>, Error> {
+        let product = &self.catalogue(at)?.type_of(row.resource_type_id)?.product;
+        Attempt::of(row, product, self.zone, at)
+    }
+
+    /// What renewing it would cost then, and what it would be after; or why it would be refused.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a row that is not one of ours.
+    pub fn renewal(
+        &self,
+        row: &resource::Model,
+        at: DateTime<Utc>,
+    ) -> Result<Result<(Money, resource::Model), Refusal>, Error> {
+        let catalogue = self.catalogue(at)?;
+        let standing = Standing {
+            resource: row.clone(),
+            periods: Vec::new(),
+            newest: 0,
+        };
+        let renewed = || {
+            let quote = priced(catalogue, &standing, &self.account, at)?;
+            let span = quote.items.first().and_then(|item| item.span);
+            let span = span.ok_or_else(|| Error::internal("a renewal has no span"))?;
+            let product = &catalogue.type_of(row.resource_type_id)?.product;
+            let after = fulfil::renewed(row.clone(), product, &span, self.zone, at)?;
+            Ok((quote.due()?, after))
+        };
+        refused(renewed())
+    }
 }
 
 /// A renewal of a resource by its own term, priced.
 fn priced(
     catalogue: &Catalogue,
-    row: &resource::Model,
+    standing: &Standing,
     account: &account::Model,
     now: DateTime<Utc>,
 ) -> Result<PricedQuote, Error> {
     let item = RequestedItem::Renew(RenewItem {
-        existing: catalogue.existing(row.id)?,
-        term: Term::months(i64::from(row.auto_renew_months))?,
+        existing: catalogue.existing_as(standing)?,
+        term: Term::months(i64::from(standing.resource.auto_renew_months))?,
     });
     let currency: Currency = account.currency.parse()?;
     let request = QuoteRequest {
