@@ -1,10 +1,11 @@
-//! `demo`: a fresh store, two accounts, and the main job played against itself over real HTTP and a real socket, each
-//! step printed as a person wants to read it. Then it stays up, with tokens ready.
+//! `demo`: a fresh store, two accounts, and the life of a server played against itself over real HTTP and a real socket,
+//! each step printed as a person wants to read it. Then it stays up, with tokens ready.
+
+mod life;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use entity::enums::Role;
 use futures_util::{SinkExt as _, StreamExt as _};
 use secrecy::SecretString;
@@ -127,6 +128,7 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
     played
 }
 
+/// Where the demo is played: the gateway, and who calls it.
 struct Stage {
     app: Arc<App>,
     http: reqwest::Client,
@@ -145,10 +147,6 @@ impl Stage {
         if !self.quiet {
             println!("{text}");
         }
-    }
-
-    fn now(&self) -> String {
-        self.app.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
     /// Asks the gateway over HTTP, as any client does, and answers `data`.
@@ -178,111 +176,6 @@ impl Stage {
         }
     }
 
-    async fn play(&self, code: &str) -> Result<(), Error> {
-        self.say(&format!("billing-gateway demo: {} at {}\n", code, self.now()));
-        let account = text(&self.ask(&self.owner, "{ account { id } }", json!({})).await?["account"]["id"]);
-
-        self.say("1. An operator grants 1,000,000 VND of credit, 100,000 of it promotional.");
-        for (kind, amount) in [("CASH", "900000"), ("PROMOTIONAL", "100000")] {
-            let input = json!({ "accountId": account, "kind": kind, "amount": amount, "reason": "Welcome",
-                                "idempotencyKey": format!("demo-grant-{kind}") });
-            self.act(&self.operator, "grantCredit", GRANT, input).await?;
-        }
-        let coupon = json!({ "code": "LAUNCH10", "value": { "percent": "10" }, "currency": "VND" });
-        self.act(&self.operator, "createCoupon", COUPON, coupon).await?;
-
-        self.say("2. The customer asks what a server costs for a month, with the coupon LAUNCH10.");
-        let create = json!({ "create": { "product": "vserver", "resourceType": "server", "name": "web-1", "quantity": 1,
-            "term": { "months": 1 },
-            "components": [ { "code": "s-general-1x1", "quantity": 1 }, { "code": "root-disk-20gb", "quantity": 1 } ] } });
-        let quoted = self
-            .act(
-                &self.owner,
-                "createQuote",
-                QUOTE,
-                json!({ "items": [create], "couponCode": "LAUNCH10" }),
-            )
-            .await?;
-        let quote = &quoted["quote"];
-        for item in list(&quote["items"]) {
-            for line in list(&item["lines"]) {
-                self.say(&format!("     {}", text(&line["explanation"])));
-            }
-        }
-        self.say(&format!("     to pay: {}", money(&quote["charged"])));
-
-        let mut alerts = self.listen().await?;
-        self.say("3. They pay from the wallet.");
-        let input = json!({ "quoteId": quote["id"], "payment": { "credit": true }, "idempotencyKey": "demo-order-1" });
-        let placed = self.act(&self.owner, "placeOrder", PLACE, input).await?;
-        self.say(&format!(
-            "     order {} is {}",
-            text(&placed["order"]["code"]),
-            text(&placed["order"]["status"])
-        ));
-
-        self.say("4. vServer makes the server and reports it.");
-        let tasks = self
-            .ask(
-                &self.product,
-                "{ provisioningTasks(first: 10) { nodes { id } } }",
-                json!({}),
-            )
-            .await?;
-        let task = tasks["provisioningTasks"]["nodes"][0]["id"].clone();
-        let report = json!({ "taskId": task, "outcome": { "succeeded": { "externalId": "srv-0001" } } });
-        self.act(&self.product, "reportProvisioning", REPORT, report).await?;
-
-        let shown = self.ask(&self.owner, SHOW, json!({})).await?;
-        let resource = &shown["resources"]["nodes"][0];
-        self.say(&format!(
-            "     {} is {} until {}",
-            text(&resource["name"]),
-            text(&resource["status"]),
-            text(&resource["expiresAt"])
-        ));
-        let invoice = &shown["invoices"]["nodes"][0];
-        self.say(&format!(
-            "5. Invoice {}: {}, {}, of which {} tax",
-            text(&invoice["code"]),
-            money(&invoice["total"]),
-            text(&invoice["status"]),
-            money(&invoice["tax"])
-        ));
-        self.say("6. The wallet's history explains the balance:");
-        for entry in list(&shown["wallet"]["entries"]["nodes"]).iter().rev() {
-            self.say(&format!(
-                "     {:<14} {:>14}  {:<24} leaves {}",
-                text(&entry["action"]),
-                money(&entry["amount"]),
-                text(&entry["details"]),
-                money(&entry["balanceAfter"])
-            ));
-        }
-
-        let expires: DateTime<Utc> = text(&resource["expiresAt"]).parse().map_err(Error::internal)?;
-        let until = expires - TimeDelta::days(7) + TimeDelta::minutes(1);
-        self.say(&format!(
-            "7. Time moves to {}.",
-            until.to_rfc3339_opts(SecondsFormat::Secs, true)
-        ));
-        engine::advance(&self.app, until).await?;
-        let told = next_alert(&mut alerts).await?;
-        let alert = &told["alert"];
-        self.say(&format!(
-            "     the socket says at once: {} has {} days left (step {})",
-            text(&alert["resource"]["name"]),
-            alert["daysLeft"],
-            text(&alert["step"])
-        ));
-        let differences = db::proof::differences(&self.app.db).await?;
-        if !differences.is_empty() {
-            return Err(Error::internal(format_args!("the books do not agree: {differences:?}")));
-        }
-        self.say("8. The books agree.\n");
-        Ok(())
-    }
-
     /// A socket on which the owner's expiry alerts arrive.
     async fn listen(&self) -> Result<Socket, Error> {
         let mut request = self.ws_url.as_str().into_client_request().map_err(Error::internal)?;
@@ -298,7 +191,7 @@ impl Stage {
             .await
             .map_err(Error::internal)?;
         expect(&mut socket, "connection_ack").await?;
-        let query = "subscription { expiryAlerts { cursor replayed alert { step daysLeft resource { name } } } }";
+        let query = "subscription { expiryAlerts { cursor alert { step kind daysLeft shortfall { amount currency } resource { name } } } }";
         let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
         socket
             .send(Message::text(subscribe.to_string()))
@@ -347,47 +240,3 @@ async fn next_alert(socket: &mut Socket) -> Result<Value, Error> {
     let mut next = expect(socket, "next").await?;
     Ok(next["payload"]["data"]["expiryAlerts"].take())
 }
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn list(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
-}
-
-/// Decimal text with the thousands of its whole part set apart.
-fn grouped(text: &str) -> String {
-    let (whole, rest) = text.find('.').map_or((text, ""), |point| text.split_at(point));
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
-    let mut out = sign.to_owned();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out + rest
-}
-
-fn money(value: &Value) -> String {
-    format!(
-        "{} {}",
-        grouped(value["amount"].as_str().unwrap_or("?")),
-        text(&value["currency"])
-    )
-}
-
-const GRANT: &str =
-    "mutation($input: GrantCreditInput!) { grantCredit(input: $input) { userErrors { code message } } }";
-const COUPON: &str =
-    "mutation($input: CreateCouponInput!) { createCoupon(input: $input) { userErrors { code message } } }";
-const QUOTE: &str = "mutation($input: CreateQuoteInput!) { createQuote(input: $input) {
-    quote { id charged { amount currency } items { lines { explanation } } } userErrors { code message } } }";
-const PLACE: &str = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) {
-    order { id code status } userErrors { code message } } }";
-const REPORT: &str =
-    "mutation($input: ReportProvisioningInput!) { reportProvisioning(input: $input) { userErrors { code message } } }";
-const SHOW: &str = "{ resources(first: 1) { nodes { name status expiresAt } }
-    invoices(first: 1) { nodes { code status total { amount currency } tax { amount currency } } }
-    wallet { entries(first: 20) { nodes { action details amount { amount currency } balanceAfter { amount currency } } } } }";
