@@ -5,6 +5,8 @@
     reason = "this is the room where keys and chance are made"
 )]
 
+pub(crate) mod global;
+
 use std::time::Duration;
 
 use uuid::Uuid;

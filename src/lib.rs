@@ -14,5 +14,6 @@ pub mod graphql;
 pub mod http;
 pub mod ids;
 pub mod live;
+pub mod notify;
 pub mod run;
 pub mod store;

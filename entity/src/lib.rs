@@ -36,3 +36,5 @@ pub mod schedule_step;
 pub mod store_state;
 pub mod wallet;
 pub mod wallet_entry;
+pub mod webhook_delivery;
+pub mod webhook_endpoint;

@@ -33,6 +33,8 @@ pub struct Model {
     pub refunds_on_delete: bool,
     /// Whether customers may not switch auto-renewal off.
     pub auto_renew_locked: bool,
+    /// Whether its service is told by webhook what it is to do.
+    pub has_webhook: bool,
     /// When it was added.
     pub created_at: DateTimeUtc,
 }

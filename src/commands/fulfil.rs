@@ -7,7 +7,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::enums::{EventType, Life, OrderAction, OrderItemStatus, ProvisioningMode, StepStatus, WalletAction};
+use entity::enums::{
+    EventType, GraceService, Life, OrderAction, OrderItemStatus, Power, ProductCall, ProvisioningMode, StepStatus,
+    WalletAction,
+};
 use entity::{order_item, product, resource};
 use uuid::Uuid;
 
@@ -20,6 +23,7 @@ use crate::domain::{ledger, resize, term};
 use crate::error::Error;
 use crate::ids;
 use crate::store::codes::Codes;
+use crate::store::deliveries;
 use crate::store::event_log::News;
 use crate::store::fulfilment::{self, Closing, Opened, Opening};
 use crate::store::ledger::{Entry, Movement};
@@ -276,6 +280,11 @@ pub(super) fn carry_out(
     if lifecycle::is_over(resource.life) {
         (resource.next_step, resource.next_due_at) = (None, None);
     }
+    // A reported resize has been done by its product already.
+    if let Some(call) = call_of(priced.action, before, &resource, deed.product).filter(|_| !reported) {
+        rows.calls
+            .extend(deliveries::call(deed.product, &resource, call, None, now));
+    }
     done.news.insert(0, about(told_by(priced.action), item));
     if let Some(Opened { entry, invoice, .. }) = opened {
         done.entries.push(entry);
@@ -320,6 +329,30 @@ pub(super) const fn status(at_once: bool) -> OrderItemStatus {
         OrderItemStatus::Fulfilled
     } else {
         OrderItemStatus::Provisioning
+    }
+}
+
+/// What a product's service is to do after an action that was a matter of the books.
+fn call_of(
+    action: OrderAction,
+    before: State,
+    resource: &resource::Model,
+    product: &product::Model,
+) -> Option<ProductCall> {
+    let served = match before.life {
+        Life::Active => true,
+        Life::Grace => product.grace_service == GraceService::Full,
+        _ => false,
+    };
+    match action {
+        OrderAction::Renew | OrderAction::Recover => {
+            let runs = resource.life == Life::Active && resource.power == Power::Running;
+            (runs && !served).then_some(ProductCall::Start)
+        }
+        OrderAction::Resize | OrderAction::StopPoc => Some(ProductCall::Resize),
+        OrderAction::Delete if resource.life == Life::Deleted => Some(ProductCall::Release),
+        OrderAction::Delete => Some(ProductCall::Delete),
+        OrderAction::Create => None,
     }
 }
 

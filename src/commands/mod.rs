@@ -16,3 +16,4 @@ pub mod quote;
 pub mod releases;
 pub mod seed;
 pub mod tags;
+pub mod webhooks;

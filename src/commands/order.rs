@@ -5,7 +5,7 @@ mod renewal;
 use chrono::{DateTime, Utc};
 use entity::enums::{
     CodeKind, EventType, Life, OrderAction, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, Power,
-    StepStatus, TagKind, WalletAction,
+    ProductCall, StepStatus, TagKind, WalletAction,
 };
 use entity::{account, order, order_item, payment, product, quote, resource, resource_tag};
 use serde::{Deserialize as _, Serialize};
@@ -27,7 +27,7 @@ use crate::store::fulfilment::{self, Provisioned};
 use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::purchases::{self, Purchase, Rows};
-use crate::store::{Scope, codes, pricing, resources};
+use crate::store::{Scope, codes, deliveries, pricing, resources};
 
 pub use renewal::{Attempt, Attempted, Prospect, Renewal, renew_automatically, renewals};
 
@@ -284,6 +284,9 @@ async fn write(
                 news.push(about(EventType::ResourceProvisioned));
                 news.push(about(EventType::InvoiceIssued).invoice(invoice));
             }
+            let task = (!at_once).then_some(row.id);
+            rows.calls
+                .extend(deliveries::call(product, &resource, ProductCall::Provision, task, now));
             rows.tags.push(resource_tag::Model {
                 resource_id,
                 key: "created-by".to_owned(),
@@ -318,6 +321,8 @@ async fn write(
                 }
             } else {
                 stands.resource.order_item_id = Some(row.id);
+                let call = deliveries::call(product, &stands.resource, ProductCall::Resize, Some(row.id), now);
+                rows.calls.extend(call);
                 rows.changed.push(stands.resource);
             }
         }

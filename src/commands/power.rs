@@ -1,6 +1,6 @@
 //! The customer's switch: a resource off, on, or off and on again. It is paid for all the same.
 
-use entity::enums::EventType;
+use entity::enums::{EventType, ProductCall};
 use uuid::Uuid;
 
 use super::fulfil;
@@ -10,7 +10,7 @@ use crate::domain::lifecycle::{self, Event, State};
 use crate::domain::many;
 use crate::error::Error;
 use crate::store::event_log::{self, News};
-use crate::store::{Scope, catalogue, fulfilment, purchases, resources};
+use crate::store::{Scope, catalogue, deliveries, fulfilment, purchases, resources};
 
 /// What is done with the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,22 @@ impl Switch {
             Self::Stop => Event::Stop,
             Self::Start => Event::Start,
             Self::Reboot => Event::Reboot,
+        }
+    }
+
+    const fn call(self) -> ProductCall {
+        match self {
+            Self::Stop => ProductCall::Stop,
+            Self::Start => ProductCall::Start,
+            Self::Reboot => ProductCall::Reboot,
+        }
+    }
+
+    const fn told_by(self) -> EventType {
+        match self {
+            Self::Stop => EventType::ResourceStopped,
+            Self::Start => EventType::ResourceStarted,
+            Self::Reboot => EventType::ResourceRebooted,
         }
     }
 }
@@ -62,8 +78,10 @@ pub async fn switch(app: &App, scope: &Scope, account: Uuid, resource: Uuid, swi
             let switched = lifecycle::decide(&terms, state, switch.event());
             row.power = switched.map_err(|refusal| refusal.under("resourceId"))?.to.power;
             let mut writes = Writes::of(tx);
+            let call = deliveries::call(&product, &row, switch.call(), None, now);
+            deliveries::add(&mut writes, scope, call.into_iter().collect());
             purchases::update_resource(&mut writes, scope, row);
-            let news = [News::of(EventType::ResourceChanged).resource(resource)];
+            let news = [News::of(switch.told_by()).resource(resource)];
             event_log::append(&mut writes, scope, account, &news, now)?;
             writes.send(tx).await
         })

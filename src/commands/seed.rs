@@ -253,6 +253,7 @@ fn catalogue(now: DateTime<Utc>) -> Rows {
             trash_days: 7,
             refunds_on_delete: product.refunds_on_delete,
             auto_renew_locked: product.auto_renew_locked,
+            has_webhook: false,
             created_at: now,
         });
         for kind in product.types {

@@ -4,6 +4,7 @@
 //! a table: an instant that a rule needs is an argument. The only import from outside is `entity::enums`, the words.
 //! Money is whole minor units, rates are whole millionths, and a fraction is kept exact until its one rounding.
 
+pub mod address;
 pub mod coupon;
 pub mod day_count;
 pub mod exact;
@@ -26,6 +27,7 @@ pub mod schedule;
 pub mod term;
 pub mod text;
 pub mod time;
+pub mod webhook;
 
 #[cfg(test)]
 mod golden_tests;

@@ -128,6 +128,12 @@ refusal_codes! {
     SystemTag = "SYSTEM_TAG",
     /// There is no such alert.
     AlertNotFound = "ALERT_NOT_FOUND",
+    /// There is no such webhook.
+    WebhookNotFound = "WEBHOOK_NOT_FOUND",
+    /// The address is none that requests may be sent to.
+    WebhookUrlNotAllowed = "WEBHOOK_URL_NOT_ALLOWED",
+    /// There is no such delivery.
+    DeliveryNotFound = "DELIVERY_NOT_FOUND",
     /// The rules were given values that contradict each other. Our mistake: shown as an internal error.
     Inconsistent = "INCONSISTENT",
 }

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use entity::enums::{EventType, StepKind, StepStatus};
-use entity::{expiry_alert, product, resource, schedule_step};
+use entity::enums::{EventType, Life, ProductCall, StepKind, StepStatus};
+use entity::{expiry_alert, product, resource, schedule_step, webhook_delivery};
 
 use super::brake::Brake;
 use crate::domain::lifecycle::{self, Event, State};
@@ -11,7 +11,7 @@ use crate::domain::schedule::{self, Plan, Schedule, Step, StepKey};
 use crate::error::Error;
 use crate::ids;
 use crate::store::event_log::News;
-use crate::store::fulfilment;
+use crate::store::{deliveries, fulfilment};
 
 /// How long a release waits before it is looked at again while releases are halted.
 const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
@@ -37,6 +37,8 @@ pub(super) struct Decided {
     pub(super) steps: Vec<schedule_step::Model>,
     /// Alerts without their place in the stream, each with the news that carries it.
     pub(super) alerts: Vec<(expiry_alert::Model, News)>,
+    /// What the product's service is told to do.
+    pub(super) calls: Vec<webhook_delivery::Model>,
     /// Whether an attempt to renew is to be made now, before anything else is.
     pub(super) attempt: bool,
 }
@@ -122,6 +124,7 @@ pub(super) fn decide(
     let (mut steps, mut alerts) = (Vec::new(), Vec::new());
     let mut waits_until = None;
     let mut attempt = false;
+    let mut calls = Vec::new();
 
     while let Some(step) = next.filter(|step| step.is_due(now)) {
         if step.kind == StepKind::Release {
@@ -173,6 +176,12 @@ pub(super) fn decide(
                     power: resource.power,
                 };
                 resource.life = lifecycle::decide(&terms, state, event)?.to.life;
+                let call = match resource.life {
+                    Life::Suspended => Some(ProductCall::Suspend),
+                    Life::Deleted => Some(ProductCall::Release),
+                    _ => None,
+                };
+                calls.extend(call.and_then(|call| deliveries::call(product, &resource, call, None, now)));
                 if lifecycle::is_over(resource.life) {
                     resource.ended_at = Some(now);
                 }
@@ -210,6 +219,7 @@ pub(super) fn decide(
         resource,
         steps,
         alerts,
+        calls,
         attempt,
     })
 }

@@ -124,18 +124,18 @@ pub async fn forecast(
         charged: money(0),
         events: Vec::new(),
     };
-    // A large account's year takes a second or more: nobody else waits for it.
-    let foreseen = tokio::task::spawn_blocking(move || foresee(course, money(MAX_MINOR / 2), now, until));
-    foreseen.await.map_err(Error::internal)?
-}
-
-fn foresee(course: Course, plenty: Money, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<Forecast, Error> {
     // Whoever never runs out pays everything at its first attempt: that is what would have to be there.
     let mut rich = course.clone();
-    rich.purse.cash = plenty;
-    let paid_in_full = rich.run(now, until)?.charged;
-    let available = course.purse.available()?;
-    let course = course.run(now, until)?;
+    rich.purse.cash = money(MAX_MINOR / 2);
+    // A large account's year takes seconds: nobody else waits for it.
+    let runs = [course, rich].map(|course| tokio::task::spawn_blocking(move || course.run(now, until)));
+    let [course, rich] = runs;
+    let (course, rich) = tokio::try_join!(course, rich).map_err(Error::internal)?;
+    told(course?, rich?.charged, purse.available()?, until)
+}
+
+/// What the course of an account tells, with what would be paid in full and what is available before it.
+fn told(course: Course, paid_in_full: Money, available: Money, until: DateTime<Utc>) -> Result<Forecast, Error> {
     let short = |event: &&Foreseen| {
         let refusal = event.refusal.as_ref();
         refusal.is_some_and(|refusal| refusal.code == RefusalCode::InsufficientCredit)

@@ -18,7 +18,7 @@ use crate::domain::time;
 use crate::error::Error;
 use crate::store::due::Waiting;
 use crate::store::event_log::Numbered;
-use crate::store::{Scope, accounts, due, event_log, state};
+use crate::store::{Scope, accounts, deliveries, due, event_log, state};
 
 /// How many resources one pass works on.
 const PASS: u64 = 10_000;
@@ -338,7 +338,7 @@ async fn handle(tx: &Tx, resources: &[Uuid], moment: Moment<'_>, brake: &mut Bra
 
     let mut passed = Passed::default();
     let (mut resources, mut steps, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut attempts = Vec::new();
+    let (mut attempts, mut calls) = (Vec::new(), Vec::new());
     let mut counts: BTreeMap<Uuid, i64> = BTreeMap::new();
     for (resource, product) in due {
         let before = due::of_period(&handled, &resource);
@@ -365,6 +365,7 @@ async fn handle(tx: &Tx, resources: &[Uuid], moment: Moment<'_>, brake: &mut Bra
         resources.push(decided.resource);
         steps.extend(decided.steps);
         alerts.extend(decided.alerts);
+        calls.extend(decided.calls);
     }
 
     let mut writes = Writes::of(tx);
@@ -383,6 +384,7 @@ async fn handle(tx: &Tx, resources: &[Uuid], moment: Moment<'_>, brake: &mut Bra
     }
     event_log::write_at(&mut writes, &scope, &numbered, now);
     due::write_batch(&mut writes, &scope, steps, rows, resources);
+    deliveries::add(&mut writes, &scope, calls);
     writes.send(tx).await?;
     Ok(Handled {
         passed,

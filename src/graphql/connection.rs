@@ -29,6 +29,7 @@ pub(crate) enum List {
     Products = 8,
     Tasks = 9,
     Forecast = 10,
+    WebhookDeliveries = 11,
 }
 
 /// Where a page stands in its list.
@@ -191,7 +192,8 @@ fn place(list: List, cursor: &str) -> Option<Place> {
             | List::Orders
             | List::Payments
             | List::Invoices
-            | List::Tasks,
+            | List::Tasks
+            | List::WebhookDeliveries,
         ) => Key::Instant(time::checked_instant(DateTime::from_timestamp_micros(number()?)?).ok()?),
         (2, List::Alerts | List::Entries | List::Forecast) => Key::Number(number()?),
         (3, List::Products) => Key::Text(

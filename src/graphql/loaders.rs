@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use entity::enums::{OrderStatus, PaymentStatus};
 use entity::{
     account, component, coupon, credit_note, credit_note_line, expiry_alert, order, paid_period, payment, price,
-    product, quote, resource, resource_tag, resource_type, wallet, wallet_entry,
+    product, quote, resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -27,7 +27,8 @@ use crate::commands::order::{Renewal, renewals};
 use crate::error::Error;
 use crate::store::page::{Page, Slice};
 use crate::store::{
-    Scope, accounts, alerts, catalogue, coupons, invoices, orders, payments, provisioning, quotes, resources, wallets,
+    Scope, accounts, alerts, catalogue, coupons, deliveries, invoices, orders, payments, provisioning, quotes,
+    resources, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -220,6 +221,8 @@ pub(crate) struct Loaders {
     pub(crate) alerts_of_account: Paged<alerts::Listing, ListedAlert>,
     pub(crate) alerts_of_resource: Paged<alerts::Listing, ListedAlert>,
     pub(crate) tasks: One<provisioning::Task>,
+    pub(crate) webhooks: One<webhook_endpoint::Model>,
+    pub(crate) webhook_deliveries: One<webhook_delivery::Model>,
 }
 
 impl fmt::Debug for Loaders {
@@ -376,6 +379,8 @@ impl Loaders {
                 listed_alert
             ),
             tasks: one!(source, provisioning::by_ids),
+            webhooks: one!(source, webhooks::by_ids),
+            webhook_deliveries: one!(source, deliveries::by_ids),
         }
     }
 }

@@ -36,6 +36,7 @@ mod sizes;
 mod user_error;
 mod valid;
 mod wallet;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -74,6 +75,7 @@ pub struct Query(
     provisioning::ProvisioningQueries,
     engine::EngineQueries,
     forecast::ForecastQueries,
+    webhook::WebhookQueries,
 );
 
 /// What clients change. What moves money takes an idempotency key.
@@ -88,6 +90,7 @@ pub struct Mutation(
     manage::ManageMutations,
     alert::AlertMutations,
     engine::EngineMutations,
+    webhook::WebhookMutations,
 );
 
 /// What clients are told as it happens.

@@ -17,6 +17,7 @@ use super::quote::Quote;
 use super::resource::Resource;
 use super::session::Reach as _;
 use super::wallet::{Wallet, WalletEntry};
+use super::webhook::{Webhook, WebhookDelivery};
 
 /// The most ids of one `nodes`.
 const MOST_IDS: usize = 100;
@@ -45,6 +46,8 @@ pub(crate) enum Node {
     Quote(Quote),
     ExpiryAlert(ExpiryAlert),
     ProvisioningTask(ProvisioningTask),
+    Webhook(Webhook),
+    WebhookDelivery(WebhookDelivery),
 }
 
 /// What a caller needs to see a thing by its id: as much as to see it in its list.
@@ -55,6 +58,7 @@ const fn permission(kind: Kind) -> Option<Permission> {
         Kind::Order | Kind::OrderItem | Kind::Quote | Kind::Coupon => Some(Permission::ListBillings),
         Kind::Payment => Some(Permission::ListPayments),
         Kind::Invoice | Kind::CreditNote => Some(Permission::GetBilling),
+        Kind::WebhookEndpoint | Kind::WebhookDelivery => Some(Permission::ManageResources),
         Kind::Account
         | Kind::Product
         | Kind::ResourceType
@@ -124,6 +128,12 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             .load(key)
             .await?
             .map(|row| Node::ProvisioningTask(ProvisioningTask(row))),
+        Kind::WebhookDelivery => loaders
+            .webhook_deliveries
+            .load(key)
+            .await?
+            .map(|row| Node::WebhookDelivery(WebhookDelivery(row))),
+        Kind::WebhookEndpoint => loaders.webhooks.load(key).await?.map(|row| Node::Webhook(Webhook(row))),
     })
 }
 

@@ -19,6 +19,7 @@ const SIZES: &[(&str, u64)] = &[
     ("tags", 5),
     ("userErrors", 2),
     ("wallets", 2),
+    ("webhooks", 2),
 ];
 
 /// The sizes of lists without page arguments, by field name.

@@ -142,6 +142,12 @@ user_error_codes! {
     SystemTag = "SYSTEM_TAG",
     /// There is no such alert.
     AlertNotFound = "ALERT_NOT_FOUND",
+    /// There is no such webhook.
+    WebhookNotFound = "WEBHOOK_NOT_FOUND",
+    /// The address is none that requests may be sent to.
+    WebhookUrlNotAllowed = "WEBHOOK_URL_NOT_ALLOWED",
+    /// There is no such delivery.
+    DeliveryNotFound = "DELIVERY_NOT_FOUND",
 }
 
 /// What all user errors have.

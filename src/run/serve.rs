@@ -20,7 +20,7 @@ use crate::http::{
     Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, SchemaEngine, SocketLimits, describe_metrics,
     router,
 };
-use crate::{clock, engine, graphql, ids, live};
+use crate::{clock, engine, graphql, ids, live, notify};
 
 /// How long requests and sockets get to end after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -122,6 +122,8 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let (hear, signal) = (live::hear(Arc::clone(&app)), shutdown.clone());
     tasks.spawn(async move { signal.run_until_cancelled(hear).await.unwrap_or(()) });
     if let Some(every) = serving.engine_every {
+        let (webhooks, signal) = (notify::drive(Arc::clone(&app)), shutdown.clone());
+        tasks.spawn(async move { signal.run_until_cancelled(webhooks).await.unwrap_or(()) });
         let (engine, signal) = (engine::drive(app, every), shutdown.clone());
         tasks.spawn(async move { signal.run_until_cancelled(engine).await.unwrap_or(()) });
     }

@@ -187,6 +187,35 @@ pub fn append(
     Ok(())
 }
 
+/// The events at these places of accounts' streams. One statement, none for no places.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn by_places(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    places: &[(Uuid, i64)],
+) -> Result<Vec<account_event::Model>, Error> {
+    use account_event::{Column, Entity};
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let these = places
+        .iter()
+        .fold(sea_orm::Condition::any(), |any, (account, sequence)| {
+            any.add(
+                sea_orm::Condition::all()
+                    .add(Column::AccountId.eq(*account))
+                    .add(Column::Sequence.eq(*sequence)),
+            )
+        });
+    Ok(Entity::find()
+        .filter(scope.accounts((Entity, Column::AccountId)))
+        .filter(these)
+        .all(db)
+        .await?)
+}
+
 /// News with the account and the sequence number that were taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbered {

@@ -10,6 +10,7 @@ pub mod codes;
 mod columns;
 pub mod copies;
 pub mod coupons;
+pub mod deliveries;
 pub mod due;
 pub mod event_log;
 pub mod fulfilment;
@@ -28,6 +29,7 @@ pub mod resources;
 mod scope;
 pub mod state;
 pub mod wallets;
+pub mod webhooks;
 
 #[cfg(test)]
 mod tests;

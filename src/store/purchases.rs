@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use entity::enums::{OrderItemStatus, OrderStatus, PeriodStatus, QuoteStatus, RedemptionStatus, WalletKind};
 use entity::{
     account, coupon, coupon_redemption, credit_note, credit_note_line, invoice, invoice_line, order, order_item,
-    paid_period, payment, quote, resource, resource_tag, schedule_step, wallet,
+    paid_period, payment, quote, resource, resource_tag, schedule_step, wallet, webhook_delivery,
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, IntoTableRef as _, LockType, OnConflict};
 use sea_orm::{
@@ -17,6 +17,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::deliveries;
 use super::insert::insert;
 use super::page;
 use crate::db::writes::Writes;
@@ -47,6 +48,8 @@ pub struct Rows {
     pub credit_notes: Vec<credit_note::Model>,
     /// Their lines.
     pub credit_note_lines: Vec<credit_note_line::Model>,
+    /// What products' services are told to do.
+    pub calls: Vec<webhook_delivery::Model>,
     /// What became of steps of schedules that are not followed any more.
     pub steps: Vec<schedule_step::Model>,
     /// Paid periods that are closed, and when. One that was closed meanwhile undoes the whole.
@@ -71,6 +74,7 @@ impl Rows {
         insert::<credit_note::ActiveModel, _>(writes, self.credit_notes);
         insert::<credit_note_line::ActiveModel, _>(writes, self.credit_note_lines);
         insert::<schedule_step::ActiveModel, _>(writes, self.steps);
+        deliveries::add(writes, scope, self.calls);
         if let Some((_, at)) = self.closed.first() {
             let closing = paid_period::Entity::update_many()
                 .col_expr(paid_period::Column::Status, Expr::val(PeriodStatus::Closed.as_str()))

@@ -72,6 +72,8 @@ const QUERIES: &[Case] = &[
     case("wallet", "query($account: ID!) { wallet(accountId: $account) { id } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("forecast", "query($account: ID!) { forecast(accountId: $account, until: \"2023-06-01T00:00:00Z\") { available { amount } } }",
         [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("webhooks", "query($account: ID!) { webhooks(accountId: $account) { id } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("webhookDeliveries", "query($hook: ID!) { webhookDeliveries(webhookId: $hook, first: 1) { nodes { id } } }", [Data, FORBIDDEN, MISSING, MISSING, Data]),
     case("engineStatus", "{ engineStatus { dueResources } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
     case("products", "{ products(first: 1) { nodes { id } } }", [Data, Data, Data, Data, Data]),
     case("pricePreview", "query($account: ID!) { pricePreview(input: { accountId: $account, items: [{ create: { product: \"vserver\",
@@ -112,6 +114,16 @@ const MUTATIONS: &[Case] = &[
         [Code("NOTHING_TO_BUY"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("advanceClock", "mutation { advanceClock(input: { until: \"2001-01-01T00:00:00Z\" }) { userErrors { code } } }",
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("INVALID_INSTANT")]),
+    case("createWebhook", "mutation($account: ID!) { createWebhook(input: { accountId: $account, url: \"https://hooks.example.com/\" }) { userErrors { code } } }",
+        [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("updateWebhook", "mutation($hook: ID!) { updateWebhook(input: { webhookId: $hook, enabled: false }) { userErrors { code } } }",
+        [Data, FORBIDDEN, Code("WEBHOOK_NOT_FOUND"), Code("WEBHOOK_NOT_FOUND"), Data]),
+    case("rotateWebhookSecret", "mutation($hook: ID!) { rotateWebhookSecret(input: { webhookId: $hook }) { userErrors { code } } }",
+        [Data, FORBIDDEN, Code("WEBHOOK_NOT_FOUND"), Code("WEBHOOK_NOT_FOUND"), Data]),
+    case("deleteWebhook", "mutation($hook: ID!) { deleteWebhook(input: { webhookId: $hook }) { userErrors { code } } }",
+        [Data, FORBIDDEN, Code("WEBHOOK_NOT_FOUND"), Code("WEBHOOK_NOT_FOUND"), Code("WEBHOOK_NOT_FOUND")]),
+    case("resendDelivery", "mutation { resendDelivery(input: { deliveryId: \"AAAA\" }) { userErrors { code } } }",
+        [Code("DELIVERY_NOT_FOUND"), FORBIDDEN, Code("DELIVERY_NOT_FOUND"), Code("DELIVERY_NOT_FOUND"), Code("DELIVERY_NOT_FOUND")]),
     case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
 ];
 
@@ -241,7 +253,8 @@ on_every_store! {
         let input = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": "once" });
         let order = world.done(&owner, "placeOrder", input).await["order"].take();
         let bought = world.data(&owner, "{ resources(first: 1) { nodes { id } } }", json!({})).await;
-        let ours = json!({ "account": world.account_id().await, "resource": bought["resources"]["nodes"][0]["id"], "order": order["id"], "quote": quote,
+        let hook = world.data(&owner, "mutation { createWebhook(input: { url: \"https://hooks.example.com/\" }) { webhook { id } } }", json!({})).await;
+        let ours = json!({ "account": world.account_id().await, "hook": hook["createWebhook"]["webhook"]["id"], "resource": bought["resources"]["nodes"][0]["id"], "order": order["id"], "quote": quote,
                            "task": order["items"][0]["id"], "after": before["account"]["eventCursor"] });
 
         for (root, cases) in [("Query", QUERIES), ("Mutation", MUTATIONS)] {

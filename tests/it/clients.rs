@@ -27,7 +27,7 @@ fn folder() -> PathBuf {
 }
 
 /// A program of the folder, if what it needs is installed. CI must have it.
-fn program(interpreter: &str, script: &str, needs: &str) -> Option<Command> {
+pub(crate) fn program(interpreter: &str, script: &str, needs: &str) -> Option<Command> {
     let needed = folder().join(needs);
     if !needed.exists() {
         assert!(std::env::var_os("CI").is_none(), "CI needs {}", needed.display());

@@ -43,7 +43,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "graphql",
         // The engine, for the clock of development and for forecasts: it is what would happen.
         &[
-            "commands", "engine", "store", "domain", "live", "app", "error", "db", "clock",
+            "commands", "engine", "store", "domain", "live", "app", "error", "db", "ids", "clock",
         ],
     ),
     ("http", &["graphql", "app", "config", "error", "ids", "clock"]),

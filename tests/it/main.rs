@@ -30,5 +30,6 @@ mod relay;
 mod resume;
 mod schema;
 mod support;
+mod webhooks;
 mod worlds;
 mod writes;
