@@ -1,7 +1,7 @@
 //! Webhooks: who is behind is told, what is due is sent, and what became of it is noted.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -97,12 +97,23 @@ impl Sender {
         }
         let endpoints = endpoints_of(app, &claimed).await?;
         let subjects = Subjects::read(app.db.read(), &claimed).await?;
+        // Whoever took nothing a moment ago is not asked again for each of many: it would keep the others waiting.
+        let silent: Mutex<HashSet<Uuid>> = Mutex::default();
         let mut outcomes = stream::iter(claimed.into_iter().map(|row| {
             let key = row.endpoint_id.or(row.product_id).unwrap_or_default();
             let endpoint = endpoints.get(&key).cloned();
             let body = subjects.body(&row);
+            let silent = &silent;
             async move {
-                let outcome = self.send(&row, endpoint.as_ref(), body, now).await;
+                let known = || silent.lock().unwrap_or_else(PoisonError::into_inner);
+                let outcome = if known().contains(&key) {
+                    again_or_dead(&row, "what was sent there just before was not taken".to_owned(), now)
+                } else {
+                    self.send(&row, endpoint.as_ref(), body, now).await
+                };
+                if outcome != Sent::Taken {
+                    known().insert(key);
+                }
                 (row, endpoint, outcome)
             }
         }))

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use billing_gateway::ids::{Chance, random_bytes};
 use billing_gateway::store::{Scope, copies, due};
-use entity::enums::{Life, Role};
-use entity::{engine_lease, expiry_alert, order, resource, wallet};
+use entity::enums::{EventType, Life, Role};
+use entity::{account_event, engine_lease, expiry_alert, order, resource, wallet};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::support::binary::Process;
-use crate::support::{SECRET, World, on_every_store, project, server, text};
+use crate::support::{SECRET, World, at, on_every_store, project, server, text};
 
 /// What must come comes within this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -171,6 +171,61 @@ on_every_store! {
         let ended = resource::Entity::find().filter(resource::Column::Life.eq(Life::Deleted)).count(world.app.db.read());
         assert_eq!(ended.await.unwrap(), 10_000);
         assert_eq!(cash(&world).await, money);
+    }
+
+    async fn renewals_survive_kills_and_are_paid_once(world: World) {
+        // Twenty projects, and money for ten of them to be renewed; as ten accounts made it.
+        world.grant("CASH", "4500149").await;
+        let mut create = project();
+        create["quantity"] = json!(20);
+        create["autoRenew"] = json!(true);
+        world.buy(create).await;
+        let others: Vec<u32> = (1..10).collect();
+        let copied = world.app.db.write("copy", async |tx| copies::copy(&tx, &Scope::engine(), &[world.account], &others).await);
+        copied.await.unwrap();
+        let money = cash(&world).await;
+        assert_eq!(money, 10 * 1_500_149);
+        let folder = tempfile::tempdir().unwrap();
+        let begin = || Process::begin(folder.path(), &["tick", "--database-url", world.database()]);
+        let told = |kind: EventType| {
+            account_event::Entity::find().filter(account_event::Column::Kind.eq(kind)).count(world.app.db.read())
+        };
+        let done = || async { told(EventType::ResourceRenewed).await.unwrap() + told(EventType::RenewalFailed).await.unwrap() };
+        world.app.advance_clock(at("2023-04-02T08:05:00+07:00")).await.unwrap();
+        let mut chance = Chance::of(u64::from_le_bytes(random_bytes()));
+        println!("{chance:?}");
+        let mut kills = 0;
+        while done().await < 200 {
+            let enough = (done().await + u64::from(chance.below(12))).min(199);
+            for mut engine in [begin(), begin()] {
+                let within = chance.below(200);
+                let reached = async {
+                    while done().await <= enough && engine.is_alive() {
+                        tokio::task::yield_now().await;
+                    }
+                    for _ in 0..within {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                let reached = tokio::time::timeout(PATIENCE, reached).await;
+                reached.expect("an engine goes on where the last one was killed");
+                kills += u32::from(engine.is_alive());
+                engine.kill();
+            }
+            let leases = world.app.db.write("a_minute_passes", async |tx| {
+                Ok(engine_lease::Entity::delete_many().exec(&**tx).await?)
+            });
+            leases.await.unwrap();
+        }
+        assert!(kills >= 10, "only {kills} kills: there was not enough to be killed in");
+        assert_eq!((told(EventType::ResourceRenewed).await.unwrap(), told(EventType::RenewalFailed).await.unwrap()), (100, 100));
+        assert_eq!(cash(&world).await, money - 100 * 150_000);
+        let orders = order::Entity::find().count(world.app.db.read()).await.unwrap();
+        assert_eq!(orders, 10 + 100, "a renewal is an order, once");
+        let alerts = expiry_alert::Entity::find().all(world.app.db.read()).await.unwrap();
+        let failed: BTreeSet<_> = alerts.iter().filter(|alert| alert.shortfall_minor == Some(149_851)).map(|alert| alert.resource_id).collect();
+        assert_eq!(failed.len(), 100, "each that failed was told once what was missing");
+        world.books_agree().await;
     }
 }
 
