@@ -49,22 +49,33 @@ impl Switch {
     }
 }
 
-/// Switches a resource, and tells it.
+/// Switches a resource, and tells it: a customer's own, or one of the product whose service asks, which is not told then
+/// what it did itself.
 ///
 /// Source: rule "Lifecycle" in ARCHITECTURE, section Life.
 ///
 /// # Errors
 /// Refused with RESOURCE_NOT_FOUND, STATE_CONFLICT.
-pub async fn switch(app: &App, scope: &Scope, account: Uuid, resource: Uuid, switch: Switch) -> Result<(), Error> {
+pub async fn switch(
+    app: &App,
+    scope: &Scope,
+    account: Option<Uuid>,
+    resource: Uuid,
+    switch: Switch,
+) -> Result<(), Error> {
     let now = app.clock.now();
-    let newest = app
+    let told = app
         .db
         .write("switch_resource", async |tx| {
             let tx = &*tx;
-            let mut rows = resources::lock(tx, scope, account, &[resource]).await?;
-            let mut row = rows
-                .remove(&resource)
-                .ok_or_else(|| many::missing().under("resourceId"))?;
+            let found = match (scope, account) {
+                (Scope::Product { product, .. }, _) => resources::lock_of_product(tx, scope, product, resource).await?,
+                (_, Some(account)) => resources::lock(tx, scope, account, &[resource])
+                    .await?
+                    .remove(&resource),
+                (_, None) => None,
+            };
+            let mut row = found.ok_or_else(|| many::missing().under("resourceId"))?;
             if row.order_item_id.is_some() {
                 return Err(fulfil::busy(row.life, row.power).under("resourceId").into());
             }
@@ -78,15 +89,18 @@ pub async fn switch(app: &App, scope: &Scope, account: Uuid, resource: Uuid, swi
             let switched = lifecycle::decide(&terms, state, switch.event());
             row.power = switched.map_err(|refusal| refusal.under("resourceId"))?.to.power;
             let mut writes = Writes::of(tx);
-            let call = deliveries::call(&product, &row, switch.call(), None, now);
-            deliveries::add(&mut writes, scope, call.into_iter().collect());
+            if !matches!(scope, Scope::Product { .. }) {
+                let call = deliveries::call(&product, &row, switch.call(), None, now);
+                deliveries::add(&mut writes, scope, call.into_iter().collect());
+            }
+            let account = row.account_id;
             purchases::update_resource(&mut writes, scope, row);
             let news = [News::of(switch.told_by()).resource(resource)];
             event_log::append(&mut writes, scope, account, &news, now)?;
-            writes.send(tx).await
+            Ok(writes.send(tx).await?.map(|newest| (account, newest)))
         })
         .await?;
-    if let Some(newest) = newest {
+    if let Some((account, newest)) = told {
         app.hub.wake(account, newest);
     }
     Ok(())

@@ -230,6 +230,19 @@ fn needs(caller: &Caller, permission: Permission) -> Result<()> {
     Ok(caller.require(permission)?)
 }
 
+/// Lets in who manages resources: who has the permission, and the services of products, for their own.
+pub(crate) struct ManagesResources;
+
+impl Guard for ManagesResources {
+    async fn check(&self, ctx: &Context<'_>) -> async_graphql::Result<()> {
+        let caller = ctx.caller()?;
+        match caller.role {
+            Role::Product => Ok(()),
+            _ => Ok(needs(caller, Permission::ManageResources)?),
+        }
+    }
+}
+
 /// Lets operators in.
 pub(crate) struct OperatorOnly;
 

@@ -1,9 +1,10 @@
 //! What customers change of their resources without paying for it: the switch, auto-renewal, tags.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use entity::enums::Role;
 use uuid::Uuid;
 
-use super::caller::{Needs, Permission};
+use super::caller::{ManagesResources, Needs, Permission};
 use super::errors::Result;
 use super::quote;
 use super::resource::Resource;
@@ -28,7 +29,7 @@ pub(crate) struct SwitchResourceInput {
 /// What switching a resource did.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct SwitchResourcePayload {
-    /// The resource as it now is; null when it was refused.
+    /// The resource as it now is; null when it was refused, and for a product's service.
     resource: Option<Resource>,
     /// Why it was refused; empty when it was not.
     user_errors: Vec<UserError>,
@@ -102,7 +103,12 @@ pub(crate) struct TagResourcesPayload {
 
 async fn switched(ctx: &Context<'_>, input: SwitchResourceInput, switch: Switch) -> Result<SwitchResourcePayload> {
     let session = ctx.session()?;
-    let account = session.account(input.account_id.as_ref()).await?;
+    let account = match session.caller.role {
+        // A product's service knows resources, not whose they are.
+        Role::Product if input.account_id.is_none() => None,
+        Role::Product => return Err(Error::Forbidden("a token of that account").into()),
+        _ => Some(session.account(input.account_id.as_ref()).await?),
+    };
     let done = match quote::resource(&input.resource_id) {
         Ok(resource) => power::switch(&session.app, &session.scope, account, resource, switch)
             .await
@@ -113,6 +119,7 @@ async fn switched(ctx: &Context<'_>, input: SwitchResourceInput, switch: Switch)
         Ok(resource) => {
             session.forget();
             SwitchResourcePayload {
+                // The service of a product sees no rows of accounts.
                 resource: session.loaders().resources.load(resource).await?.map(Resource),
                 user_errors: Vec::new(),
             }
@@ -171,10 +178,10 @@ pub(crate) struct ManageMutations;
 
 #[Object]
 impl ManageMutations {
-    /// Switches a resource off. It is still paid for, and still ends.
+    /// Switches a resource off. It is still paid for, and still ends. For customers, and for the service of its product.
     ///
     /// Codes: RESOURCE_NOT_FOUND, STATE_CONFLICT.
-    #[graphql(guard = "Needs(Permission::ManageResources)")]
+    #[graphql(guard = "ManagesResources")]
     async fn stop_resource(
         &self,
         ctx: &Context<'_>,
@@ -186,7 +193,7 @@ impl ManageMutations {
     /// Switches a resource on.
     ///
     /// Codes: RESOURCE_NOT_FOUND, STATE_CONFLICT.
-    #[graphql(guard = "Needs(Permission::ManageResources)")]
+    #[graphql(guard = "ManagesResources")]
     async fn start_resource(
         &self,
         ctx: &Context<'_>,
@@ -198,7 +205,7 @@ impl ManageMutations {
     /// Switches a resource off and on.
     ///
     /// Codes: RESOURCE_NOT_FOUND, STATE_CONFLICT.
-    #[graphql(guard = "Needs(Permission::ManageResources)")]
+    #[graphql(guard = "ManagesResources")]
     async fn reboot_resource(
         &self,
         ctx: &Context<'_>,

@@ -9,7 +9,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter, QueryOrder,
-    QueryResult, QuerySelect as _,
+    QueryResult, QuerySelect as _, QueryTrait as _,
 };
 use uuid::Uuid;
 
@@ -251,6 +251,28 @@ pub async fn lock(
     }
     let rows = query.all(&**tx).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// A resource of the product whose service asks, locked until the transaction ends; none when it is another's.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn lock_of_product(
+    tx: &Tx,
+    _scope: &Scope,
+    product: &str,
+    id: Uuid,
+) -> Result<Option<resource::Model>, Error> {
+    let own = product::Entity::find()
+        .select_only()
+        .column(product::Column::Id)
+        .filter(product::Column::Code.eq(product))
+        .into_query();
+    let mut query = resource::Entity::find_by_id(id).filter(resource::Column::ProductId.in_subquery(own));
+    if db::locks_rows(tx.get_database_backend()) {
+        query = query.lock_exclusive();
+    }
+    Ok(query.one(&**tx).await?)
 }
 
 /// Writes tags, over those that are there, and removes others. Two statements at most, whose resources are locked.

@@ -274,6 +274,15 @@ on_every_store! {
         for name in ["stopResource", "startResource", "rebootResource"] {
             act(&world, &owner, name, "SwitchResourceInput", "resource { id }", json!({ "resourceId": id })).await;
         }
+        // What the service did itself it is not told; another product's resources are not there for it.
+        for (name, refusals) in [("stopResource", json!([])), ("stopResource", json!([{ "code": "STATE_CONFLICT", "path": ["resourceId"] }])), ("startResource", json!([]))] {
+            let done = act(&world, &product, name, "SwitchResourceInput", "resource { id }", json!({ "resourceId": id })).await;
+            assert_eq!((&done["userErrors"], &done["resource"]), (&refusals, &Value::Null));
+        }
+        crate::support::execute(&world.app, "update resource set product_id = (select id from product where code = 'vdb')").await;
+        let foreign = act(&world, &product, "stopResource", "SwitchResourceInput", "resource { id }", json!({ "resourceId": id })).await;
+        assert_eq!(foreign["userErrors"][0]["code"], "RESOURCE_NOT_FOUND");
+        crate::support::execute(&world.app, "update resource set product_id = (select id from product where code = 'vserver')").await;
         let order = async |action: Value| {
             let quote = world.done(&owner, "createQuote", json!({ "items": [action] })).await["quote"].take();
             let pays = world.data(&owner, "query($id: ID!) { node(id: $id) { ... on Quote { due { amount } } } }", json!({ "id": quote["id"] })).await;
