@@ -380,3 +380,72 @@ proptest! {
         prop_assert!(due.iter().any(|(step, status)| step.kind == StepKind::Expire && *status == StepStatus::Sent));
     }
 }
+
+/// T is 6 April, 10:30: attempts are at 08:00 of 30 March, 2, 5 and 6 April, reminders at 10:30.
+#[rstest]
+#[case("REMINDER:-3", true, "2023-04-02T09:00:00+07:00", "REMINDER:-3")]
+#[case("REMINDER:-3", true, "2023-04-02T07:59:00+07:00", "AUTO_RENEW:-4")]
+#[case("REMINDER:-4", true, "2023-04-02T07:59:00+07:00", "AUTO_RENEW:-4")]
+#[case("REMINDER:-7", true, "2023-03-20T00:00:00+07:00", "AUTO_RENEW:-7")]
+#[case("REMINDER:-7", true, "2023-03-30T09:00:00+07:00", "REMINDER:-7")]
+#[case("AUTO_RENEW:-4", false, "2023-04-01T00:00:00+07:00", "REMINDER:-4")]
+#[case("AUTO_RENEW:0", false, "2023-04-05T20:00:00+07:00", "REMINDER:0")]
+#[case("REMINDER:-7", false, "2023-03-20T00:00:00+07:00", "REMINDER:-7")]
+#[case("SUSPEND:15", true, "2023-04-10T00:00:00+07:00", "SUSPEND:15")]
+fn switching_auto_renewal_changes_what_is_waited_for(
+    #[case] waited: &str,
+    #[case] auto_renew: bool,
+    #[case] now: &str,
+    #[case] instead: &str,
+) {
+    let schedule = plan(&STANDARD, auto_renew).schedule();
+    let next = schedule.instead_of(waited.parse().unwrap(), at(now)).unwrap();
+    assert_eq!(next.key().to_string(), instead);
+}
+
+#[rstest]
+#[case("AUTO_RENEW:-7", "2023-03-30T12:00:00+07:00", Some("AUTO_RENEW:-7"))]
+#[case("AUTO_RENEW:-7", "2023-03-31T09:00:00+07:00", Some("AUTO_RENEW:-4"))]
+#[case("REMINDER:-3", "2023-04-03T00:00:00+07:00", Some("AUTO_RENEW:-1"))]
+#[case("REMINDER:0", "2023-04-06T10:00:00+07:00", None)]
+fn the_next_attempt_is_the_first_that_is_not_too_late(
+    #[case] waited: &str,
+    #[case] now: &str,
+    #[case] attempt: Option<&str>,
+) {
+    let next = |auto_renew| {
+        plan(&STANDARD, auto_renew)
+            .schedule()
+            .next_attempt(waited.parse().unwrap(), at(now))
+    };
+    assert_eq!(next(true).map(|step| step.key().to_string()).as_deref(), attempt);
+    assert_eq!(next(false), None);
+}
+
+#[test]
+fn an_attempt_is_made_of_what_is_alive_and_renewed_and_in_its_time() {
+    let schedule = plan(&STANDARD, true).schedule();
+    let attempt = schedule.step("AUTO_RENEW:-7".parse().unwrap()).unwrap();
+    let reminder = schedule.step("REMINDER:-7".parse().unwrap()).unwrap();
+    let (due, late) = (at("2023-03-30T08:00:00+07:00"), at("2023-03-31T08:00:01+07:00"));
+    assert!(is_attempted(&attempt, Life::Active, true, due));
+    assert!(!is_attempted(&attempt, Life::Active, true, due - TimeDelta::seconds(1)));
+    assert!(!is_attempted(&attempt, Life::Active, true, late));
+    assert!(!is_attempted(&attempt, Life::Active, false, due));
+    assert!(!is_attempted(&reminder, Life::Active, true, reminder.due_at));
+    for life in [
+        Life::Provisioning,
+        Life::Grace,
+        Life::Suspended,
+        Life::Trashed,
+        Life::Deleted,
+        Life::Failed,
+    ] {
+        assert!(!is_attempted(&attempt, life, true, due), "{life}");
+    }
+    let locked = PolicyTerms {
+        auto_renew_locked: true,
+        ..STANDARD
+    };
+    assert!(STANDARD.stops_renewing() && !TRASH.stops_renewing() && !locked.stops_renewing());
+}
