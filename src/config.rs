@@ -72,7 +72,7 @@ pub struct Seed {
 }
 
 /// Flags whose values are never printed.
-const SECRETIVE: &[&str] = &["--jwt-secret", "--database-url"];
+const SECRETIVE: &[&str] = &["--jwt-secret", "--database-url", "--smtp-url"];
 
 /// In which world the gateway runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +104,9 @@ pub struct Serve {
     /// The most releases in one engine pass; more of them halt all releases until an operator approves.
     #[arg(long, env = "BILLING_MOST_RELEASES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub most_releases: u64,
+    /// What is done about e-mail.
+    #[command(flatten)]
+    pub mail: Mail,
     /// How log lines look.
     #[arg(long, env = "BILLING_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -155,6 +158,25 @@ pub struct Edge {
     /// Serve introspection and GraphiQL to everyone. Development does anyway.
     #[arg(long, env = "BILLING_INTROSPECTION", default_value_t = false)]
     pub introspection: bool,
+}
+
+/// What is done about e-mail.
+#[derive(Args, Clone, Debug)]
+pub struct Mail {
+    /// The mail server: smtp://USER:PASSWORD@HOST:587 (STARTTLS), smtps://USER:PASSWORD@HOST, or smtp://HOST:25; with
+    /// ?tls=required not without STARTTLS. Without a server, messages are kept and listed.
+    #[arg(long, env = "BILLING_SMTP_URL", hide_env_values = true, value_parser = smtp_url)]
+    pub smtp_url: Option<SecretString>,
+    /// From whom messages come: Cloud Billing <billing@example.com>.
+    #[arg(long, env = "BILLING_MAIL_FROM", value_parser = mail_from)]
+    pub mail_from: Option<String>,
+    /// Under which address people reach the gateway, for links in messages: https://billing.example.com. Development
+    /// takes the one where it listens.
+    #[arg(long, env = "BILLING_PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+    /// Seconds between passes over the outbox (1 to 300); 0 leaves e-mail to other processes.
+    #[arg(long, env = "BILLING_MAIL_SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub mail_seconds: u64,
 }
 
 /// The options of `token`.
@@ -305,4 +327,30 @@ fn origin(text: &str) -> Result<String, String> {
          when it is not the usual one"
             .to_owned()
     })
+}
+
+fn smtp_url(text: &str) -> Result<SecretString, String> {
+    crate::domain::mail::server::Server::read(text)?;
+    Ok(SecretString::from(text.to_owned()))
+}
+
+fn mail_from(text: &str) -> Result<String, String> {
+    let mailbox: lettre::message::Mailbox = text
+        .parse()
+        .map_err(|_| "must be an address, as in Cloud Billing <billing@example.com>".to_owned())?;
+    crate::domain::mail::address(mailbox.email.as_ref()).map_err(|refusal| refusal.message)?;
+    Ok(text.to_owned())
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let wrong = || "must look like https://billing.example.com, with a path at most behind it".to_owned();
+    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+    let (origin, path) = rest.split_once('/').map_or((rest, ""), |(origin, path)| (origin, path));
+    let is_path = path
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
+    crate::domain::return_url::origin_as_sent(&format!("{scheme}://{origin}"))
+        .filter(|_| is_path)
+        .ok_or_else(wrong)?;
+    Ok(text.to_owned())
 }

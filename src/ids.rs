@@ -9,6 +9,7 @@ pub(crate) mod global;
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// A new key: UUID version 7, so that rows written together lie together in an index.
@@ -58,7 +59,16 @@ impl Chance {
     }
 }
 
-/// Random bytes for secrets made in development.
+/// The digest by which a secret is kept and found again: in hexadecimal, SHA-256.
+#[must_use]
+pub fn digest(secret: &str) -> String {
+    Sha256::digest(secret)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Random bytes for secrets.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     rand::random()

@@ -118,6 +118,7 @@ impl Bench {
             edge: Edge::development(),
             secret: secret.clone(),
             engine_every: None,
+            mail: None,
             metrics: None,
         };
         let running = start(Arc::clone(&app), serving).await.unwrap();

@@ -55,7 +55,9 @@ macro_rules! stored_enum {
 
 mod telling;
 
-pub use telling::{DeliveryChannel, DeliveryStatus, EventType, ProductCall, WebhookStatus};
+pub use telling::{
+    DeliveryChannel, DeliveryStatus, EventType, MailCategory, ProductCall, RecipientStatus, WebhookStatus,
+};
 
 stored_enum! {
     /// How an account is billed.

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod account_event;
+pub mod alert_recipient;
 pub mod code_counter;
 pub mod component;
 pub mod coupon;
@@ -23,6 +24,7 @@ pub mod ledger_posting;
 pub mod ledger_transaction;
 pub mod order;
 pub mod order_item;
+pub mod outbox_cursor;
 pub mod outbox_delivery;
 pub mod paid_period;
 pub mod payment;

@@ -1,10 +1,10 @@
-//! A message to be sent outside, written with what it tells.
+//! A message to be sent outside: once for each event and target.
 
 use sea_orm::entity::prelude::*;
 
 use crate::enums::{DeliveryChannel, DeliveryStatus};
 
-/// A message to be sent outside, written with what it tells.
+/// A message to be sent outside: once for each event and target.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "outbox_delivery")]
 pub struct Model {
@@ -13,23 +13,31 @@ pub struct Model {
     pub id: Uuid,
     /// Whose event.
     pub account_id: Uuid,
-    /// Which event.
-    pub event_sequence: i64,
+    /// Which event; none for the link that confirms a recipient's address.
+    pub event_sequence: Option<i64>,
     /// How it goes out.
     pub channel: DeliveryChannel,
-    /// To whom.
+    /// Who is written to, by e-mail.
+    pub recipient_id: Option<Uuid>,
+    /// To which address.
     pub target: String,
     /// Where it stands.
     pub status: DeliveryStatus,
     /// How often it was tried.
     pub attempts: i32,
-    /// When it will be tried next.
+    /// When it will be tried next, in machine time.
     pub next_attempt_at: Option<DateTimeUtc>,
+    /// The process that hands it over.
+    pub lease_owner: Option<Uuid>,
+    /// Until when that is believed, in milliseconds of the database's own clock.
+    pub lease_until_ms: Option<i64>,
     /// What went wrong last.
     pub last_error: Option<String>,
-    /// When it was written.
+    /// When it was put in the queue, in machine time; anew when an operator sends it again.
+    pub queued_at: DateTimeUtc,
+    /// When it was written, in business time.
     pub created_at: DateTimeUtc,
-    /// When it was taken.
+    /// When it was taken, in business time.
     pub delivered_at: Option<DateTimeUtc>,
 }
 

@@ -16,6 +16,7 @@ mod m20261123_000006_telling;
 mod m20261123_000007_engine;
 mod m20261126_000008_actions;
 mod m20261126_000009_renewals;
+mod m20261126_000010_mail;
 mod m20261126_000011_webhooks;
 
 /// All changes, oldest first.
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000007_engine::Migration),
             Box::new(m20261126_000008_actions::Migration),
             Box::new(m20261126_000009_renewals::Migration),
+            Box::new(m20261126_000010_mail::Migration),
             Box::new(m20261126_000011_webhooks::Migration),
         ]
     }

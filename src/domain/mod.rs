@@ -12,6 +12,7 @@ pub mod explain;
 pub mod funding;
 pub mod ledger;
 pub mod lifecycle;
+pub mod mail;
 pub mod many;
 pub mod money;
 pub mod order;

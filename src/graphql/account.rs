@@ -14,6 +14,7 @@ use super::ids::{Kind, global};
 use super::invoice::{self, InvoiceConnection};
 use super::order::{self, OrderConnection};
 use super::payment::{self, PaymentConnection};
+use super::recipient::{self, AlertRecipient};
 use super::resource::{self, ResourceConnection, ResourceFilter, ResourceOrder};
 use super::scalars::{CurrencyCode, DateTime, EventCursor};
 use super::session::Reach as _;
@@ -156,6 +157,11 @@ impl Account {
     ) -> Result<Option<InvoiceConnection>> {
         let page = page(List::Invoices, first, after, last, before)?;
         invoice::of_account(ctx, self.0.id, status, page).await.map(Some)
+    }
+
+    /// Who is written to about it, those who have not confirmed their address included.
+    async fn alert_recipients(&self, ctx: &Context<'_>) -> Result<Vec<AlertRecipient>> {
+        recipient::of_account(ctx, self.0.id).await
     }
 
     /// Its expiry alerts, newest first.

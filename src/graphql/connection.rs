@@ -30,6 +30,7 @@ pub(crate) enum List {
     Tasks = 9,
     Forecast = 10,
     WebhookDeliveries = 11,
+    MailDeliveries = 12,
 }
 
 /// Where a page stands in its list.
@@ -193,7 +194,8 @@ fn place(list: List, cursor: &str) -> Option<Place> {
             | List::Payments
             | List::Invoices
             | List::Tasks
-            | List::WebhookDeliveries,
+            | List::WebhookDeliveries
+            | List::MailDeliveries,
         ) => Key::Instant(time::checked_instant(DateTime::from_timestamp_micros(number()?)?).ok()?),
         (2, List::Alerts | List::Entries | List::Forecast) => Key::Number(number()?),
         (3, List::Products) => Key::Text(

@@ -21,7 +21,7 @@ use super::wallet::Wallet;
 use crate::live::{Cursor, Told};
 
 #[derive(Clone, Debug)]
-pub(crate) struct AccountEvent(Told);
+pub(crate) struct AccountEvent(pub(crate) Told);
 
 /// Something an account is told. What it is about is shown as it is now.
 #[Object]

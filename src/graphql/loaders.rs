@@ -14,8 +14,9 @@ use ::dataloader::cached::Loader;
 use chrono::{DateTime, Utc};
 use entity::enums::{OrderStatus, PaymentStatus};
 use entity::{
-    account, component, coupon, credit_note, credit_note_line, expiry_alert, order, paid_period, payment, price,
-    product, quote, resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
+    account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert, order,
+    outbox_delivery, paid_period, payment, price, product, quote, resource, resource_tag, resource_type, wallet,
+    wallet_entry, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -24,11 +25,12 @@ use uuid::Uuid;
 use super::errors::{ApiError, Result};
 use crate::app::App;
 use crate::commands::order::{Renewal, renewals};
+use crate::domain::mail::Letter;
 use crate::error::Error;
 use crate::store::page::{Page, Slice};
 use crate::store::{
-    Scope, accounts, alerts, catalogue, coupons, deliveries, invoices, orders, payments, provisioning, quotes,
-    resources, wallets, webhooks,
+    Scope, accounts, alerts, catalogue, coupons, deliveries, invoices, letters, orders, outbox, payments, provisioning,
+    quotes, recipients, resources, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -223,6 +225,12 @@ pub(crate) struct Loaders {
     pub(crate) tasks: One<provisioning::Task>,
     pub(crate) webhooks: One<webhook_endpoint::Model>,
     pub(crate) webhook_deliveries: One<webhook_delivery::Model>,
+    pub(crate) recipients_of_account: Many<alert_recipient::Model>,
+    pub(crate) mail_deliveries: One<outbox_delivery::Model>,
+    /// Events by their account and number.
+    pub(crate) events: Batched<(Uuid, i64), Arc<account_event::Model>>,
+    /// What deliveries say, by the delivery.
+    pub(crate) letters: One<Letter>,
 }
 
 impl fmt::Debug for Loaders {
@@ -381,6 +389,10 @@ impl Loaders {
             tasks: one!(source, provisioning::by_ids),
             webhooks: one!(source, webhooks::by_ids),
             webhook_deliveries: one!(source, deliveries::by_ids),
+            recipients_of_account: many!(source, recipients::of_accounts),
+            mail_deliveries: one!(source, outbox::by_ids),
+            events: Batched::new(source, |source, keys| Box::pin(events_at(source, keys))),
+            letters: Batched::new(source, |source, keys| Box::pin(letters_of(source, keys))),
         }
     }
 }
@@ -403,6 +415,21 @@ async fn renewals_of(source: Arc<Source>, keys: Vec<(Uuid, Uuid)>) -> Found<(Uui
         );
     }
     Ok(found)
+}
+
+async fn events_at(source: Arc<Source>, keys: Vec<(Uuid, i64)>) -> Found<(Uuid, i64), Arc<account_event::Model>> {
+    let places = keys.into_iter().collect();
+    let found = letters::events(source.db(), &source.scope, &places).await?;
+    Ok(found
+        .into_iter()
+        .map(|(place, event)| (place, Arc::new(event)))
+        .collect())
+}
+
+async fn letters_of(source: Arc<Source>, keys: Vec<Uuid>) -> Found<Uuid, Arc<Letter>> {
+    let deliveries = outbox::by_ids(source.db(), &source.scope, &keys).await?;
+    let found = letters::of_deliveries(source.db(), &source.scope, &deliveries).await?;
+    Ok(found.into_iter().map(|(id, letter)| (id, Arc::new(letter))).collect())
 }
 
 fn listed_resource(listed: resources::Listed) -> ListedResource {

@@ -10,6 +10,7 @@ mod caller;
 mod connection;
 mod coupon;
 mod credit;
+mod delivery;
 mod engine;
 mod errors;
 mod event;
@@ -18,6 +19,7 @@ mod ids;
 mod in_place;
 mod invoice;
 mod loaders;
+mod mail;
 mod manage;
 mod node;
 mod order;
@@ -26,6 +28,7 @@ mod price;
 mod product;
 mod provisioning;
 mod quote;
+mod recipient;
 mod releases;
 mod renewal;
 mod resource;
@@ -74,6 +77,7 @@ pub struct Query(
     alert::AlertQueries,
     provisioning::ProvisioningQueries,
     engine::EngineQueries,
+    mail::MailQueries,
     forecast::ForecastQueries,
     webhook::WebhookQueries,
 );
@@ -88,6 +92,8 @@ pub struct Mutation(
     coupon::CouponMutations,
     releases::ReleaseMutations,
     manage::ManageMutations,
+    recipient::RecipientMutations,
+    delivery::DeliveryMutations,
     alert::AlertMutations,
     engine::EngineMutations,
     webhook::WebhookMutations,

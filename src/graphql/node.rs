@@ -9,6 +9,7 @@ use super::coupon::Coupon;
 use super::errors::{ApiError, Result};
 use super::ids::{self, Kind};
 use super::invoice::{CreditNote, Invoice};
+use super::mail::MailDelivery;
 use super::order::{Order, OrderItem};
 use super::payment::Payment;
 use super::product::{Product, ResourceType};
@@ -48,6 +49,7 @@ pub(crate) enum Node {
     ProvisioningTask(ProvisioningTask),
     Webhook(Webhook),
     WebhookDelivery(WebhookDelivery),
+    MailDelivery(MailDelivery),
 }
 
 /// What a caller needs to see a thing by its id: as much as to see it in its list.
@@ -55,7 +57,9 @@ const fn permission(kind: Kind) -> Option<Permission> {
     match kind {
         Kind::Wallet => Some(Permission::GetUserBalance),
         Kind::WalletEntry => Some(Permission::ListCredit),
-        Kind::Order | Kind::OrderItem | Kind::Quote | Kind::Coupon => Some(Permission::ListBillings),
+        Kind::Order | Kind::OrderItem | Kind::Quote | Kind::Coupon | Kind::MailDelivery => {
+            Some(Permission::ListBillings)
+        }
         Kind::Payment => Some(Permission::ListPayments),
         Kind::Invoice | Kind::CreditNote => Some(Permission::GetBilling),
         Kind::WebhookEndpoint | Kind::WebhookDelivery => Some(Permission::ManageResources),
@@ -134,6 +138,11 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             .await?
             .map(|row| Node::WebhookDelivery(WebhookDelivery(row))),
         Kind::WebhookEndpoint => loaders.webhooks.load(key).await?.map(|row| Node::Webhook(Webhook(row))),
+        Kind::MailDelivery => loaders
+            .mail_deliveries
+            .load(key)
+            .await?
+            .map(|row| Node::MailDelivery(MailDelivery(row))),
     })
 }
 

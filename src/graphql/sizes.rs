@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 /// What is usual, not what is possible: a list that is longer costs no more than it says. By field name.
 const SIZES: &[(&str, u64)] = &[
     ("accounts", 5),
+    ("alertRecipients", 3),
     ("alerts", 10),
     ("components", 10),
     ("configuration", 5),

@@ -146,6 +146,10 @@ user_error_codes! {
     WebhookNotFound = "WEBHOOK_NOT_FOUND",
     /// The address is none that requests may be sent to.
     WebhookUrlNotAllowed = "WEBHOOK_URL_NOT_ALLOWED",
+    /// The text is not an e-mail address.
+    InvalidEmail = "INVALID_EMAIL",
+    /// An address is named twice.
+    DuplicateRecipient = "DUPLICATE_RECIPIENT",
     /// There is no such delivery.
     DeliveryNotFound = "DELIVERY_NOT_FOUND",
 }

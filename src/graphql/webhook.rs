@@ -89,23 +89,23 @@ impl WebhookDelivery {
     }
 
     /// Where it stands.
-    async fn status(&self) -> DeliveryStatus {
+    pub(crate) async fn status(&self) -> DeliveryStatus {
         self.0.status
     }
 
     /// How often it was sent.
-    async fn attempts(&self) -> i32 {
+    pub(crate) async fn attempts(&self) -> i32 {
         self.0.attempts
     }
 
     /// When it is sent next, by the machine's clock; null when it is not.
-    async fn next_attempt_at(&self) -> Option<DateTime> {
+    pub(crate) async fn next_attempt_at(&self) -> Option<DateTime> {
         instant(self.0.next_attempt_at)
     }
 
     /// What went wrong last.
-    async fn last_error(&self) -> Option<&str> {
-        self.0.last_error.as_deref()
+    pub(crate) async fn last_error(&self) -> Option<String> {
+        self.0.last_error.clone()
     }
 
     /// When what it tells happened.
@@ -114,7 +114,7 @@ impl WebhookDelivery {
     }
 
     /// When it was taken, by the machine's clock.
-    async fn delivered_at(&self) -> Option<DateTime> {
+    pub(crate) async fn delivered_at(&self) -> Option<DateTime> {
         instant(self.0.delivered_at)
     }
 }
@@ -126,22 +126,6 @@ connection!(
     WebhookDeliveryEdge,
     WebhookDelivery
 );
-
-/// A request that is to be sent anew.
-#[derive(Clone, Debug, InputObject)]
-pub(crate) struct ResendDeliveryInput {
-    /// The request.
-    delivery_id: ID,
-}
-
-/// What sending anew did.
-#[derive(Debug, SimpleObject)]
-pub(crate) struct ResendDeliveryPayload {
-    /// The request as it now is; null when it was refused.
-    delivery: Option<WebhookDelivery>,
-    /// Why it was refused; empty when it was not.
-    user_errors: Vec<UserError>,
-}
 
 /// A webhook to be made.
 #[derive(Clone, Debug, InputObject)]
@@ -225,7 +209,7 @@ async fn owner(ctx: &Context<'_>, account: Option<&ID>, product: Option<&str>) -
 }
 
 /// Whether the caller may manage webhooks: its scope says which.
-fn may_manage(ctx: &Context<'_>) -> Result<()> {
+pub(crate) fn may_manage(ctx: &Context<'_>) -> Result<()> {
     let caller = ctx.caller()?;
     if !matches!(caller.role, Role::Product | Role::Operator) {
         caller.require(Permission::ManageResources)?;
@@ -396,31 +380,5 @@ impl WebhookMutations {
             ..Change::default()
         };
         changed(ctx, &input.webhook_id, change).await
-    }
-
-    /// Sends a request anew, taken or given up, as if it had just been made; for three days again.
-    ///
-    /// Codes: DELIVERY_NOT_FOUND.
-    #[graphql(guard = "SignedIn")]
-    async fn resend_delivery(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The request.")] input: ResendDeliveryInput,
-    ) -> Result<Option<ResendDeliveryPayload>> {
-        may_manage(ctx)?;
-        let session = ctx.session()?;
-        let key = ids::parse(&input.delivery_id, Kind::WebhookDelivery).unwrap_or_default();
-        if let Err(error) = commands::resend(&session.app, &session.scope, key).await {
-            return Ok(Some(ResendDeliveryPayload {
-                delivery: None,
-                user_errors: refused(error)?,
-            }));
-        }
-        session.forget();
-        let row = session.loaders().webhook_deliveries.must(key).await?;
-        Ok(Some(ResendDeliveryPayload {
-            delivery: Some(WebhookDelivery(row)),
-            user_errors: Vec::new(),
-        }))
     }
 }

@@ -25,6 +25,27 @@ pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + S
 /// Renders the metrics in Prometheus' text format.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// What is done with a link of an e-mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is opened.
+    Look,
+    /// Its button is pressed.
+    Confirm,
+}
+
+/// A page for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// The document.
+    pub html: String,
+}
+
+/// Answers the page behind a link by its secret, or why it can't, in words for the log.
+pub type Pages = Arc<dyn Fn(Step, String) -> BoxFuture<'static, Result<Page, String>> + Send + Sync>;
+
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -118,6 +139,7 @@ pub struct Edge {
     pub(super) ids: IdSource,
     pub(super) ready: ReadyCheck,
     pub(super) metrics: Option<MetricsText>,
+    pub(super) pages: Option<Pages>,
     pub(super) shutdown: CancellationToken,
     pub(super) sockets: watch::Sender<usize>,
 }
@@ -148,6 +170,7 @@ impl Edge {
             ids: Arc::new(ids),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
             metrics: None,
+            pages: None,
             shutdown: CancellationToken::new(),
             sockets: watch::Sender::new(0),
         }
@@ -167,6 +190,16 @@ impl Edge {
     #[must_use]
     pub fn metrics(mut self, text: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.metrics = Some(Arc::new(text));
+        self
+    }
+
+    /// Serves `/recipients/confirm` with these pages.
+    #[must_use]
+    pub fn pages(
+        mut self,
+        pages: impl Fn(Step, String) -> BoxFuture<'static, Result<Page, String>> + Send + Sync + 'static,
+    ) -> Self {
+        self.pages = Some(Arc::new(pages));
         self
     }
 

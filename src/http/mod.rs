@@ -7,6 +7,7 @@
 mod accept;
 mod auth;
 mod config;
+mod confirm;
 mod console;
 mod edge;
 mod graphql;
@@ -31,12 +32,15 @@ use axum::routing::{any, get};
 
 pub use auth::{AuthError, Authenticator, Permission, Principal, WeakSecret};
 pub use config::{Console, EdgeConfig, GuardLimits, Introspection, SocketLimits};
-pub use edge::{Caller, Edge, Engine, IdSource, MachineClock, MetricsText, ReadyCheck, SchemaEngine, Transport};
+pub use edge::{
+    Caller, Edge, Engine, IdSource, MachineClock, MetricsText, Page, Pages, ReadyCheck, SchemaEngine, Step, Transport,
+};
 pub use guard::{Measured, Refused};
 pub use mend::Shape;
 pub use observe::{RequestId, describe_metrics};
 
-/// The gateway's routes: `/graphql` (HTTP, event streams and WebSocket), `/healthz`, `/readyz`, `/metrics` and `/graphiql` as configured.
+/// The gateway's routes: `/graphql` (HTTP, event streams and WebSocket), `/healthz`, `/readyz`, and as configured `/metrics`,
+/// `/recipients/confirm` (links of e-mail) and `/graphiql`.
 pub fn router(edge: Arc<Edge>) -> Router {
     router_with(edge, Router::new())
 }
@@ -50,6 +54,9 @@ pub fn router_with(edge: Arc<Edge>, further: Router) -> Router {
         .route("/readyz", get(health::ready));
     if edge.metrics.is_some() {
         routes = routes.route("/metrics", get(health::metrics));
+    }
+    if edge.pages.is_some() {
+        routes = routes.route("/recipients/confirm", get(confirm::look).post(confirm::confirm));
     }
     if edge.config.console.enabled {
         routes = routes

@@ -71,6 +71,23 @@ pub fn describe_metrics() {
         "engine_failures_total",
         "Steps that failed in this process and were put off."
     );
+    metrics::describe_counter!("mail_written_total", "Deliveries by e-mail that this process wrote.");
+    metrics::describe_counter!(
+        "mail_deliveries_total",
+        "Messages that this process handed over, by outcome: delivered, postponed or dead."
+    );
+    metrics::describe_gauge!(
+        "mail_pending",
+        "Messages that wait to be sent, of the whole store; 10,000 for more."
+    );
+    metrics::describe_gauge!(
+        "mail_dead",
+        "Messages that were given up, of the whole store; 10,000 for more."
+    );
+    metrics::describe_gauge!(
+        "mail_oldest_due_seconds",
+        "For how long the oldest message has been due."
+    );
     metrics::describe_gauge!("graphql_sockets_open", "Sockets that are open.");
     metrics::describe_gauge!("graphql_event_streams_open", "Event streams that are open.");
     metrics::describe_counter!(

@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Quote = 13,
     ExpiryAlert = 14,
     ProvisioningTask = 15,
+    MailDelivery = 16,
     WebhookEndpoint = 20,
     WebhookDelivery = 21,
 }
@@ -44,6 +45,7 @@ impl Kind {
         Self::Quote,
         Self::ExpiryAlert,
         Self::ProvisioningTask,
+        Self::MailDelivery,
         Self::WebhookEndpoint,
         Self::WebhookDelivery,
     ];

@@ -67,6 +67,7 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         secret: secret.clone(),
         // The script moves time itself; the engine of the process begins when it has ended.
         engine_every: None,
+        mail: None,
         metrics: Some(metrics()?),
     };
     let running = start(Arc::clone(&app), serving).await?;

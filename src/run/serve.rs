@@ -14,12 +14,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Settings};
-use crate::config::{Edge as EdgeOptions, Mode, Serve};
+use crate::commands::recipients;
+use crate::config::{Edge as EdgeOptions, Mail as MailOptions, Mode, Serve};
+use crate::domain::mail::page;
+use crate::domain::mail::server::Server;
 use crate::error::Error;
 use crate::http::{
-    Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, SchemaEngine, SocketLimits, describe_metrics,
-    router,
+    Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, Page, SchemaEngine, SocketLimits, Step,
+    describe_metrics, router,
 };
+use crate::notify::mail::{self, Mailer};
 use crate::{clock, engine, graphql, ids, live, notify};
 
 /// How long requests and sockets get to end after a signal.
@@ -61,8 +65,21 @@ pub struct Serving {
     pub secret: SecretString,
     /// The time between engine passes; nothing leaves the engine to other processes.
     pub engine_every: Option<Duration>,
+    /// What is done about e-mail; nothing leaves it to other processes.
+    pub mail: Option<Mail>,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
+}
+
+/// What a serving process does about e-mail.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// The time between passes over the outbox.
+    pub every: Duration,
+    /// The mail server, and from whom messages come; without it they are kept.
+    pub server: Option<(Server, String)>,
+    /// Under which address people reach the gateway; the one where it listens when absent.
+    pub public_url: Option<String>,
 }
 
 /// Begins to serve.
@@ -89,6 +106,10 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         let app = Arc::clone(&ready);
         Box::pin(async move { app.db.ping().await.map_err(|error| error.to_string()) })
     })
+    .pages({
+        let app = Arc::clone(&app);
+        move |step, token| Box::pin(page_of_link(Arc::clone(&app), step, token))
+    })
     .shutdown(shutdown.clone());
     if let Some(metrics) = serving.metrics {
         edge = edge.metrics(move || metrics.render());
@@ -98,6 +119,17 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         .await
         .map_err(|error| Error::Unavailable(format!("listening on {}: {error}", serving.listen).into()))?;
     let address = listener.local_addr().map_err(Error::internal)?;
+
+    let mailing = match serving.mail {
+        None => None,
+        Some(mail) => {
+            let public_url = mail.public_url.unwrap_or_else(|| format!("http://{address}"));
+            let mailer = mail
+                .server
+                .map(|(server, from)| Mailer::new(server, &from, &public_url));
+            Some((mailer.transpose()?, mail.every))
+        }
+    };
 
     let mut tasks = JoinSet::new();
     // An alert is a small frame: it must not wait until the one before it was acknowledged.
@@ -121,6 +153,10 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     tasks.spawn(async move { signal.run_until_cancelled(announce).await.unwrap_or(()) });
     let (hear, signal) = (live::hear(Arc::clone(&app)), shutdown.clone());
     tasks.spawn(async move { signal.run_until_cancelled(hear).await.unwrap_or(()) });
+    if let Some((mailer, every)) = mailing {
+        // Told to stop, not dropped: what is being handed over is brought to its end, and its fate is known.
+        tasks.spawn(mail::drive(Arc::clone(&app), mailer, every, shutdown.clone()));
+    }
     if let Some(every) = serving.engine_every {
         let (webhooks, signal) = (notify::drive(Arc::clone(&app)), shutdown.clone());
         tasks.spawn(async move { signal.run_until_cancelled(webhooks).await.unwrap_or(()) });
@@ -131,6 +167,24 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         address,
         shutdown,
         tasks,
+    })
+}
+
+/// The page behind a link of an e-mail.
+async fn page_of_link(app: Arc<App>, step: Step, token: String) -> Result<Page, String> {
+    let found = match step {
+        Step::Look => recipients::look(&app, &token).await,
+        Step::Confirm => recipients::confirm(&app, &token).await,
+    };
+    let (link, reader) = found.map_err(|error| error.to_string())?;
+    let status = match link {
+        page::Link::Open { .. } | page::Link::Confirmed => 200,
+        page::Link::Expired => 410,
+        page::Link::Unknown => 404,
+    };
+    Ok(Page {
+        status,
+        html: page::html(&link, reader.as_ref()),
     })
 }
 
@@ -238,6 +292,7 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         return_origins: options.edge.return_origins.clone(),
         most_releases: options.most_releases,
     };
+    let mail = mailing(&options.mail, options.mode)?;
     let secret = signing_secret(
         options.edge.jwt_secret.as_ref(),
         options.mode,
@@ -249,6 +304,7 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         edge: options.edge,
         secret,
         engine_every: (options.engine_seconds > 0).then(|| Duration::from_secs(options.engine_seconds)),
+        mail,
         metrics: Some(metrics()?),
     };
     let running = start(Arc::clone(&app), serving).await?;
@@ -261,6 +317,35 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
     }
     running.stop().await;
     Ok(())
+}
+
+/// What the options say about e-mail.
+///
+/// Errors: [`Error::Configuration`] naming the key that is missing.
+fn mailing(options: &MailOptions, mode: Mode) -> Result<Option<Mail>, Error> {
+    let server = match (&options.smtp_url, &options.mail_from) {
+        (None, _) => None,
+        (Some(_), None) => {
+            return Err(Error::configuration(
+                "BILLING_MAIL_FROM is not set: --smtp-url needs --mail-from, the address that messages come from",
+            ));
+        }
+        (Some(url), Some(from)) => {
+            let server = Server::read(url.expose_secret())
+                .map_err(|why| Error::configuration(format_args!("--smtp-url {why}")))?;
+            Some((server, from.clone()))
+        }
+    };
+    if server.is_some() && options.public_url.is_none() && mode == Mode::Production {
+        return Err(Error::configuration(
+            "BILLING_PUBLIC_URL is not set: production needs --public-url, under which links in messages reach it",
+        ));
+    }
+    Ok((options.mail_seconds > 0).then(|| Mail {
+        every: Duration::from_secs(options.mail_seconds),
+        server,
+        public_url: options.public_url.clone(),
+    }))
 }
 
 /// Ends when SIGTERM or Ctrl-C comes. From the call on neither ends the process by itself.

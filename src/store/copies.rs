@@ -58,6 +58,8 @@ macro_rules! each_of_an_account {
         $call::<entity::account_event::Entity>($($argument),*).await?;
         $call::<entity::expiry_alert::Entity>($($argument),*).await?;
         $call::<entity::schedule_step::Entity>($($argument),*).await?;
+        $call::<entity::alert_recipient::Entity>($($argument),*).await?;
+        $call::<entity::outbox_cursor::Entity>($($argument),*).await?;
         $call::<entity::outbox_delivery::Entity>($($argument),*).await?;
     };
 }

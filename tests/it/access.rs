@@ -84,6 +84,7 @@ const QUERIES: &[Case] = &[
     case("payments", "query($account: ID!) { payments(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("invoices", "query($account: ID!) { invoices(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("expiryAlerts", "query($account: ID!) { expiryAlerts(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("mailDeliveries", "query($account: ID!) { mailDeliveries(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("provisioningTasks", "{ provisioningTasks(first: 1) { nodes { id } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data]),
 ];
 
@@ -124,6 +125,8 @@ const MUTATIONS: &[Case] = &[
         [Data, FORBIDDEN, Code("WEBHOOK_NOT_FOUND"), Code("WEBHOOK_NOT_FOUND"), Code("WEBHOOK_NOT_FOUND")]),
     case("resendDelivery", "mutation { resendDelivery(input: { deliveryId: \"AAAA\" }) { userErrors { code } } }",
         [Code("DELIVERY_NOT_FOUND"), FORBIDDEN, Code("DELIVERY_NOT_FOUND"), Code("DELIVERY_NOT_FOUND"), Code("DELIVERY_NOT_FOUND")]),
+    case("setAlertRecipients", "mutation($account: ID!) { setAlertRecipients(input: { accountId: $account, recipients: [{ email: \"an@example.com\" }] }) {
+        userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
 ];
 

@@ -77,6 +77,30 @@ fn a_bad_flag_stops_the_start_and_is_named() {
             "--return-origins",
             &["console.test", "https://a.test,b.test", "javascript:alert(1)"],
         ),
+        (
+            "--smtp-url",
+            &[
+                "mail.test",
+                "http://mail.test",
+                "smtp://an@mail.test",
+                "smtp://mail.test:0",
+                "smtp://mail.test?tls=never",
+            ],
+        ),
+        (
+            "--mail-from",
+            &["", "billing", "Billing <billing>", "a@b.test, c@d.test"],
+        ),
+        (
+            "--public-url",
+            &[
+                "billing.test",
+                "ftp://billing.test",
+                "https://billing.test?x",
+                "https://a@billing.test",
+            ],
+        ),
+        ("--mail-seconds", &["301", "-1"]),
         ("--mode", &["staging", "PRODUCTION", ""]),
         ("--log-format", &["xml", ""]),
     ] {
@@ -106,6 +130,10 @@ fn a_bad_environment_variable_stops_the_start_and_its_flag_is_named() {
         ("BILLING_MODE", "--mode", "staging"),
         ("BILLING_LOG_FORMAT", "--log-format", "xml"),
         ("BILLING_INTROSPECTION", "--introspection", "perhaps"),
+        ("BILLING_SMTP_URL", "--smtp-url", "mail.test"),
+        ("BILLING_MAIL_FROM", "--mail-from", "nobody"),
+        ("BILLING_PUBLIC_URL", "--public-url", "nowhere"),
+        ("BILLING_MAIL_SECONDS", "--mail-seconds", "301"),
     ] {
         let output = gateway(refused.folder.path())
             .arg("serve")
@@ -142,6 +170,32 @@ fn production_without_a_secret_does_not_begin() {
 }
 
 #[test]
+fn a_mail_server_needs_a_sender_and_in_production_an_address_for_links() {
+    let refused = Refused::here();
+    let folder = refused.folder.path();
+    let told = refused.naming(
+        "BILLING_MAIL_FROM",
+        &run(folder, &["serve", "--smtp-url", "smtp://mail.test"]),
+    );
+    assert!(told.contains("--mail-from"), "{told}");
+    let mut production = vec![
+        "serve",
+        "--mode",
+        "production",
+        "--jwt-secret",
+        "a secret of this test, longer than 32 bytes",
+    ];
+    production.extend([
+        "--smtp-url",
+        "smtps://an:hunter2@mail.test",
+        "--mail-from",
+        "billing@example.com",
+    ]);
+    let told = refused.naming("BILLING_PUBLIC_URL", &run(folder, &production));
+    assert!(told.contains("--public-url") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
 fn what_is_refused_is_not_repeated_when_it_may_hold_a_secret() {
     let refused = Refused::here();
     let folder = refused.folder.path();
@@ -152,6 +206,11 @@ fn what_is_refused_is_not_repeated_when_it_may_hold_a_secret() {
         &run(folder, &["token", "--role", "OPERATOR", "--jwt-secret", SHORT]),
     );
     assert!(!told.contains(SHORT), "{told}");
+    let told = refused.naming(
+        "--smtp-url",
+        &run(folder, &["serve", "--smtp-url", "smtp://an:hunter2@mail.test:nonsense"]),
+    );
+    assert!(!told.contains("hunter2"), "{told}");
     for command in ["serve", "migrate", "seed", "check-ledger", "demo"] {
         let output = run(folder, &[command, "--database-url", "mysql://root:hunter2@db.test/x"]);
         let told = refused.naming("--database-url", &output);

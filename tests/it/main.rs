@@ -24,6 +24,7 @@ mod faults;
 mod forecast;
 mod house;
 mod kill;
+mod mail;
 mod manage;
 mod reads;
 mod relay;

@@ -66,6 +66,8 @@ stored_enum! {
     DeliveryStatus {
         /// To be sent.
         Pending = "PENDING",
+        /// Being handed over; what became of it is not known yet. Requests are never in it: they may come twice.
+        Sending = "SENDING",
         /// Taken by the other side.
         Delivered = "DELIVERED",
         /// Given up; an operator may send it again.
@@ -114,5 +116,31 @@ stored_enum! {
         Email = "EMAIL",
         /// By signed webhook.
         Webhook = "WEBHOOK",
+    }
+}
+
+stored_enum! {
+    /// What e-mail may be about. A recipient chooses; that a resource will be or was deleted for good is always told.
+    MailCategory {
+        /// The end of what is paid: reminders, the end itself, the suspension.
+        Expiry = "EXPIRY",
+        /// Renewals: done, failed, stopped.
+        Renewal = "RENEWAL",
+        /// Money and documents: payments, refunds, credit, invoices, credit notes.
+        Billing = "BILLING",
+        /// Resources: provisioned or not, resized, recovered, deleted by the customer; and webhooks that are switched off.
+        Resources = "RESOURCES",
+    }
+}
+
+stored_enum! {
+    /// Where a recipient of an account's e-mail stands.
+    RecipientStatus {
+        /// Was sent a link, and has not confirmed; gets nothing else.
+        Pending = "PENDING",
+        /// Gets e-mail.
+        Confirmed = "CONFIRMED",
+        /// Was taken off the list, and gets nothing more.
+        Removed = "REMOVED",
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod binary;
 pub(crate) mod cutter;
 pub(crate) mod nginx;
+pub(crate) mod post;
 pub(crate) mod postgres;
 pub(crate) mod rows;
 pub(crate) mod socket;
@@ -411,6 +412,7 @@ async fn serve_with(app: &Arc<App>, edge: Edge) -> Running {
         secret: secret(),
         // The tests move time themselves.
         engine_every: None,
+        mail: None,
         metrics: None,
     };
     start(Arc::clone(app), serving).await.unwrap()
