@@ -98,14 +98,14 @@ impl MigrationTrait for Migration {
             .create_index(partial_index(
                 "outbox_delivery",
                 &["next_attempt_at"],
-                "status = 'PENDING'",
+                "next_attempt_at is not null",
             ))
             .await?;
         manager
             .create_index(partial_index(
                 "outbox_delivery",
                 &["lease_until_ms"],
-                "status = 'SENDING'",
+                "lease_until_ms is not null",
             ))
             .await?;
         manager

@@ -93,8 +93,9 @@ pub(crate) struct RecipientMutations;
 #[Object]
 impl RecipientMutations {
     /// Sets who is written to about an account. A new address is sent a link that is valid for 3 days, and gets nothing
-    /// else before it was confirmed; so is one whose link was not used in time. Who is there already keeps the
-    /// confirmation, whatever the categories are now.
+    /// else before it was confirmed; so is one whose link was not used in time, or could not be sent. Who is there already
+    /// keeps the confirmation, whatever the categories are now. Who is to be sent another link at once is taken off the
+    /// list and set again.
     ///
     /// Codes: TOO_MANY_ITEMS, INVALID_EMAIL, DUPLICATE_RECIPIENT, LIMIT_EXCEEDED.
     #[graphql(guard = "Needs(Permission::ManageResources)")]

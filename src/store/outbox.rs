@@ -46,8 +46,9 @@ pub async fn begin(tx: &Tx, _scope: &Scope, account: Uuid, sequence: i64) -> Res
     Ok(())
 }
 
-/// The accounts that have events which were not handed on: of those told since an instant, or of all that were ever told.
-/// The first costs what was told since, the second what accounts there are with somebody to be told.
+/// Accounts that have events which were not handed on, at most `most`; none only when there are none. Of what was told
+/// since an instant, or of all that was ever told: the first costs what was told since, the second what accounts there
+/// are with somebody to be told.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -57,43 +58,52 @@ pub async fn behind(
     since: Option<DateTime<Utc>>,
     most: u64,
 ) -> Result<Vec<Uuid>, Error> {
+    let rows = db.query_all(&behind_since(scope, since, most)).await?;
+    let accounts = rows.iter().map(|row| row.try_get_by_index(0));
+    let accounts: BTreeSet<Uuid> = accounts.collect::<Result<_, DbErr>>()?;
+    Ok(accounts.into_iter().collect())
+}
+
+/// The statement of [`behind`]. Events that are new are looked up among the cursors, not the cursors among events: most
+/// accounts have nothing new.
+pub(super) fn behind_since(scope: &Scope, since: Option<DateTime<Utc>>, most: u64) -> SelectStatement {
     use outbox_cursor::{Column, Entity};
     let own = |column: Column| Expr::col((Entity, column));
     let mut select = Query::select();
-    select
-        .column((Entity, Column::AccountId))
-        .from(Entity)
-        .and_where(own(Column::Channel).eq(DeliveryChannel::Email.as_str()))
-        .cond_where(scope.accounts((Entity, Column::AccountId)))
-        .limit(most);
     match since {
         Some(since) => {
             let event = |column: account_event::Column| Expr::col((account_event::Entity, column));
+            let behind = Query::select()
+                .expr(Expr::val(1))
+                .from(Entity)
+                .and_where(own(Column::AccountId).equals((account_event::Entity, account_event::Column::AccountId)))
+                .and_where(own(Column::Channel).eq(DeliveryChannel::Email.as_str()))
+                .and_where(own(Column::Sequence).lt(event(account_event::Column::Sequence)))
+                .to_owned();
+            // Not DISTINCT: SQLite would go through all events by their accounts to have them in order.
             select
-                .distinct()
-                .join(
-                    JoinType::InnerJoin,
-                    account_event::Entity,
-                    event(account_event::Column::AccountId)
-                        .equals((Entity, Column::AccountId))
-                        .and(event(account_event::Column::Sequence).gt(own(Column::Sequence))),
-                )
-                .and_where(event(account_event::Column::CreatedAt).gte(since));
+                .column((account_event::Entity, account_event::Column::AccountId))
+                .from(account_event::Entity)
+                .and_where(event(account_event::Column::CreatedAt).gte(since))
+                .and_where(Expr::exists(behind))
+                .cond_where(scope.accounts((account_event::Entity, account_event::Column::AccountId)));
         }
         None => {
             let of = |column: account::Column| Expr::col((account::Entity, column));
             select
+                .column((Entity, Column::AccountId))
+                .from(Entity)
                 .join(
                     JoinType::InnerJoin,
                     account::Entity,
                     of(account::Column::Id).equals((Entity, Column::AccountId)),
                 )
-                .and_where(of(account::Column::EventSequence).gt(own(Column::Sequence)));
+                .and_where(own(Column::Channel).eq(DeliveryChannel::Email.as_str()))
+                .and_where(of(account::Column::EventSequence).gt(own(Column::Sequence)))
+                .cond_where(scope.accounts((Entity, Column::AccountId)));
         }
     }
-    let rows = db.query_all(&select).await?;
-    let accounts = rows.iter().map(|row| row.try_get_by_index(0));
-    Ok(accounts.collect::<Result<_, DbErr>>()?)
+    select.limit(most).to_owned()
 }
 
 /// How far these accounts' events were handed on, locked. Those that another process is at are left to it.
@@ -182,15 +192,14 @@ pub async fn write(tx: &Tx, _scope: &Scope, deliveries: Vec<outbox_delivery::Mod
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn waits(db: &impl ConnectionTrait, _scope: &Scope, at: DateTime<Utc>) -> Result<(bool, bool), Error> {
     use outbox_delivery::{Column, Entity};
+    // What is to be tried has an instant, and what is claimed a lease: by those they are found, and by no status.
     let due = Entity::find()
-        .filter(Column::Status.eq(DeliveryStatus::Pending))
         .filter(Column::NextAttemptAt.lte(at))
         .filter(Column::Channel.eq(DeliveryChannel::Email))
         .limit(1)
         .one(db)
         .await?;
     let lost = Entity::find()
-        .filter(Column::Status.eq(DeliveryStatus::Sending))
         .filter(Expr::col((Entity, Column::LeaseUntilMs)).lt(db::lease_time(db.get_database_backend())))
         .limit(1)
         .one(db)
@@ -216,7 +225,6 @@ pub async fn claim(
         .select_only()
         .column(Column::Id)
         .filter(scope.accounts((Entity, Column::AccountId)))
-        .filter(Column::Status.eq(DeliveryStatus::Pending))
         .filter(Column::NextAttemptAt.lte(at))
         .filter(Column::Channel.eq(DeliveryChannel::Email))
         .order_by_asc(Column::NextAttemptAt)
@@ -456,7 +464,7 @@ pub async fn backlog(db: &impl ConnectionTrait, scope: &Scope) -> Result<Backlog
         .select_only()
         .column(Column::NextAttemptAt)
         .filter(scope.accounts((Entity, Column::AccountId)))
-        .filter(Column::Status.eq(DeliveryStatus::Pending))
+        .filter(Column::NextAttemptAt.is_not_null())
         .order_by_asc(Column::NextAttemptAt)
         .limit(1)
         .into_tuple()

@@ -1,6 +1,7 @@
 //! E-mail: who is written to confirms first, each is told once, and what goes wrong is tried again or seen. The mail
 //! server is aiosmtpd, and what it took is read as Python's mail library shows it.
 
+use billing_gateway::db::statements::counted;
 use billing_gateway::notify::mail::Mailer;
 use chrono::TimeDelta;
 use entity::enums::Role;
@@ -8,6 +9,7 @@ use entity::outbox_delivery;
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use serde_json::{Value, json};
 
+use crate::reads::cost;
 use crate::support::binary::Process;
 use crate::support::post::{Post, mailer, pass_of};
 use crate::support::{SECRET, World, execute, on_every_store, project, server, text};
@@ -385,10 +387,20 @@ on_every_store! {
         let url = post.url();
         let arguments = ["--database-url", world.database(), "--jwt-secret", SECRET, "--engine-seconds", "0", "--smtp-url", &url,
             "--mail-from", "billing@example.com", "--mail-seconds", "1"];
-        let (process, _) = Process::serve(folder.path(), &arguments);
+        let (process, address) = Process::serve(folder.path(), &arguments);
         for amount in ["1000", "2000"] {
             world.grant("CASH", amount).await;
             post.takes_one();
+        }
+        let metrics = loop {
+            let metrics = world.http().get(format!("http://{address}/metrics")).send().await.unwrap();
+            let metrics = metrics.text().await.unwrap();
+            if metrics.contains("mail_deliveries_total{outcome=\"delivered\"} 2\n") && metrics.contains("mail_pending 0\n") {
+                break metrics;
+            }
+        };
+        for told in ["mail_written_total 2\n", "mail_dead 0\n", "mail_oldest_due_seconds 0\n"] {
+            assert!(metrics.contains(told), "{told}: {metrics}");
         }
         assert_eq!(process.terminate(), Some(0));
         assert_eq!(deliveries(&world, Role::Operator, Some("DELIVERED")).await.len(), 3, "what was under way was noted");
@@ -434,6 +446,32 @@ on_every_store! {
         resend(&world, &dead[0]["id"]).await;
         assert_eq!(pass_of(&world.app, Some(&mailer), NOW).await.delivered, 1);
         assert_eq!(post.subjects(AN)[1..], ["Wallet: 1,000 VND"]);
+    }
+
+    async fn what_is_listed_and_what_waits_costs_no_more_statements_for_more_of_it(world: World) {
+        let Some(post) = Post::open() else { return world };
+        let mailer = post.mailer(&world);
+        confirmed(&world, &post, &mailer, &[(AN, Value::Null)]).await;
+        a_server(&world).await;
+        pass_of(&world.app, None, NOW).await;
+        let query = "{ mailDeliveries(first: 100) { nodes { status account { code } event { type resource { name } } message { subject text } } } }";
+        let (few, statements) = cost(&world, query).await;
+        for name in ["two", "three"] {
+            let mut more = server("s-general-1x1");
+            more["name"] = json!(name);
+            world.buy(more).await;
+            world.provision().await;
+        }
+        world.advance("2023-04-07T00:01:00+07:00").await;
+        pass_of(&world.app, None, NOW).await;
+        let (many, same) = cost(&world, query).await;
+        let count = |data: &Value| data["mailDeliveries"]["nodes"].as_array().unwrap().len();
+        assert!(count(&few) > 4 && count(&many) > count(&few) + 20, "{} and {}", count(&few), count(&many));
+        // Alerts have come, which are one kind of thing more.
+        assert!(same <= statements + 1, "{statements} and {same}");
+        // A pass that finds nothing asks three things, and writes nothing.
+        let (passed, statements) = counted(pass_of(&world.app, None, NOW)).await;
+        assert_eq!((passed, statements), (billing_gateway::notify::mail::Passed::default(), 3));
     }
 
     async fn nothing_goes_unprotected_where_protection_is_asked_for(world: World) {

@@ -15,7 +15,7 @@ const DASHBOARD: &str = "{ wallets { kind available { amount } }
         product { code } resourceType { code }
         invoices(first: 3) { nodes { code status total { amount } lines { component { code } total { amount } } } } } } }";
 
-async fn cost(world: &World, query: &str) -> (Value, u64) {
+pub(crate) async fn cost(world: &World, query: &str) -> (Value, u64) {
     let schema = graphql::schema(Arc::clone(&world.app));
     let permissions = graphql::Permission::of_role(Role::Owner);
     let caller = graphql::Caller::new("tester".to_owned(), Role::Owner, Some(world.account), None, permissions);

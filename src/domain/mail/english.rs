@@ -51,6 +51,7 @@ fn resource(
     facts
 }
 
+const KEEP: &str = "To keep it, renew or recover it in the console before it is deleted.";
 const RENEW: &str = "To keep it, renew it in the console, or top up the credit wallet and switch auto-renewal on.";
 
 pub(super) fn greeting(letter: &Letter) -> String {
@@ -104,7 +105,7 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 thing.name
             ))
             .facts(facts(letter, thing, end))
-            .words(RENEW),
+            .words(KEEP),
         Occasion::FinalNotice(thing, end) => {
             Draft::new(format!("Final notice: {} will be deleted for good", thing.name))
                 .words(format!(
@@ -112,11 +113,11 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                     thing.name
                 ))
                 .facts(facts(letter, thing, end))
-                .words(RENEW)
+                .words(KEEP)
         }
         Occasion::Released(thing) => Draft::new(format!("{} was deleted for good", thing.name))
             .words(format!(
-                "{} was deleted with all its data because it was not renewed.",
+                "{} was deleted with all its data: its time has run out without a renewal or a recovery.",
                 thing.name
             ))
             .facts(resource(letter, thing, &[])),
@@ -138,7 +139,7 @@ pub(super) fn draft(letter: &Letter) -> Draft {
             shortfall,
         } => {
             let mut all = facts(letter, thing, end);
-            all.push(("Reason", failure.clone()));
+            all.push(("Reason", failure.clone().filter(|_| shortfall.is_none())));
             all.push(("Missing credit", shortfall.map(money)));
             let what_to_do = match shortfall {
                 Some(missing) => format!(

@@ -44,6 +44,7 @@ fn resource(
     facts
 }
 
+const KEEP: &str = "Để giữ lại tài nguyên, hãy gia hạn hoặc khôi phục trong trang quản trị trước khi bị xóa.";
 const RENEW: &str =
     "Để giữ lại tài nguyên, hãy gia hạn trong trang quản trị, hoặc nạp tiền vào ví tín dụng và bật tự động gia hạn.";
 
@@ -98,7 +99,7 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 thing.name
             ))
             .facts(facts(letter, thing, end))
-            .words(RENEW),
+            .words(KEEP),
         Occasion::FinalNotice(thing, end) => {
             Draft::new(format!("Thông báo cuối cùng: {} sẽ bị xóa vĩnh viễn", thing.name))
                 .words(format!(
@@ -106,11 +107,11 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                     thing.name
                 ))
                 .facts(facts(letter, thing, end))
-                .words(RENEW)
+                .words(KEEP)
         }
         Occasion::Released(thing) => Draft::new(format!("{} đã bị xóa vĩnh viễn", thing.name))
             .words(format!(
-                "{} đã bị xóa cùng toàn bộ dữ liệu vì không được gia hạn.",
+                "{} đã bị xóa cùng toàn bộ dữ liệu: đã hết thời hạn mà không được gia hạn hoặc khôi phục.",
                 thing.name
             ))
             .facts(resource(letter, thing, &[])),
@@ -132,7 +133,7 @@ pub(super) fn draft(letter: &Letter) -> Draft {
             shortfall,
         } => {
             let mut all = facts(letter, thing, end);
-            all.push(("Lý do", failure.clone()));
+            all.push(("Lý do", failure.clone().filter(|_| shortfall.is_none())));
             all.push(("Số tiền còn thiếu", shortfall.map(money)));
             let what_to_do = match shortfall {
                 Some(missing) => format!(

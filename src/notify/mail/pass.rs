@@ -5,6 +5,7 @@
 //! shown, and an operator decides.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,8 +24,10 @@ use crate::ids;
 use crate::store::outbox::Settled;
 use crate::store::{Scope, event_log, letters, outbox, recipients};
 
-/// How many accounts one transaction hands events on of.
-const ACCOUNTS: u64 = 200;
+/// Of how many accounts one transaction hands events on, at most; fewer where some have many.
+const ACCOUNTS: u64 = 500;
+/// After how many deliveries a transaction takes no further account.
+const DELIVERIES: usize = 10_000;
 /// How many such transactions, and how many batches of messages, one pass makes.
 const ROUNDS: usize = 100;
 /// How many messages are claimed at once.
@@ -109,7 +112,11 @@ pub(super) async fn pass_since(
         if !due || stop.is_cancelled() {
             return Ok(passed);
         }
-        passed.add(batch(app, mailer, at, stop).await?);
+        let (done, goes_on) = batch(app, mailer, at, stop).await?;
+        passed.add(done);
+        if !goes_on {
+            return Ok(passed);
+        }
     }
     passed.more = true;
     Ok(passed)
@@ -144,6 +151,9 @@ async fn hand_on(
                 let now = app.clock.now();
                 let (mut rows, mut moved) = (Vec::new(), Vec::new());
                 for place in &cursors {
+                    if rows.len() >= DELIVERIES {
+                        break;
+                    }
                     let events = events.get(place).map_or(&[][..], Vec::as_slice);
                     let told = told.get(&place.0).map_or(&[][..], Vec::as_slice);
                     for event in events {
@@ -209,10 +219,17 @@ struct Claimed {
     order: Result<Option<String>, &'static str>,
 }
 
-/// Claims some deliveries and hands them over, over a few connections at once.
-async fn batch(app: &App, mailer: &Mailer, at: DateTime<Utc>, stop: &CancellationToken) -> Result<Passed, Error> {
+/// Claims some deliveries and hands them over, over a few connections at once. Answers also whether there is sense in
+/// another batch: not where others have claimed the rest, and not while the mail server is away.
+async fn batch(
+    app: &App,
+    mailer: &Mailer,
+    at: DateTime<Utc>,
+    stop: &CancellationToken,
+) -> Result<(Passed, bool), Error> {
     let began = clock::monotonic();
     let (claimed, until) = claim(app, at).await?;
+    let found = !claimed.is_empty();
     let mut passed = Passed::default();
     let mut letters = match letters(app, &claimed).await {
         Ok(letters) => letters,
@@ -248,17 +265,19 @@ async fn batch(app: &App, mailer: &Mailer, at: DateTime<Utc>, stop: &Cancellatio
         }
     }
     let queue = Mutex::new(queue);
+    let is_away = AtomicBool::new(false);
     let work = Work {
         app,
         mailer,
         at,
         queue: &queue,
+        is_away: &is_away,
         may_begin: &|| !stop.is_cancelled() && began.elapsed() < BATCH_TIME,
     };
     for done in futures_util::future::join_all((0..CONNECTIONS).map(|_| work.run())).await {
         passed.add(done?);
     }
-    Ok(passed)
+    Ok((passed, found && !is_away.load(Ordering::Relaxed)))
 }
 
 /// The letters of what was claimed. One that can't be written stands alone and holds up none of the others.
@@ -335,6 +354,8 @@ struct Work<'w> {
     mailer: &'w Mailer,
     at: DateTime<Utc>,
     queue: &'w Mutex<VecDeque<(outbox_delivery::Model, Letter)>>,
+    /// Whether the mail server could not be reached.
+    is_away: &'w AtomicBool,
     may_begin: &'w (dyn Fn() -> bool + Sync),
 }
 
@@ -366,6 +387,7 @@ impl Work<'_> {
                     handed
                 }
                 Err(why) => {
+                    self.is_away.store(true, Ordering::Relaxed);
                     away = Some(why.clone());
                     Handed::NotNow(why)
                 }

@@ -4,7 +4,7 @@ use entity::{component, price};
 use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement};
 
 use super::*;
-use crate::store::{catalogue, provisioning};
+use crate::store::{catalogue, outbox, provisioning};
 
 impl Shelf {
     async fn execute(&self, sql: &str) -> Result<(), crate::error::Error> {
@@ -146,4 +146,26 @@ async fn tasks_of_a_product_are_read_in_their_order_from_an_index_whatever_their
             "{status:?}: {plan:#?}"
         );
     }
+}
+
+#[tokio::test]
+async fn who_is_to_be_told_by_mail_is_found_by_what_is_new() {
+    #[derive(FromQueryResult)]
+    struct Plan {
+        detail: String,
+    }
+    let shelf = shelf().await;
+    let db = shelf.app.db.read();
+    let statement = outbox::behind_since(&Scope::engine(), Some(at(0)), 200);
+    let (sql, values) = statement.build(sea_orm::sea_query::SqliteQueryBuilder);
+    let explained =
+        Statement::from_sql_and_values(db.get_database_backend(), format!("explain query plan {sql}"), values);
+    let plan = Plan::find_by_statement(explained).all(db).await.unwrap();
+    let plan: Vec<String> = plan.into_iter().map(|step| step.detail).collect();
+    assert!(
+        plan.iter()
+            .any(|step| step.contains("account_event USING INDEX ix_account_event_created_at")),
+        "{plan:#?}"
+    );
+    assert!(plan.iter().all(|step| !step.starts_with("SCAN")), "{plan:#?}");
 }
