@@ -124,6 +124,10 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         None => None,
         Some(mail) => {
             let public_url = mail.public_url.unwrap_or_else(|| format!("http://{address}"));
+            match &mail.server {
+                Some((server, _)) => tracing::info!(?server, public_url, "e-mail is sent"),
+                None => tracing::info!("no mail server is configured: e-mail is kept and listed"),
+            }
             let mailer = mail
                 .server
                 .map(|(server, from)| Mailer::new(server, &from, &public_url));

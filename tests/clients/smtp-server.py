@@ -1,8 +1,9 @@
 """A real mail server on loopback: aiosmtpd, with a handler that keeps what it takes, parsed, and fails as it is told.
 
-    smtp-server.py FOLDER
+    smtp-server.py FOLDER [starttls|tls]
 
-Prints its port, then the number of each message that it took. Each message becomes FOLDER/N.json: the envelope, the
+With a way of protection it takes nothing unprotected, and nothing from anybody but `an` with the password `p@ss`; its
+certificate and key are FOLDER/cert.pem and FOLDER/key.pem. Prints its port, then the number of each message that it took. Each message becomes FOLDER/N.json: the envelope, the
 headers as a mail program reads them, and the text and HTML that it would show. FOLDER/mode says what is done with the
 next messages; with `once:` before it, with one only.
 
@@ -18,12 +19,14 @@ import asyncio
 import email
 import email.policy
 import json
+import ssl
 import sys
 from pathlib import Path
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 FOLDER = Path(sys.argv[1])
+PROTECTED = sys.argv[2] if len(sys.argv) > 2 else None
 
 
 def mode():
@@ -77,8 +80,21 @@ class Keeper:
         return "250 OK"
 
 
+def authenticated(server, session, envelope, mechanism, data):
+    return AuthResult(success=(data.login, data.password) == (b"an", b"p@ss"), handled=False)
+
+
 async def main():
-    server = await asyncio.get_running_loop().create_server(lambda: SMTP(Keeper()), "127.0.0.1", 0)
+    context, options = None, {}
+    if PROTECTED:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(FOLDER / "cert.pem", FOLDER / "key.pem")
+        options = {"authenticator": authenticated, "auth_required": True, "auth_require_tls": PROTECTED == "starttls"}
+    if PROTECTED == "starttls":
+        options |= {"tls_context": context, "require_starttls": True}
+    loop = asyncio.get_running_loop()
+    whole = context if PROTECTED == "tls" else None
+    server = await loop.create_server(lambda: SMTP(Keeper(), **options), "127.0.0.1", 0, ssl=whole)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::reads::cost;
 use crate::support::binary::Process;
 use crate::support::post::{Post, mailer, pass_of};
-use crate::support::{SECRET, World, execute, on_every_store, project, server, text};
+use crate::support::{SECRET, Store, World, execute, on_every_store, project, run, server, text};
 
 const NOW: TimeDelta = TimeDelta::zero();
 const AN: &str = "an@example.com";
@@ -327,6 +327,20 @@ on_every_store! {
         let query = "{ mailDeliveries(first: 10) { nodes { id } } }";
         let other = world.data(&world.token_of(Role::Owner, world.other_account), query, json!({})).await;
         assert_eq!(other["mailDeliveries"]["nodes"], json!([]));
+        // A permission hides what the messages say, another one the list.
+        let query = "{ mailDeliveries(first: 1) { nodes { id status message { subject } } } }";
+        let mut hidden = world.ask(&world.token_without("ListPayments"), query, json!({})).await;
+        let shown = hidden["data"]["mailDeliveries"]["nodes"][0].take();
+        assert_eq!((&shown["message"], &hidden["errors"][0]["extensions"]["code"]), (&Value::Null, &json!("FORBIDDEN")));
+        let hidden = world.ask(&world.token_without("ListBillings"), query, json!({})).await;
+        assert_eq!((&hidden["data"]["mailDeliveries"], &hidden["errors"][0]["extensions"]["code"]), (&Value::Null, &json!("FORBIDDEN")));
+        let node = "query($id: ID!) { node(id: $id) { id ... on MailDelivery { status } } }";
+        for (token, found) in [(world.token(Role::Owner), true), (world.token_of(Role::Owner, world.other_account), false)] {
+            let data = world.data(&token, node, json!({ "id": shown["id"] })).await;
+            assert_eq!(data["node"].is_object(), found);
+        }
+        let owner = world.ask(&world.token(Role::Owner), "mutation($id: ID!) { resendDelivery(input: { deliveryId: $id }) { userErrors { code } } }", json!({ "id": shown["id"] })).await;
+        assert_eq!(owner["errors"][0]["extensions"]["code"], "FORBIDDEN");
         // Nobody else's link can be read from the list.
         let links: Vec<Value> = deliveries(&world, Role::Operator, None).await.into_iter().filter(|sent| sent["event"].is_null()).collect();
         assert_eq!(links.len(), 2);
@@ -514,6 +528,65 @@ on_every_store! {
         let of_another = world.data(&world.token_of(Role::Owner, world.other_account), "{ account { alertRecipients { email } } }", json!({})).await;
         assert_eq!(of_another["account"]["alertRecipients"], json!([]));
     }
+}
+
+/// Serves with this mail server until the first message of the account was tried, and answers what became of it.
+async fn tried(world: &World, url: &str, authority: Option<&std::path::Path>) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--database-url",
+        world.database(),
+        "--jwt-secret",
+        SECRET,
+        "--engine-seconds",
+        "0",
+        "--smtp-url",
+        url,
+        "--mail-from",
+        "billing@example.com",
+        "--mail-seconds",
+        "1",
+    ];
+    set(world, json!([])).await;
+    set(world, json!([{ "email": AN }])).await;
+    let (process, _) = Process::serve_trusting(folder.path(), &arguments, authority);
+    loop {
+        let newest = deliveries(world, Role::Operator, None).await.swap_remove(0);
+        if newest["attempts"] == json!(1) && newest["status"] != json!("SENDING") {
+            assert_eq!(process.terminate(), Some(0));
+            return newest;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_goes_over_a_protected_way_to_a_server_that_is_who_it_says() {
+    run(Store::Sqlite, async |world: World| {
+        for (way, scheme) in [("starttls", "smtp"), ("tls", "smtps")] {
+            let Some(post) = Post::open_protected(way) else {
+                return world;
+            };
+            let (authority, port) = (post.authority(), post.port());
+            let url = |password: &str| format!("{scheme}://an:{password}@localhost:{port}");
+            let wrong = tried(&world, &url("wrong"), Some(&authority)).await;
+            assert!(text(&wrong["lastError"]).contains("535"), "{way}: {wrong}");
+            let stranger = tried(&world, &url("p%40ss"), None).await;
+            assert!(
+                stranger["lastError"].is_string() && stranger["status"] == "PENDING",
+                "{way}: {stranger}"
+            );
+            assert_eq!(post.took().len(), 0, "{way}");
+            let right = tried(&world, &url("p%40ss"), Some(&authority)).await;
+            assert_eq!(
+                (&right["status"], &right["lastError"]),
+                (&json!("DELIVERED"), &Value::Null),
+                "{way}: {right}"
+            );
+            assert_eq!(post.subjects(AN), ["Confirm your address for ACME Joint Stock Company"]);
+        }
+        world
+    })
+    .await;
 }
 
 /// A mailer to a port where nobody listens.

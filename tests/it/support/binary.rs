@@ -41,7 +41,15 @@ pub(crate) struct Process {
 impl Process {
     /// Begins to serve on a free port, and answers the process and the address when it listens.
     pub(crate) fn serve(folder: &Path, arguments: &[&str]) -> (Self, String) {
+        Self::serve_trusting(folder, arguments, None)
+    }
+
+    /// The same, trusting whom a file names and nobody else.
+    pub(crate) fn serve_trusting(folder: &Path, arguments: &[&str], authority: Option<&Path>) -> (Self, String) {
         let mut command = gateway(folder);
+        if let Some(file) = authority {
+            command.env("SSL_CERT_FILE", file);
+        }
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(arguments)

@@ -1,6 +1,7 @@
 //! A real mail server on loopback that is not ours (`tests/clients/smtp-server.py`), and what it took.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use billing_gateway::domain::mail::server::Server;
 use billing_gateway::notify::mail::{self, Mailer, Passed};
 use billing_gateway::{app::App, clock};
 use chrono::TimeDelta;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 
 use super::World;
@@ -27,9 +29,21 @@ pub(crate) struct Post {
 impl Post {
     /// Begins one, if what it needs is installed.
     pub(crate) fn open() -> Option<Self> {
+        Self::open_as(&[])
+    }
+
+    /// Begins one that takes nothing unprotected (`starttls` or `tls`), and from nobody but `an` with the password `p@ss`.
+    /// Its certificate is for `localhost`, from an authority whose own one is at [`Post::authority`].
+    pub(crate) fn open_protected(way: &str) -> Option<Self> {
+        Self::open_as(&[way])
+    }
+
+    fn open_as(ways: &[&str]) -> Option<Self> {
         let mut command = program(".venv/bin/python", "smtp-server.py", ".venv/bin/aiosmtpd")?;
         let folder = tempfile::tempdir().unwrap();
-        let mut child = command.arg(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+        certify(folder.path());
+        command.arg(folder.path()).args(ways).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let printed = BufReader::new(child.stdout.take().unwrap());
         let (say, said) = mpsc::channel();
         std::thread::spawn(move || {
@@ -54,6 +68,15 @@ impl Post {
     /// What it does with the next messages.
     pub(crate) fn does(&self, mode: &str) {
         std::fs::write(self.folder.path().join("mode"), mode).unwrap();
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Who certifies it.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
     }
 
     pub(crate) fn url(&self) -> String {
@@ -86,6 +109,28 @@ impl Post {
     /// Waits until it has taken one more message.
     pub(crate) fn takes_one(&self) {
         self.said.recv_timeout(PATIENCE).expect("a message comes");
+    }
+}
+
+/// Makes an authority, and a certificate of `localhost`.
+fn certify(folder: &Path) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "the tests' authority");
+    let key = KeyPair::generate().unwrap();
+    let own = authority.self_signed(&key).unwrap();
+    let issuer = Issuer::new(authority, key);
+    let key = KeyPair::generate().unwrap();
+    let of_localhost = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let of_localhost = of_localhost.signed_by(&key, &issuer).unwrap();
+    for (name, pem) in [
+        ("authority.pem", own.pem()),
+        ("cert.pem", of_localhost.pem()),
+        ("key.pem", key.serialize_pem()),
+    ] {
+        std::fs::write(folder.join(name), pem).unwrap();
     }
 }
 
