@@ -170,7 +170,7 @@ pub struct Mail {
     /// From whom messages come: Cloud Billing <billing@example.com>.
     #[arg(long, env = "BILLING_MAIL_FROM", value_parser = mail_from)]
     pub mail_from: Option<String>,
-    /// Under which address people reach the gateway, for links in messages: https://billing.example.com. Development
+    /// Under which address people reach the gateway, for links in messages: `https://billing.example.com`. Development
     /// takes the one where it listens.
     #[arg(long, env = "BILLING_PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,

@@ -168,7 +168,8 @@ async fn write(
 
     // Check: what exists must stand as it did when it was priced.
     let ids: Vec<Uuid> = priced.items.iter().filter_map(|item| item.resource_id).collect();
-    let mut standing = purchases::standing(&**tx, scope, account.id, &ids, now, true).await?;
+    // The periods as they were when this was priced: one of them may have ended since.
+    let mut standing = purchases::standing(&**tx, scope, account.id, &ids, priced.priced_at, true).await?;
     let products = pricing::products(&**tx, scope, priced.items.iter().map(|item| item.product_code.as_str())).await?;
     let product_of = |code: &str| products.get(code).ok_or_else(stale);
     for item in priced.items.iter().filter(|item| item.action != OrderAction::Create) {
@@ -442,7 +443,7 @@ fn new_order(
     }
 }
 
-fn new_resource(
+pub(super) fn new_resource(
     account: &account::Model,
     product: &product::Model,
     item: &PricedItem,
@@ -480,7 +481,7 @@ fn new_resource(
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is a column of the row")]
-fn new_item(
+pub(super) fn new_item(
     order_id: Uuid,
     account: &account::Model,
     position: i32,

@@ -148,6 +148,8 @@ impl Plan<'_> {
         let waits_for_release = matches!(life, Life::Grace | Life::Suspended | Life::Trashed);
         self.steps().into_iter().find(|step| match step.kind {
             StepKind::FinalNotice if waits_for_release => true,
+            // A renewal that does not reach the present leaves it as it is.
+            StepKind::Suspend if life == Life::Suspended => false,
             // It has ended, whoever ended it.
             StepKind::Reminder | StepKind::AutoRenew | StepKind::Expire | StepKind::Suspend
                 if life == Life::Trashed =>

@@ -152,6 +152,8 @@ pub(super) fn decide(
         }
         let status = match step.kind {
             StepKind::AutoRenew => StepStatus::Missed,
+            // It was suspended in an earlier plan, and a renewal that did not reach the present left it so.
+            StepKind::Suspend if resource.life == Life::Suspended => StepStatus::Missed,
             _ => schedule::disposition(&step, now, plan.later_reminder_is_due(step.key(), now)),
         };
         steps.push(schedule_step::Model {

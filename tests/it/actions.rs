@@ -140,6 +140,34 @@ on_every_store! {
         assert_eq!(resources(&world).await[0]["status"], "DELETED");
     }
 
+    async fn a_renewal_of_what_is_suspended_that_does_not_reach_the_present_leaves_it_suspended_until_its_release(world: World) {
+        let bought = a_server(&world).await;
+        world.advance("2023-04-26T00:00:00+07:00").await;
+        assert_eq!(resources(&world).await[0]["status"], "SUSPENDED");
+        done(&world, json!([{ "renew": { "resourceId": bought["id"], "term": { "days": 8 } } }])).await;
+        assert_eq!(stands(&resources(&world).await[0]), standing("SUSPENDED", "2023-04-13T17:00"));
+        // Fifteen days after its new end it would be suspended: it is already, and goes on to its release.
+        let passed = world.advance("2023-05-13T00:00:00+07:00").await;
+        assert_eq!((passed.failed, resources(&world).await[0]["status"].clone()), (0, json!("SUSPENDED")));
+        let passed = world.advance("2023-05-15T00:00:00+07:00").await;
+        assert_eq!((passed.failed, resources(&world).await[0]["status"].clone()), (0, json!("DELETED")));
+    }
+
+    async fn a_quote_that_outlives_the_first_of_two_periods_is_ordered_as_it_was_priced(world: World) {
+        let bought = a_server(&world).await;
+        let id = &bought["id"];
+        done(&world, json!([{ "renew": { "resourceId": id, "term": { "months": 1 } } }])).await;
+        world.advance("2023-04-05T23:50:00+07:00").await;
+        let smaller = quoted(&world, json!([{ "resize": { "resourceId": id, "components": [{ "code": "s-general-2x4", "quantity": 1 }] } }])).await;
+        world.advance("2023-04-06T00:04:00+07:00").await;
+        let order = world.done(&world.token(Role::Owner), "placeOrder", ordering(&smaller)).await;
+        assert_eq!(order["order"]["status"], "IN_PROGRESS");
+        reported(&world, json!({ "succeeded": {} })).await;
+        let deletion = quoted(&world, json!([{ "delete": { "resourceId": id } }])).await;
+        assert_ne!(deletion["refund"]["amount"], "0");
+        world.books_agree().await;
+    }
+
     async fn a_resize_is_paid_or_given_back_and_never_moves_the_end(world: World) {
         world.grant("PROMOTIONAL", "100000").await;
         let bought = a_server(&world).await;
