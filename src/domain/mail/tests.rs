@@ -4,6 +4,7 @@ use chrono::DateTime;
 use entity::enums::{EventType, Language, MailCategory};
 use rstest::rstest;
 
+use super::page::{Link, Reader};
 use super::server::{Protection, Server};
 use super::*;
 use crate::domain::money::Currency;
@@ -143,4 +144,226 @@ fn a_server_is_read_and_its_password_never_printed() {
         let told = Server::read(wrong).expect_err(wrong);
         assert!(!told.contains("mail.example.com"), "{told}");
     }
+}
+
+/// One of each kind.
+fn occasions() -> Vec<Occasion> {
+    let Occasion::Reminder(thing, end) = letter(Language::En, "web").occasion else {
+        panic!("not a reminder")
+    };
+    let money = |minor| Money::of(minor, Currency::Vnd);
+    let ends_at = Some(end.expires_at);
+    let order = Some("ORD-1".to_owned());
+    vec![
+        Occasion::Confirmation {
+            link: Some("https://billing.example.com/recipients/confirm?token=abc".to_owned()),
+            until: ends_at,
+        },
+        Occasion::Confirmation {
+            link: None,
+            until: None,
+        },
+        Occasion::Reminder(
+            thing.clone(),
+            End {
+                days_left: -3,
+                ..end.clone()
+            },
+        ),
+        Occasion::Reminder(
+            thing.clone(),
+            End {
+                days_left: 0,
+                ..end.clone()
+            },
+        ),
+        Occasion::Reminder(
+            thing.clone(),
+            End {
+                days_left: 1,
+                ..end.clone()
+            },
+        ),
+        Occasion::Expired(thing.clone(), end.clone()),
+        Occasion::Suspended(thing.clone(), end.clone()),
+        Occasion::FinalNotice(thing.clone(), end.clone()),
+        Occasion::Released(thing.clone()),
+        Occasion::Renewed {
+            thing: thing.clone(),
+            charged: Some(money(181_000)),
+            ends_at,
+        },
+        Occasion::RenewalFailed {
+            thing: thing.clone(),
+            end: end.clone(),
+            failure: Some("INSUFFICIENT_CREDIT".to_owned()),
+            shortfall: Some(money(1_000)),
+        },
+        Occasion::RenewalFailed {
+            thing: thing.clone(),
+            end,
+            failure: Some("PRICE_NOT_AVAILABLE".to_owned()),
+            shortfall: None,
+        },
+        Occasion::AutoRenewStopped {
+            thing: thing.clone(),
+            ends_at,
+        },
+        Occasion::Provisioned {
+            thing: thing.clone(),
+            ends_at,
+        },
+        Occasion::ProvisioningFailed {
+            thing: thing.clone(),
+            reason: Some("no room".to_owned()),
+        },
+        Occasion::Recovered {
+            thing: thing.clone(),
+            ends_at,
+        },
+        Occasion::Resized(thing.clone()),
+        Occasion::Deleted(thing.clone()),
+        Occasion::WebhookDisabled,
+        Occasion::Paid {
+            payment: "PAY-1".to_owned(),
+            amount: money(181_000),
+            order: order.clone(),
+        },
+        Occasion::NotPaid {
+            payment: "PAY-1".to_owned(),
+            amount: money(181_000),
+            order: order.clone(),
+        },
+        Occasion::Refunded {
+            amount: Some(money(5_000)),
+            order: order.clone(),
+            thing: Some(thing.clone()),
+        },
+        Occasion::Refunded {
+            amount: None,
+            order,
+            thing: None,
+        },
+        Occasion::Invoiced {
+            invoice: "INV-1".to_owned(),
+            total: money(181_000),
+            tax: money(16_455),
+            thing: Some(thing),
+        },
+        Occasion::Credited {
+            invoice: "INV-1".to_owned(),
+            note: Some(("CRN-1".to_owned(), money(7_000))),
+        },
+        Occasion::Credited {
+            invoice: "INV-1".to_owned(),
+            note: None,
+        },
+        Occasion::WalletCredited {
+            amount: Some(money(1_000)),
+            balance: Some(money(2_000)),
+        },
+        Occasion::WalletCredited {
+            amount: None,
+            balance: None,
+        },
+    ]
+}
+
+#[test]
+fn every_message_says_the_same_in_text_and_html_and_in_both_languages() {
+    let tag = |html: &str| {
+        let mut text = String::new();
+        let mut within = false;
+        for character in html.chars() {
+            match character {
+                '<' => within = true,
+                '>' => within = false,
+                other if !within => text.push(other),
+                _ => {}
+            }
+        }
+        text
+    };
+    for occasion in occasions() {
+        let write = |language| {
+            Letter {
+                occasion: occasion.clone(),
+                ..letter(language, "web")
+            }
+            .write()
+        };
+        let (english, vietnamese) = (write(Language::En), write(Language::Vi));
+        assert_ne!(english.subject, vietnamese.subject);
+        for message in [&english, &vietnamese] {
+            assert!(
+                !message.subject.is_empty() && !message.subject.contains(['\r', '\n']),
+                "{}",
+                message.subject
+            );
+            assert_eq!(message.html.matches('<').count(), message.html.matches('>').count());
+            let shown = tag(&message.html)
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&");
+            for line in message
+                .text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && *line != "--")
+            {
+                // A fact stands in two cells, a link in an attribute.
+                let said = line
+                    .split(": ")
+                    .all(|part| shown.contains(part) || message.html.contains(part));
+                assert!(said, "{line}: {}", message.html);
+            }
+        }
+        // What is no word is in both: names, codes and instants; amounts are written in each one's way.
+        for told in [
+            "web",
+            "PAY-1",
+            "INV-1",
+            "CRN-1",
+            "ORD-1",
+            "2023-04-06 00:00",
+            "2023-05-06 00:00",
+            "no room",
+            "token=abc",
+        ] {
+            assert_eq!(
+                english.text.contains(told),
+                vietnamese.text.contains(told),
+                "{told}: {occasion:?}"
+            );
+        }
+        let digits = |text: &str| text.replace([',', '.'], "");
+        for amount in ["181000 VND", "1000 VND", "5000 VND", "7000 VND", "2000 VND"] {
+            let says = |message: &Message| digits(&message.text).contains(amount);
+            assert_eq!(says(&english), says(&vietnamese), "{amount}: {occasion:?}");
+        }
+    }
+}
+
+#[test]
+fn the_page_of_a_link_speaks_the_accounts_language_and_runs_nothing() {
+    let reader = |language| Reader {
+        account: "<script>ACME</script>".to_owned(),
+        email: "an@example.com".to_owned(),
+        language,
+    };
+    let open = Link::Open {
+        token: "abc".to_owned(),
+    };
+    for (link, language, words) in [
+        (&open, Language::En, "Confirm"),
+        (&open, Language::Vi, "Xác nhận"),
+        (&Link::Confirmed, Language::Vi, "Đã xác nhận"),
+        (&Link::Expired, Language::Vi, "hết hiệu lực"),
+    ] {
+        let page = page::html(link, Some(&reader(language)));
+        assert!(page.contains(words) && !page.contains("<script>"), "{page}");
+        assert_eq!(page.contains("<form"), link == &open, "{page}");
+    }
+    let unknown = page::html(&Link::Unknown, None);
+    assert!(unknown.contains("There is no such link") && unknown.contains("Không có liên kết này"));
 }
