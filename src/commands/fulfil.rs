@@ -379,3 +379,6 @@ const fn words(action: OrderAction) -> &'static str {
         OrderAction::Delete => "deleted",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,8 +60,12 @@ pub fn resize(
     zone: Tz,
     at: Instant,
 ) -> Result<Resize, Refusal> {
-    let left: Vec<&PaidPeriod> = periods
+    // One of which no minute is left although it has not ended (its last minute, or a day that counts nothing) is
+    // replaced as well, or it would lie beside the new one.
+    let open: Vec<&PaidPeriod> = periods.iter().filter(|period| period.ends_at > at).collect();
+    let left: Vec<&PaidPeriod> = open
         .iter()
+        .copied()
         .filter(|period| period.remaining(at) > Minutes::ZERO)
         .collect();
     let Some(furthest) = left.iter().max_by_key(|period| period.ends_at) else {
@@ -73,10 +77,10 @@ pub fn resize(
     let ends_at = furthest.ends_at;
     let currency: Currency = furthest.charged.currency();
 
-    let mut unused = Vec::with_capacity(left.len());
+    let mut unused = Vec::with_capacity(open.len());
     let mut priced = PricedMinutes::ZERO;
     let mut credit = Funding::zero(currency);
-    for period in &left {
+    for period in &open {
         let part = period.unused(at)?;
         priced = priced.plus(period.unused_priced(at)?)?;
         credit = credit.plus(&part.refund)?;
@@ -99,7 +103,8 @@ pub fn resize(
     Ok(Resize {
         at,
         ends_at,
-        length: day_count::length(day_count, zone, at, ends_at),
+        // What is left of a period that began a moment ago may lie within one minute: no period is shorter.
+        length: day_count::length(day_count, zone, at, ends_at).max(Minutes::new(1)),
         priced,
         day_count,
         unused,

@@ -148,8 +148,11 @@ impl Plan<'_> {
         let waits_for_release = matches!(life, Life::Grace | Life::Suspended | Life::Trashed);
         self.steps().into_iter().find(|step| match step.kind {
             StepKind::FinalNotice if waits_for_release => true,
-            // A renewal that does not reach the present leaves it as it is.
+            // A renewal that does not reach the present leaves it as it is; and what a late engine has not done yet is still
+            // to be done, or it would live for ever.
             StepKind::Suspend if life == Life::Suspended => false,
+            StepKind::Expire if life == Life::Active => true,
+            StepKind::Suspend if life == Life::Grace => true,
             // It has ended, whoever ended it.
             StepKind::Reminder | StepKind::AutoRenew | StepKind::Expire | StepKind::Suspend
                 if life == Life::Trashed =>

@@ -22,6 +22,16 @@ pub struct Codes {
 }
 
 impl Codes {
+    /// Codes from these numbers on, without a store that counts them.
+    #[cfg(test)]
+    pub(crate) fn from(account: &str, year: i32, next: HashMap<CodeKind, i64>) -> Self {
+        Self {
+            account: account.to_owned(),
+            year,
+            next,
+        }
+    }
+
     /// The next code of a kind: `ORD-ACME-2026-000017`.
     ///
     /// # Errors

@@ -153,6 +153,18 @@ on_every_store! {
         assert_eq!((passed.failed, resources(&world).await[0]["status"].clone()), (0, json!("DELETED")));
     }
 
+    async fn what_a_late_engine_has_not_ended_yet_ends_although_it_is_renewed_meanwhile(world: World) {
+        let bought = a_server(&world).await;
+        // Nobody looked for twenty days after its end: it is still served.
+        world.app.set_clock(crate::support::at("2023-04-26T00:00:00+07:00")).await.unwrap();
+        assert_eq!(resources(&world).await[0]["status"], "ACTIVE");
+        done(&world, json!([{ "renew": { "resourceId": bought["id"], "term": { "days": 1 } } }])).await;
+        let passed = world.advance("2023-04-26T00:10:00+07:00").await;
+        assert_eq!((passed.failed, resources(&world).await[0]["status"].clone()), (0, json!("SUSPENDED")));
+        let passed = world.advance("2023-07-01T00:00:00+07:00").await;
+        assert_eq!((passed.failed, resources(&world).await[0]["status"].clone()), (0, json!("DELETED")));
+    }
+
     async fn a_quote_that_outlives_the_first_of_two_periods_is_ordered_as_it_was_priced(world: World) {
         let bought = a_server(&world).await;
         let id = &bought["id"];

@@ -234,10 +234,7 @@ pub(super) fn resize(wish: &ResizeItem, request: &QuoteRequest<'_>, now: Instant
         now,
     )
     .map_err(|refusal| refusal.under("resourceId"))?;
-    let left = existing
-        .periods
-        .iter()
-        .filter(|period| period.paid.remaining(now) > Minutes::ZERO);
+    let left = existing.periods.iter().filter(|period| period.paid.ends_at > now);
     let replaced = left.zip(&resized.unused).map(|(period, unused)| Replaced {
         period_id: period.period_id,
         unused: *unused,
@@ -272,7 +269,7 @@ pub(super) fn delete(wish: &DeleteItem, request: &QuoteRequest<'_>, now: Instant
         let unused = delete_refund(&existing.paid(), now)?;
         let left = existing.periods.iter().zip(unused);
         item.replaced = left
-            .filter(|(_, unused)| unused.remaining > Minutes::ZERO)
+            .filter(|(period, _)| period.paid.ends_at > now)
             .map(|(period, unused)| Replaced {
                 period_id: period.period_id,
                 unused,
