@@ -31,6 +31,8 @@ pub mod time;
 pub mod webhook;
 
 #[cfg(test)]
+mod calendar_tests;
+#[cfg(test)]
 mod golden_tests;
 
 pub use money::{Currency, Money};
