@@ -18,6 +18,7 @@ mod m20261126_000008_actions;
 mod m20261126_000009_renewals;
 mod m20261126_000010_mail;
 mod m20261126_000011_webhooks;
+mod m20261126_000012_calls;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000009_renewals::Migration),
             Box::new(m20261126_000010_mail::Migration),
             Box::new(m20261126_000011_webhooks::Migration),
+            Box::new(m20261126_000012_calls::Migration),
         ]
     }
 }

@@ -18,6 +18,8 @@ const HALTED_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// How long an attempt to renew waits for a product that carries out an order of the resource before it is looked at
 /// again.
 const BUSY_WAIT: TimeDelta = TimeDelta::minutes(10);
+/// How long a resource keeps what it still has while its product carries out an order of it, before it is looked at again.
+const ORDERED_WAIT: TimeDelta = TimeDelta::hours(1);
 /// After this pass, whose present is one instant, and before any other.
 const NEXT_PASS: TimeDelta = TimeDelta::microseconds(1);
 
@@ -82,6 +84,12 @@ impl Grace<'_> {
     }
 }
 
+/// Whether a resource may have made state steps of its plan before. What was given up may be paid for still: its end is
+/// when it was given up.
+pub(super) fn has_ended(resource: &resource::Model, now: DateTime<Utc>) -> bool {
+    resource.life != Life::Active || resource.paid_until.is_some_and(|end| end <= now)
+}
+
 /// Handles every step that is due, in order, as far as the brakes allow. `handled` is what became of the state steps of
 /// the resource's period before.
 pub(super) fn decide(
@@ -127,6 +135,10 @@ pub(super) fn decide(
     let mut calls = Vec::new();
 
     while let Some(step) = next.filter(|step| step.is_due(now)) {
+        if resource.order_item_id.is_some() && takes_away(step.kind) {
+            waits_until = Some(now + ORDERED_WAIT);
+            break;
+        }
         if step.kind == StepKind::Release {
             let wait = match release_at.filter(|at| *at <= now) {
                 None => release_at.unwrap_or(now + HALTED_WAIT),
@@ -235,6 +247,18 @@ fn found(plan: &Schedule, key: StepKey) -> Result<Step, Error> {
             reminder.then(|| plan.next_after(Some(key))).flatten()
         })
         .ok_or_else(|| Error::internal(format_args!("{key} is not in the plan")))
+}
+
+/// Whether a step takes something from a resource, or says that it will be. None of them is taken while an order of the
+/// resource is being carried out: its customer can't renew it then, however much he would. Once it is done, the notice and
+/// the 72 hours behind it are still to come.
+///
+/// Source: rule "Release brakes" in ARCHITECTURE, section Life.
+const fn takes_away(step: StepKind) -> bool {
+    match step {
+        StepKind::Suspend | StepKind::FinalNotice | StepKind::Release => true,
+        StepKind::Reminder | StepKind::AutoRenew | StepKind::Expire => false,
+    }
 }
 
 /// The event that a step is in the life of its resource.

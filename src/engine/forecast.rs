@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::enums::{EventType, StepKind, StepStatus, WalletKind};
+use entity::enums::{EventType, Life, StepKind, StepStatus, WalletKind};
 use entity::{account, product, resource, schedule_step};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::brake::Brake;
-use super::decide::{Present, decide};
+use super::decide::{Present, decide, has_ended};
 use super::pass::DOWNTIME_MEMORY;
 use super::renewing;
 use crate::app::App;
@@ -91,7 +93,7 @@ pub async fn forecast(
     };
     let prospect = Prospect::read(db, scope, account, &distinct(|row| row.resource_type_id), (now, until)).await?;
     let products = catalogue::products_by_ids(db, scope, &distinct(|row| row.product_id)).await?;
-    let ended = rows.iter().filter(|row| row.paid_until.is_some_and(|end| end <= now));
+    let ended = rows.iter().filter(|row| has_ended(row, now));
     let ended: Vec<Uuid> = ended.map(|row| row.id).collect();
     let handled = due::state_steps(db, scope, &ended).await?;
     let spans = state::downtimes_since(db, &Scope::engine(), now - DOWNTIME_MEMORY).await?;
@@ -123,15 +125,46 @@ pub async fn forecast(
         purse,
         charged: money(0),
         events: Vec::new(),
+        tells: true,
     };
     // Whoever never runs out pays everything at its first attempt: that is what would have to be there.
     let mut rich = course.clone();
     rich.purse.cash = money(MAX_MINOR / 2);
-    // A large account's year takes seconds: nobody else waits for it.
-    let runs = [course, rich].map(|course| tokio::task::spawn_blocking(move || course.run(now, until)));
+    rich.tells = false;
+    // A large account's year takes seconds. Nobody else waits for it but who wants a forecast as well; and whoever went away
+    // meanwhile is not forecast for any longer.
+    let permit = AT_ONCE.acquire().await.map_err(Error::internal)?;
+    let permit = Arc::new(permit);
+    let wanted = Wanted::default();
+    let runs = [course, rich].map(|course| {
+        let (permit, wanted) = (Arc::clone(&permit), Arc::clone(&wanted.0));
+        tokio::task::spawn_blocking(move || {
+            let ran = course.run(now, until, &wanted);
+            drop(permit);
+            ran
+        })
+    });
     let [course, rich] = runs;
     let (course, rich) = tokio::try_join!(course, rich).map_err(Error::internal)?;
     told(course?, rich?.charged, purse.available()?, until)
+}
+
+/// How many forecasts are made at once in this process.
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
+
+/// Tells the threads that forecast when nobody waits for them any more.
+struct Wanted(Arc<AtomicBool>);
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 /// What the course of an account tells, with what would be paid in full and what is available before it.
@@ -187,13 +220,18 @@ struct Course {
     purse: Purse,
     charged: Money,
     events: Vec<Foreseen>,
+    /// Whether what happens is kept, to be told.
+    tells: bool,
 }
 
 impl Course {
-    /// Goes from one due instant to the next.
-    fn run(mut self, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<Self, Error> {
+    /// Goes from one due instant to the next, while it is wanted.
+    fn run(mut self, now: DateTime<Utc>, until: DateTime<Utc>, wanted: &AtomicBool) -> Result<Self, Error> {
         let mut at = now;
         while let Some((due, _)) = self.waiting.first().copied().filter(|(due, _)| *due <= until) {
+            if !wanted.load(Ordering::Relaxed) {
+                return Err(Error::internal("nobody waits for the forecast any more"));
+            }
             at = at.max(due);
             self.pass(at)?;
         }
@@ -242,7 +280,12 @@ impl Course {
         let before = due::of_period(&self.handled, &row);
         // Nobody halts what was not foreseen.
         let mut brake = Brake::with_left(u64::MAX);
-        let decided = decide(row, product, before, present, &mut brake)?;
+        let mut decided = decide(row, product, before, present, &mut brake)?;
+        if decided.resource.order_item_id.is_some() && decided.resource.life != Life::Active && decided.steps.is_empty()
+        {
+            // Nothing is taken from it before its product has reported, and nobody knows when that will be.
+            decided.resource.next_due_at = None;
+        }
         for step in decided.steps {
             self.note(step);
         }
@@ -297,6 +340,9 @@ impl Course {
         amount: Option<Money>,
         refusal: Option<Refusal>,
     ) -> Result<(), Error> {
+        if !self.tells {
+            return Ok(());
+        }
         self.events.push(Foreseen {
             at,
             kind,

@@ -321,12 +321,12 @@ async fn handle(tx: &Tx, resources: &[Uuid], moment: Moment<'_>, brake: &mut Bra
     let Moment { now, downtimes } = moment;
     let due = due::lock_batch(tx, &scope, resources, now).await?;
     let zones = zones(tx, &due).await?;
-    let past_their_end: Vec<Uuid> = due
+    let ended: Vec<Uuid> = due
         .iter()
-        .filter(|(resource, _)| resource.paid_until.is_some_and(|end| end <= now))
+        .filter(|(resource, _)| super::decide::has_ended(resource, now))
         .map(|(resource, _)| resource.id)
         .collect();
-    let handled = due::state_steps(&**tx, &scope, &past_their_end).await?;
+    let handled = due::state_steps(&**tx, &scope, &ended).await?;
     if handled.iter().any(|step| step.kind == StepKind::FinalNotice) {
         // Only what had its notice can be released. Whether it may is read under the lock: a halt that was written a
         // moment ago counts, by whomever, and one that comes a moment later waits for this batch.

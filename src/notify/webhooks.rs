@@ -32,10 +32,12 @@ const ENDPOINTS: u64 = 100;
 const EVENTS: u64 = 200;
 /// How many requests one pass sends.
 const REQUESTS: u64 = 64;
+/// How many of them are of one account, or of one product.
+const OF_ONE: u64 = 8;
 /// How many requests are on their way at once.
 const AT_ONCE: usize = 16;
 /// How long a request that was taken to be sent is nobody else's: longer than it may take.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+const LEASE: TimeDelta = TimeDelta::seconds(120);
 
 /// What a pass did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,10 +90,12 @@ impl Sender {
             .db
             .write("claim_webhooks", async |tx| {
                 let tx = &*tx;
-                deliveries::claim(tx, &scope, now, LEASE, REQUESTS).await
+                deliveries::supersede(tx, &scope, now, LEASE).await?;
+                deliveries::claim(tx, &scope, now, LEASE, (REQUESTS, OF_ONE)).await
             })
             .await?;
-        passed.more |= claimed.len() as u64 == REQUESTS;
+        // There may be more of the same account, or a call that waited for one of these.
+        passed.more |= !claimed.is_empty();
         if claimed.is_empty() {
             return Ok(passed);
         }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{DeliveryStatus, ProductCall, WebhookStatus};
 use entity::{account, product, resource, webhook_delivery, webhook_endpoint};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, LockBehavior, LockType, Order, Query, WindowStatement};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, QueryTrait as _,
@@ -108,7 +108,11 @@ pub fn told_up_to(writes: &mut Writes, _scope: &Scope, endpoint: &webhook_endpoi
     );
 }
 
-/// Takes requests that are due, at most `most`: nobody else sends them for a while. Each counts as sent once more.
+/// Takes requests that are due, at most `most`, and of one account or one product at most `most_of_one`: nobody keeps the
+/// others waiting. Nobody else sends them for a while. Each counts as sent once more.
+///
+/// What a product's service is told of a resource it is told in the order in which that was decided: the next when the one
+/// before was taken or given up. See [`supersede`].
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -117,23 +121,63 @@ pub async fn claim(
     _scope: &Scope,
     now: DateTime<Utc>,
     lease: TimeDelta,
-    most: u64,
+    (most, most_of_one): (u64, u64),
 ) -> Result<Vec<webhook_delivery::Model>, Error> {
     use webhook_delivery::{Column, Entity};
-    let mut due = Entity::find()
+    const TURN: &str = "turn";
+    let older = Alias::new("older");
+    let call_before = Query::select()
+        .expr(Expr::val(1))
+        .from_as(Entity, older.clone())
+        .and_where(Expr::col((older.clone(), Column::ProductId)).is_not_null())
+        .and_where(Expr::col((older.clone(), Column::NextAttemptAt)).is_not_null())
+        .and_where(Expr::col((older.clone(), Column::ResourceId)).equals((Entity, Column::ResourceId)))
+        .and_where(Expr::col((older, Column::Id)).lt(Expr::col((Entity, Column::Id))))
+        .to_owned();
+    let mut of_one = WindowStatement::partition_by_custom("coalesce(product_id, account_id)");
+    of_one
+        .order_by((Entity, Column::NextAttemptAt), Order::Asc)
+        .order_by((Entity, Column::Id), Order::Asc);
+    let due = Entity::find()
         .select_only()
-        .column(Column::Id)
+        .columns([Column::Id, Column::NextAttemptAt])
         .filter(Column::NextAttemptAt.is_not_null())
         .filter(Column::NextAttemptAt.lte(now))
-        .order_by_asc(Column::NextAttemptAt)
-        .order_by_asc(Column::Id)
-        .limit(most);
-    if db::locks_rows(tx.get_database_backend()) {
-        due = due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        .filter(
+            Condition::any()
+                .add(Column::ProductId.is_null())
+                .add(Expr::exists(call_before).not()),
+        )
+        .into_query()
+        .expr_window_as(Func::cust(Alias::new("row_number")), of_one, Alias::new(TURN))
+        .to_owned();
+    let by_turns = Query::select()
+        .column(Column::Id)
+        .from_subquery(due, Alias::new("due"))
+        .and_where(Expr::col(Alias::new(TURN)).lte(most_of_one))
+        .order_by(Alias::new(TURN), Order::Asc)
+        .order_by(Column::NextAttemptAt, Order::Asc)
+        .order_by(Column::Id, Order::Asc)
+        .limit(most)
+        .to_owned();
+    let mut due: Vec<Uuid> = Vec::new();
+    for row in tx.query_all(&by_turns).await? {
+        due.push(row.try_get_by_index(0)?);
     }
-    let due: Vec<Uuid> = due.into_tuple().all(&**tx).await?;
     if due.is_empty() {
         return Ok(Vec::new());
+    }
+    if db::locks_rows(tx.get_database_backend()) {
+        // Another process may have taken some of them since they were read.
+        due = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Id.is_in(due))
+            .filter(Column::NextAttemptAt.lte(now))
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_tuple()
+            .all(&**tx)
+            .await?;
     }
     Ok(Entity::update_many()
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
@@ -141,6 +185,45 @@ pub async fn claim(
         .filter(Column::Id.is_in(due))
         .exec_with_returning(&**tx)
         .await?)
+}
+
+/// Gives up what a product's service did not take and what has been overtaken: it is to start what it was to suspend, and
+/// would suspend it afterwards if that were sent again. Not what may be on its way this moment, and not what an order waits
+/// for.
+///
+/// Source: rule "Webhooks" in ARCHITECTURE, section Telling.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn supersede(tx: &Tx, _scope: &Scope, now: DateTime<Utc>, lease: TimeDelta) -> Result<(), Error> {
+    use webhook_delivery::{Column, Entity};
+    let later = Alias::new("later");
+    let overtaken = Query::select()
+        .expr(Expr::val(1))
+        .from_as(Entity, later.clone())
+        .and_where(Expr::col((later.clone(), Column::ProductId)).is_not_null())
+        .and_where(Expr::col((later.clone(), Column::NextAttemptAt)).is_not_null())
+        .and_where(Expr::col((later.clone(), Column::OrderItemId)).is_null())
+        .and_where(Expr::col((later.clone(), Column::Told)).ne(ProductCall::Reboot.as_str()))
+        .and_where(Expr::col((later.clone(), Column::ResourceId)).equals((Entity, Column::ResourceId)))
+        .and_where(Expr::col((later, Column::Id)).gt(Expr::col((Entity, Column::Id))))
+        .to_owned();
+    Entity::update_many()
+        .col_expr(Column::Status, Expr::val(DeliveryStatus::Dead.as_str()))
+        .col_expr(Column::NextAttemptAt, Expr::val(None::<DateTime<Utc>>))
+        .col_expr(Column::LastError, Expr::val("overtaken by a later call"))
+        .filter(Column::ProductId.is_not_null())
+        .filter(Column::OrderItemId.is_null())
+        .filter(Column::Attempts.gt(0))
+        .filter(
+            Condition::any()
+                .add(Column::NextAttemptAt.lte(now))
+                .add(Column::NextAttemptAt.gt(now + lease)),
+        )
+        .filter(Expr::exists(overtaken))
+        .exec(&**tx)
+        .await?;
+    Ok(())
 }
 
 /// What became of a request that was sent.

@@ -18,6 +18,7 @@ mod books;
 mod buying;
 mod clients;
 mod configuration;
+mod ends;
 mod engine;
 mod events;
 mod faults;
