@@ -73,6 +73,7 @@ pub async fn create(app: &App, scope: &Scope, input: Create) -> Result<webhook_e
     app.db
         .write("create_webhook", async |tx| {
             let tx = &*tx;
+            webhooks::lock_owner(tx, scope, input.owner).await?;
             let there = webhooks::of_owner(&**tx, scope, input.owner).await?;
             let most = match input.owner {
                 Owner::Account(_) => MOST_ENDPOINTS,

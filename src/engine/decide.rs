@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use entity::enums::{EventType, Life, ProductCall, StepKind, StepStatus};
+use entity::enums::{EventType, GraceService, Life, ProductCall, StepKind, StepStatus};
 use entity::{expiry_alert, product, resource, schedule_step, webhook_delivery};
 
 use super::brake::Brake;
@@ -191,6 +191,7 @@ pub(super) fn decide(
                 };
                 resource.life = lifecycle::decide(&terms, state, event)?.to.life;
                 let call = match resource.life {
+                    Life::Grace if terms.grace_service == GraceService::Limited => Some(ProductCall::Limit),
                     Life::Suspended => Some(ProductCall::Suspend),
                     Life::Deleted => Some(ProductCall::Release),
                     _ => None,

@@ -71,6 +71,7 @@ impl ExpiryAlert {
     }
 
     /// How much credit a renewal was short of: the least to top up.
+    #[graphql(guard = "Needs(Permission::GetUserBalance)")]
     async fn shortfall(&self, ctx: &Context<'_>) -> Result<Option<Money>> {
         let Some(shortfall) = self.0.shortfall_minor else {
             return Ok(None);

@@ -97,7 +97,10 @@ impl MailDelivery {
 
     /// The message, written from what happened; without its secret where it is a link. Null when what it tells of is not
     /// kept any more.
-    #[graphql(guard = "Needs(Permission::ListPayments)")]
+    /// It may tell amounts and balances: who reads it needs the permissions for them.
+    #[graphql(
+        guard = "Needs(Permission::ListPayments).and(Needs(Permission::GetUserBalance)).and(Needs(Permission::GetBilling))"
+    )]
     async fn message(&self, ctx: &Context<'_>) -> Result<Option<MailMessage>> {
         let letter = ctx.loaders()?.letters.load(self.0.id).await?;
         Ok(letter.map(|letter| {

@@ -83,7 +83,7 @@ impl WebhookDelivery {
     }
 
     /// What it tells: the type of an event, or what a product's service is to do (PROVISION, RESIZE, START, STOP, REBOOT,
-    /// SUSPEND, DELETE, RELEASE). It is the `type` of its body.
+    /// LIMIT, SUSPEND, DELETE, RELEASE). It is the `type` of its body.
     async fn told(&self) -> &str {
         &self.0.told
     }

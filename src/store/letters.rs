@@ -1,7 +1,7 @@
 //! What messages are written from: the events of deliveries with what they are about. A statement for each kind of
 //! thing, whatever the number of deliveries.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::enums::{EventType, OrderItemStatus};
@@ -64,6 +64,45 @@ pub async fn of_deliveries(
         }
     }
     Ok(letters)
+}
+
+/// Which of these deliveries remind of an end that has moved since: their plan is not followed any more.
+///
+/// Source: rule "E-mail" in ARCHITECTURE, section Telling.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn overtaken(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    deliveries: &[outbox_delivery::Model],
+) -> Result<HashSet<Uuid>, Error> {
+    let place = |delivery: &outbox_delivery::Model| Some((delivery.account_id, delivery.event_sequence?));
+    let events = events(db, scope, &deliveries.iter().filter_map(place).collect()).await?;
+    let reminds =
+        |event: &&account_event::Model| matches!(event.kind, EventType::ExpiryReminder | EventType::FinalNotice);
+    let ids: Vec<Uuid> = events
+        .values()
+        .filter(reminds)
+        .filter_map(|event| event.alert_id)
+        .collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let alerts = keyed(alerts::by_ids(db, scope, &ids).await?, |row| row.id);
+    let about: Vec<Uuid> = alerts.values().map(|alert| alert.resource_id).collect();
+    let plans = keyed(resources::by_ids(db, scope, &about).await?, |row| row.id);
+    let is_old = |alert: &expiry_alert::Model| {
+        plans
+            .get(&alert.resource_id)
+            .is_some_and(|resource| resource.plan_id != Some(alert.period_id))
+    };
+    let overtaken = deliveries.iter().filter(|delivery| {
+        let event = place(delivery).and_then(|place| events.get(&place)).filter(reminds);
+        let alert = event.and_then(|event| event.alert_id).and_then(|id| alerts.get(&id));
+        alert.is_some_and(is_old)
+    });
+    Ok(overtaken.map(|delivery| delivery.id).collect())
 }
 
 /// The events at these places: an account and a number.

@@ -1,8 +1,8 @@
 //! Where customers and products' services are told by signed HTTP requests.
 
 use entity::enums::WebhookStatus;
-use entity::{product, webhook_endpoint};
-use sea_orm::sea_query::{Expr, ExprTrait as _, IntoColumnRef};
+use entity::{account, product, webhook_endpoint};
+use sea_orm::sea_query::{Expr, ExprTrait as _, IntoColumnRef, LockType};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
@@ -85,6 +85,27 @@ pub async fn of_owner(
         .order_by_asc(webhook_endpoint::Column::Id)
         .all(db)
         .await?)
+}
+
+/// Locks an owner until the transaction ends: nobody else adds an endpoint to it meanwhile.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn lock_owner(tx: &Tx, _scope: &Scope, owner: Owner) -> Result<(), Error> {
+    if !db::locks_rows(tx.get_database_backend()) {
+        return Ok(());
+    }
+    match owner {
+        Owner::Account(id) => {
+            let account = account::Entity::find_by_id(id).lock(LockType::NoKeyUpdate);
+            account.one(&**tx).await?.map(drop)
+        }
+        Owner::Product(id) => {
+            let product = product::Entity::find_by_id(id).lock(LockType::NoKeyUpdate);
+            product.one(&**tx).await?.map(drop)
+        }
+    };
+    Ok(())
 }
 
 /// These endpoints, but those that were given up.

@@ -299,6 +299,26 @@ on_every_store! {
         assert!(text(&dead[0]["lastError"]).starts_with("given up after 16 attempts"), "{dead:?}");
     }
 
+    async fn a_reminder_of_an_end_that_moved_is_not_sent(world: World) {
+        let Some(post) = Post::open() else { return world };
+        let mailer = post.mailer(&world);
+        confirmed(&world, &post, &mailer, &[(AN, json!(["EXPIRY"]))]).await;
+        a_server(&world).await;
+        world.advance("2023-03-30T12:00:00+07:00").await;
+        let owner = world.token(Role::Owner);
+        let data = world.data(&owner, "{ resources(first: 1) { nodes { id } } }", json!({})).await;
+        let renewal = json!({ "items": [{ "renew": { "resourceId": data["resources"]["nodes"][0]["id"], "term": { "months": 1 } } }] });
+        let quote = world.done(&owner, "createQuote", renewal).await["quote"]["id"].take();
+        world.done(&owner, "placeOrder", json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": quote })).await;
+        let passed = pass_of(&world.app, Some(&mailer), NOW).await;
+        assert_eq!((passed.delivered, passed.dead), (0, 1));
+        let dead = deliveries(&world, Role::Owner, Some("DEAD")).await;
+        assert!(text(&dead[0]["lastError"]).starts_with("overtaken"), "{dead:?}");
+        // The next one is of the plan that is followed.
+        world.advance("2023-04-29T12:00:00+07:00").await;
+        assert_eq!(pass_of(&world.app, Some(&mailer), NOW).await.delivered, 1);
+    }
+
     async fn what_is_refused_for_good_is_seen_and_an_operator_sends_it_again(world: World) {
         let Some(post) = Post::open() else { return world };
         let mailer = post.mailer(&world);

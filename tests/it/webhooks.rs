@@ -357,22 +357,24 @@ on_every_store! {
         let id = data["resources"]["nodes"][0]["id"].clone();
         let hook = create(&world, &product, json!({ "url": receiver.url("/fail/1/x") })).await;
         receiver.knows("/fail/1/x", &[&text(&hook["secret"])]);
-        world.advance("2023-05-01T00:00:00+07:00").await;
+        crate::support::execute(&world.app, "update product set grace_service = 'LIMITED' where code = 'vserver'").await;
+        world.advance("2023-04-06T12:00:00+07:00").await;
         let now = machine_now();
-        assert_eq!(pass(&world, now).await.failed, 1, "it is to be suspended");
+        assert_eq!(pass(&world, now).await.failed, 1);
+        world.advance("2023-05-01T00:00:00+07:00").await;
         let renewal = json!({ "items": [{ "renew": { "resourceId": id, "term": { "months": 1 } } }] });
         let quote = world.done(&owner, "createQuote", renewal).await["quote"]["id"].take();
         world.done(&owner, "placeOrder", json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": quote })).await;
         // The first may be on its way still, for all that another process knows.
         assert_eq!(pass(&world, now + TimeDelta::seconds(1)).await, Passed::default());
-        assert_eq!(pass(&world, now + TimeDelta::seconds(6)).await.taken, 1);
-        assert_eq!(kinds(&receiver.requests(2)), ["SUSPEND", "START"]);
+        assert_eq!(pass(&world, now + TimeDelta::seconds(6)).await.taken, 2);
+        assert_eq!(kinds(&receiver.requests(3)), ["LIMIT", "SUSPEND", "START"], "what was never tried is told in its turn");
         assert_eq!(pass(&world, now + TimeDelta::days(1)).await, Passed::default());
         let mut seen = sent(&world, &product, &hook["webhook"]).await;
         seen.sort_by_key(|row| text(&row["told"]));
         let stands: Vec<_> = seen.iter().map(|row| (&row["told"], &row["status"], &row["lastError"])).collect();
-        assert_eq!(stands, [(&json!("START"), &json!("DELIVERED"), &Value::Null),
-            (&json!("SUSPEND"), &json!("DEAD"), &json!("overtaken by a later call"))]);
+        assert_eq!(stands, [(&json!("LIMIT"), &json!("DEAD"), &json!("overtaken by a later call")),
+            (&json!("START"), &json!("DELIVERED"), &Value::Null), (&json!("SUSPEND"), &json!("DELIVERED"), &Value::Null)]);
     }
 
     async fn one_with_much_to_be_told_keeps_nobody_waiting(world: World) {

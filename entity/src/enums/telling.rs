@@ -88,7 +88,9 @@ stored_enum! {
         Stop = "STOP",
         /// Switch it off and on.
         Reboot = "REBOOT",
-        /// Stop it and keep its data: what was paid has ended.
+        /// Serve it as its product serves what is not paid for: what was paid has ended.
+        Limit = "LIMIT",
+        /// Stop it and keep its data: nobody renewed it.
         Suspend = "SUSPEND",
         /// Keep it out of sight: the customer gave it up, and may have it back.
         Delete = "DELETE",

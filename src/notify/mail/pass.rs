@@ -316,12 +316,16 @@ async fn claim(app: &App, at: DateTime<Utc>) -> Result<(Vec<Claimed>, DateTime<U
             let rows = outbox::claim(tx, &scope, at, BATCH, app.process, LEASE_SECONDS).await?;
             let named: Vec<Uuid> = rows.iter().filter_map(|row| row.recipient_id).collect();
             let named = recipients::by_ids(&**tx, &scope, &named).await?;
+            let overtaken = letters::overtaken(&**tx, &scope, &rows).await?;
             let mut claimed = Vec::with_capacity(rows.len());
             for delivery in rows {
                 let recipient = delivery.recipient_id.and_then(|id| named.get(&id));
                 let order = match (&delivery.event_sequence, recipient.map(|who| (who.id, who.status))) {
                     _ if at.signed_duration_since(delivery.queued_at) > KEPT => {
                         Err("too old: it could not be sent for more than seven days")
+                    }
+                    _ if overtaken.contains(&delivery.id) => {
+                        Err("overtaken: the resource was renewed or given up since")
                     }
                     (None, Some((id, RecipientStatus::Pending))) => {
                         let token = token();
