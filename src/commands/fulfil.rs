@@ -118,7 +118,10 @@ pub(super) fn check(
     };
     // A state that has moved on says more than a quote that is stale.
     lifecycle::decide(&terms, state, event_of(item, now)?)?;
-    if stale {
+    // What has ended since has no unused value, whatever the quote saw in it.
+    let ended = resource.paid_until.is_some_and(|end| end <= now);
+    let gives_back = item.action == OrderAction::Delete && item.credited()?.total()?.is_positive();
+    if stale || (ended && gives_back) {
         return Err(quote_rules::stale_quote().into());
     }
     Ok(())

@@ -77,6 +77,30 @@ on_every_store! {
         assert_eq!(status(&world).await, "DELETED");
     }
 
+    async fn nothing_comes_back_for_what_has_ended_since_it_was_quoted(world: World) {
+        world.grant("CASH", "1000000").await;
+        world.app.clock.stand_at(at("2023-03-06T00:00:00+07:00"));
+        world.buy(server("s-general-1x1")).await;
+        world.provision().await;
+        world.app.clock.stand_at(at("2023-04-05T23:55:00+07:00"));
+        let id = resource(&world).await["id"].clone();
+        let deletion = json!({ "items": [{ "delete": { "resourceId": id } }] });
+        let owner = world.token(Role::Owner);
+        let ordering = async || {
+            let quote = world.done(&owner, "createQuote", deletion.clone()).await["quote"]["id"].take();
+            json!({ "quoteId": quote, "payment": null, "idempotencyKey": quote })
+        };
+        let quoted = ordering().await;
+        // The engine has not looked yet: it is ACTIVE still.
+        world.app.clock.stand_at(at("2023-04-06T00:01:00+07:00"));
+        assert_eq!(world.refused(&owner, "placeOrder", quoted).await, "QUOTE_STALE");
+        assert_eq!(status(&world).await, "ACTIVE");
+        world.done(&owner, "placeOrder", ordering().await).await;
+        assert_eq!(status(&world).await, "TRASHED");
+        let wallet = world.data(&owner, "{ wallet { cash { amount } } }", json!({})).await;
+        assert_eq!(wallet["wallet"]["cash"]["amount"], "819000");
+    }
+
     async fn nothing_is_taken_from_what_its_customer_may_not_renew(world: World) {
         world.grant("CASH", "5000000").await;
         world.buy(server("s-general-1x1")).await;

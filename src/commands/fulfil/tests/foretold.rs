@@ -382,6 +382,10 @@ impl Oracle {
             if item.basis != Some((resource.latest, resource.paid_until)) {
                 return Err(RefusalCode::QuoteStale);
             }
+            let ended = resource.paid_until.is_some_and(|end| end <= now);
+            if item.action == OrderAction::Delete && item.back().total() > 0 && ended {
+                return Err(RefusalCode::QuoteStale);
+            }
         }
         let at_once = quote.items.iter().filter(|item| item.at_once(shop));
         let back = at_once.fold(Split::default(), |sum, item| sum.plus(item.back()));
