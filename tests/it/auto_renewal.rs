@@ -164,6 +164,9 @@ on_every_store! {
         let failed = world.data(&world.token(Role::Owner), ALERTS, json!({})).await;
         assert_eq!(failed["expiryAlerts"]["nodes"][0]["resource"]["name"], "later");
         assert_eq!(failed["expiryAlerts"]["nodes"][0]["shortfall"]["amount"], "1");
+        // With the price it says what the account has: who may not read that is not told.
+        let hidden = world.ask(&world.token_without("GetUserBalance"), ALERTS, json!({})).await;
+        assert_eq!((&hidden["data"]["expiryAlerts"]["nodes"][0]["shortfall"], &hidden["errors"][0]["extensions"]["code"]), (&Value::Null, &json!("FORBIDDEN")));
         // With the dong that was missing it is renewed at its next attempt.
         world.grant("CASH", "1").await;
         assert_eq!(world.advance("2023-04-02T00:00:00+07:00").await.renewed, 1);

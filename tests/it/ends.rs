@@ -25,16 +25,6 @@ async fn asked(world: &World, item: Value) -> Value {
     data["createQuote"].take()
 }
 
-async fn done(world: &World, item: Value) {
-    let payload = asked(world, item).await;
-    assert_eq!(payload["userErrors"], json!([]), "{payload}");
-    let quote = &payload["quote"];
-    let pays = quote["due"]["amount"] != "0";
-    let input = json!({ "quoteId": quote["id"], "payment": if pays { json!({ "credit": true }) } else { Value::Null },
-                        "idempotencyKey": format!("key-{}", text(&quote["id"])) });
-    world.done(&world.token(Role::Owner), "placeOrder", input).await;
-}
-
 /// The service of the product reports the one thing it was asked to do.
 async fn reported(world: &World) {
     let token = world.token(Role::Product);
@@ -64,7 +54,7 @@ on_every_store! {
             "components": [{ "code": "log-10gb", "quantity": 1 }] })).await;
         world.advance("2023-03-10T00:00:00+07:00").await;
         let bought = resource(&world).await;
-        done(&world, json!({ "delete": { "resourceId": bought["id"] } })).await;
+        world.order(json!({ "delete": { "resourceId": bought["id"] } })).await;
         let given_up = resource(&world).await;
         assert_eq!(given_up["status"], "TRASHED");
         assert_eq!(given_up["expiresAt"], bought["expiresAt"], "nothing was given back for it");
@@ -107,7 +97,7 @@ on_every_store! {
         world.provision().await;
         world.advance("2023-04-03T12:00:00+07:00").await;
         let id = resource(&world).await["id"].clone();
-        done(&world, json!({ "resize": { "resourceId": id, "components": [{ "code": "s-general-2x4", "quantity": 1 }] } })).await;
+        world.order(json!({ "resize": { "resourceId": id, "components": [{ "code": "s-general-2x4", "quantity": 1 }] } })).await;
         // Its product says nothing for two months, and the customer may not renew it all that time.
         for day in ["2023-04-22", "2023-05-04", "2023-05-07", "2023-06-06"] {
             world.app.clock.stand_at(at(&format!("{day}T12:00:00+07:00")));
@@ -123,7 +113,7 @@ on_every_store! {
         assert_eq!(status(&world).await, "SUSPENDED");
         world.advance("2023-06-09T12:00:00+07:00").await;
         assert_eq!(status(&world).await, "SUSPENDED");
-        done(&world, json!({ "renew": { "resourceId": id, "term": { "months": 3 } } })).await;
+        world.order(json!({ "renew": { "resourceId": id, "term": { "months": 3 } } })).await;
         assert_eq!(status(&world).await, "ACTIVE");
         world.books_agree().await;
     }

@@ -283,13 +283,7 @@ on_every_store! {
         let foreign = act(&world, &product, "stopResource", "SwitchResourceInput", "resource { id }", json!({ "resourceId": id })).await;
         assert_eq!(foreign["userErrors"][0]["code"], "RESOURCE_NOT_FOUND");
         crate::support::execute(&world.app, "update resource set product_id = (select id from product where code = 'vserver')").await;
-        let order = async |action: Value| {
-            let quote = world.done(&owner, "createQuote", json!({ "items": [action] })).await["quote"].take();
-            let pays = world.data(&owner, "query($id: ID!) { node(id: $id) { ... on Quote { due { amount } } } }", json!({ "id": quote["id"] })).await;
-            let payment = if pays["node"]["due"]["amount"] == "0" { Value::Null } else { json!({ "credit": true }) };
-            world.done(&owner, "placeOrder", json!({ "quoteId": quote["id"], "payment": payment, "idempotencyKey": quote["id"] })).await;
-        };
-        order(json!({ "resize": { "resourceId": id, "components": [{ "code": "s-general-2x4", "quantity": 1 }] } })).await;
+        world.order(json!({ "resize": { "resourceId": id, "components": [{ "code": "s-general-2x4", "quantity": 1 }] } })).await;
         pass(&world, machine_now()).await;
         let requests = receiver.requests(4);
         assert_eq!(kinds(&requests), ["STOP", "START", "REBOOT", "RESIZE"]);
@@ -297,11 +291,11 @@ on_every_store! {
         assert_eq!((&data["wanted"][0]["code"], &data["resource"]["externalId"]), (&json!("s-general-2x4"), &json!("srv-9")));
         world.done(&product, "reportProvisioning", json!({ "taskId": data["taskId"], "outcome": { "succeeded": {} } })).await;
         // A renewal in time is nothing to the product; one after the suspension is.
-        order(json!({ "renew": { "resourceId": id, "term": { "months": 1 } } })).await;
+        world.order(json!({ "renew": { "resourceId": id, "term": { "months": 1 } } })).await;
         assert_eq!(pass(&world, machine_now()).await, Passed::default());
         world.advance("2023-05-22T00:01:00+07:00").await;
-        order(json!({ "renew": { "resourceId": id, "term": { "months": 1 } } })).await;
-        order(json!({ "delete": { "resourceId": id } })).await;
+        world.order(json!({ "renew": { "resourceId": id, "term": { "months": 1 } } })).await;
+        world.order(json!({ "delete": { "resourceId": id } })).await;
         world.advance("2023-06-10T00:01:00+07:00").await;
         pass(&world, machine_now()).await;
         let requests = receiver.requests(4);
@@ -362,9 +356,7 @@ on_every_store! {
         let now = machine_now();
         assert_eq!(pass(&world, now).await.failed, 1);
         world.advance("2023-05-01T00:00:00+07:00").await;
-        let renewal = json!({ "items": [{ "renew": { "resourceId": id, "term": { "months": 1 } } }] });
-        let quote = world.done(&owner, "createQuote", renewal).await["quote"]["id"].take();
-        world.done(&owner, "placeOrder", json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": quote })).await;
+        world.order(json!({ "renew": { "resourceId": id, "term": { "months": 1 } } })).await;
         // The first may be on its way still, for all that another process knows.
         assert_eq!(pass(&world, now + TimeDelta::seconds(1)).await, Passed::default());
         assert_eq!(pass(&world, now + TimeDelta::seconds(6)).await.taken, 2);

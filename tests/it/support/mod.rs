@@ -288,6 +288,18 @@ impl World {
         self.done(&self.token(Role::Owner), "placeOrder", input).await["order"].take()
     }
 
+    /// Quotes something for a resource that exists, and orders it.
+    pub(crate) async fn order(&self, item: Value) {
+        let owner = self.token(Role::Owner);
+        let quote = self.done(&owner, "createQuote", json!({ "items": [item] })).await["quote"]["id"].take();
+        let due = "query($id: ID!) { node(id: $id) { ... on Quote { due { amount } } } }";
+        let due = self.data(&owner, due, json!({ "id": quote })).await;
+        let pays = due["node"]["due"]["amount"] != "0";
+        let payment = if pays { json!({ "credit": true }) } else { Value::Null };
+        let input = json!({ "quoteId": quote, "payment": payment, "idempotencyKey": quote });
+        self.done(&owner, "placeOrder", input).await;
+    }
+
     /// Reports the oldest waiting task of vServer as made.
     pub(crate) async fn provision(&self) {
         let token = self.token(Role::Product);
