@@ -218,7 +218,8 @@ pub async fn supersede(tx: &Tx, _scope: &Scope, now: DateTime<Utc>, lease: TimeD
         .filter(
             Condition::any()
                 .add(Column::NextAttemptAt.lte(now))
-                .add(Column::NextAttemptAt.gt(now + lease)),
+                // Another process may have taken it a while after this `now`: its lease ends that much later.
+                .add(Column::NextAttemptAt.gt(now + lease * 2)),
         )
         .filter(Expr::exists(overtaken))
         .exec(&**tx)
