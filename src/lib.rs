@@ -10,6 +10,7 @@ pub mod db;
 pub mod domain;
 pub mod engine;
 pub mod error;
+pub mod gateways;
 pub mod graphql;
 pub mod http;
 pub mod ids;

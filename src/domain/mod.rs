@@ -10,6 +10,7 @@ pub mod day_count;
 pub mod exact;
 pub mod explain;
 pub mod funding;
+pub mod gateway;
 pub mod ledger;
 pub mod lifecycle;
 pub mod mail;
