@@ -1,6 +1,8 @@
 //! What a request may use, built once.
 
-use std::sync::Arc;
+mod memory;
+
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use entity::store_state;
@@ -11,6 +13,8 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::db::{Db, notices};
 use crate::error::Error;
+use crate::gateways::sandbox::Sandbox;
+use crate::gateways::{Gateway, Gateways};
 use crate::live::Hub;
 use crate::store::{Scope, state};
 
@@ -20,7 +24,7 @@ pub struct App {
     /// The store.
     pub db: Db,
     /// Business time.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     /// Wakes subscribers.
     pub hub: Arc<Hub>,
     /// Names the store in cursors.
@@ -29,6 +33,12 @@ pub struct App {
     pub process: Uuid,
     /// What configuration decides about the business.
     pub settings: Settings,
+    /// The payment gateways.
+    pub gateways: Gateways,
+    /// The sandbox among them; development only.
+    pub sandbox: Option<Arc<Sandbox>>,
+    /// Under which address people and gateways reach this process.
+    public_url: OnceLock<String>,
     /// Held while the store's clock offset is moved or taken over: who read an older one never stores it later.
     following: Mutex<()>,
 }
@@ -54,7 +64,7 @@ impl App {
     pub async fn open(options: &crate::db::Options, settings: Settings) -> Result<Self, Error> {
         let db = Db::connect(options).await?;
         migrate(&db).await?;
-        let clock = Clock::default();
+        let clock = Arc::new(Clock::default());
         let production = !settings.development;
         let state = db
             .write("open_store", async |tx| {
@@ -73,7 +83,15 @@ impl App {
             })
             .await?;
         clock.set_offset_micros(state.clock_offset_micros);
+        let sandbox = settings.development.then(|| {
+            let memory = Arc::new(memory::InStore(db.clone()));
+            Arc::new(Sandbox::new(memory, Arc::clone(&clock), state.epoch))
+        });
+        let gateways = sandbox.iter().map(|sandbox| Arc::clone(sandbox) as Arc<dyn Gateway>);
         Ok(Self {
+            gateways: Gateways::of(gateways.collect()),
+            sandbox,
+            public_url: OnceLock::new(),
             clock,
             hub: Arc::new(Hub::new(notices::carries(&db))),
             db,
@@ -82,6 +100,26 @@ impl App {
             settings,
             following: Mutex::new(()),
         })
+    }
+
+    /// Adds the gateways that are configured to those that are there.
+    #[must_use]
+    pub fn with_gateways(mut self, configured: Vec<Arc<dyn Gateway>>) -> Self {
+        self.gateways = Gateways::of(configured.into_iter().chain(self.gateways.all().cloned()).collect());
+        self
+    }
+
+    /// Under which address people and gateways reach this process. Nothing but a process that serves begins a payment, and
+    /// one that serves knows.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        self.public_url.get().map_or("http://localhost", String::as_str)
+    }
+
+    /// Says under which address this process is reached; once.
+    pub fn is_reached_at(&self, url: String) {
+        // Said before, it stays.
+        let _ = self.public_url.set(url.trim_end_matches('/').to_owned());
     }
 
     /// Moves the business clock of the whole store so that `instant` is the present.

@@ -62,10 +62,13 @@ impl Chance {
 /// The digest by which a secret is kept and found again: in hexadecimal, SHA-256.
 #[must_use]
 pub fn digest(secret: &str) -> String {
-    Sha256::digest(secret)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest_of(secret.as_bytes())
+}
+
+/// The SHA-256 of bytes, in hexadecimal.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Random bytes for secrets.

@@ -119,6 +119,7 @@ impl Bench {
             secret: secret.clone(),
             engine_every: None,
             mail: None,
+            public_url: None,
             metrics: None,
         };
         let running = start(Arc::clone(&app), serving).await.unwrap();

@@ -53,8 +53,10 @@ macro_rules! stored_enum {
     };
 }
 
+mod paying;
 mod telling;
 
+pub use paying::{CancelReason, CaptureUse, NoticeVerdict, QuarantineStatus};
 pub use telling::{
     DeliveryChannel, DeliveryStatus, EventType, MailCategory, ProductCall, RecipientStatus, WebhookStatus,
 };
@@ -182,6 +184,16 @@ stored_enum! {
         Adjustment = "ADJUSTMENT",
         /// A partner moved credit.
         Transfer = "TRANSFER",
+        /// Money came in that does not fit what it was for: an operator decides.
+        Quarantine = "QUARANTINE",
+        /// An operator gave quarantined money to the customer's wallet.
+        QuarantineCredited = "QUARANTINE_CREDITED",
+        /// Quarantined money was sent back to its payer.
+        QuarantineReturned = "QUARANTINE_RETURNED",
+        /// Money goes back to its payer through the gateway that it came by.
+        GatewayRefund = "GATEWAY_REFUND",
+        /// A gateway did not send money back after all: the customer has it as credit.
+        GatewayRefundFailed = "GATEWAY_REFUND_FAILED",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::enums::OrderStatus;
+use crate::enums::{CancelReason, OrderStatus};
 
 /// Items bought at once.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -41,6 +41,10 @@ pub struct Model {
     pub return_url: Option<String>,
     /// When it was placed.
     pub created_at: DateTimeUtc,
+    /// Until when it waits for its payment.
+    pub expires_at: Option<DateTimeUtc>,
+    /// Why it was given up before it was paid.
+    pub cancelled_because: Option<CancelReason>,
     /// When its money was taken.
     pub paid_at: Option<DateTimeUtc>,
     /// When its last item came to its end.

@@ -37,6 +37,8 @@ pub struct Model {
     pub gateway_minor: i64,
     /// The gateway.
     pub gateway: Option<String>,
+    /// Whether its money went to the wallet because its order could not be paid with it any more.
+    pub became_credit: bool,
     /// What it was for, in words.
     pub details: String,
     /// Who made it.

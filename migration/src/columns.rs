@@ -1,6 +1,7 @@
 //! Column and index helpers that mean the same on SQLite and PostgreSQL.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{DbBackend, Statement};
 
 /// A key or a reference.
 pub(crate) fn uuid(name: &'static str) -> ColumnDef {
@@ -110,4 +111,53 @@ pub(crate) fn partial_index(
 /// A uniqueness that the business promises.
 pub(crate) fn unique(table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
     named("uq", table, columns).unique().to_owned()
+}
+
+/// Allows a column more words. Rows are not touched: SQLite, which can't change a CHECK, has it changed in its catalogue,
+/// in the way that its documentation gives for changes that don't touch what is stored.
+pub(crate) async fn widen(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    column: &'static str,
+    words: &[&str],
+) -> Result<(), DbErr> {
+    let db = manager.get_connection();
+    let words = words
+        .iter()
+        .map(|word| format!("'{word}'"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if manager.get_database_backend() != DbBackend::Sqlite {
+        let constraint = format!("{table}_{column}_check");
+        db.execute_unprepared(&format!(
+            "alter table {table} drop constraint {constraint}, add constraint {constraint} check ({column} in ({words}))"
+        ))
+        .await?;
+        return Ok(());
+    }
+    let wrong = |what: &str| DbErr::Migration(format!("{table}.{column}: {what}"));
+    let one = |sql: String| async move {
+        db.query_one_raw(Statement::from_string(DbBackend::Sqlite, sql))
+            .await?
+            .ok_or_else(|| DbErr::Migration("the catalogue answered nothing".to_owned()))
+    };
+    let made: String = one(format!(
+        "select sql from sqlite_schema where type = 'table' and name = '{table}'"
+    ))
+    .await?
+    .try_get_by_index(0)?;
+    let from = format!("{column} in (");
+    let start = made.find(&from).ok_or_else(|| wrong("there is no CHECK of words"))? + from.len();
+    let end = made[start..].find(')').ok_or_else(|| wrong("the CHECK has no end"))? + start;
+    let widened = format!("{}{words}{}", &made[..start], &made[end..]).replace('\'', "''");
+    let version: i64 = one("pragma schema_version".to_owned()).await?.try_get_by_index(0)?;
+    db.execute_unprepared(&format!(
+        "pragma writable_schema = on;
+         update sqlite_schema set sql = '{widened}' where type = 'table' and name = '{table}';
+         pragma schema_version = {};
+         pragma writable_schema = reset",
+        version + 1
+    ))
+    .await?;
+    Ok(())
 }

@@ -19,6 +19,7 @@ mod m20261126_000009_renewals;
 mod m20261126_000010_mail;
 mod m20261126_000011_webhooks;
 mod m20261126_000012_calls;
+mod m20261127_000013_gateways;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000010_mail::Migration),
             Box::new(m20261126_000011_webhooks::Migration),
             Box::new(m20261126_000012_calls::Migration),
+            Box::new(m20261127_000013_gateways::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 //! credit notes, and what is booked. By hand, by a product's report or by the engine, it is done here.
 
 mod catalogue;
+pub(super) mod purchase;
 
 use std::collections::HashMap;
 

@@ -1,16 +1,18 @@
 //! One function for each thing that changes the world. It reads as: check, decide, write, tell.
 //!
 //! A command checks its input before it reads anything, takes one `now`, and does all its writing in one transaction.
-//! No command calls another: what two share is a rule (`domain`), a write (`store`), or what `fulfil` does within the
-//! transaction of either.
+//! No command calls another: what two share is a rule (`domain`), a write (`store`), or what `fulfil` and `collect` do:
+//! the one within the transaction of either, the other for whoever brings news of a payment.
 
 pub mod alerts;
 pub mod auto_renew;
+mod collect;
 pub mod coupon;
 pub mod credit;
 pub(crate) mod fulfil;
 pub mod mail;
 pub mod order;
+pub mod payments;
 pub mod power;
 pub mod provisioning;
 pub mod quote;
@@ -18,4 +20,5 @@ pub mod recipients;
 pub mod releases;
 pub mod seed;
 pub mod tags;
+pub mod top_up;
 pub mod webhooks;

@@ -164,7 +164,7 @@ const LAWS: &[(&str, &str)] = &[
                            sum(case when p.ledger_account = 'CUSTOMER_CASH' then p.amount_minor else 0 end) as cash
                     from ledger_transaction t join ledger_posting p on p.transaction_id = t.id
                     where t.cause = 'ORDER_PAYMENT' group by t.payment_id) s on s.payment_id = y.id
-         where y.status = 'SUCCEEDED' and y.purpose = 'ORDER'
+         where y.status = 'SUCCEEDED' and y.purpose = 'ORDER' and not y.became_credit
            and (y.promotional_minor <> coalesce(s.promotional, 0) or y.cash_minor <> coalesce(s.cash, 0))",
     ),
     (
@@ -179,6 +179,45 @@ const LAWS: &[(&str, &str)] = &[
             or (case when i.charged_minor > i.credited_minor then i.charged_minor - i.credited_minor else 0 end) - i.charged_promotional_minor <> coalesce(s.cash, 0))",
     ),
     (
+        "what gateways owe us is what they captured, less what went back",
+        "select a.code as place, cast(coalesce(p.total, 0) as bigint) as one_side, cast(coalesce(c.total, 0) - coalesce(q.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'GATEWAY_CLEARING' group by account_id) p on p.account_id = a.id
+         left join (select account_id, sum(amount_minor - refunded_minor) as total from gateway_capture group by account_id) c on c.account_id = a.id
+         left join (select account_id, sum(amount_minor) as total from quarantine where status = 'RETURNED' group by account_id) q on q.account_id = a.id
+         where coalesce(p.total, 0) <> coalesce(c.total, 0) - coalesce(q.total, 0)",
+    ),
+    (
+        "what is in suspense is what is in quarantine",
+        "select a.code as place, cast(coalesce(-p.total, 0) as bigint) as one_side, cast(coalesce(q.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'SUSPENSE' group by account_id) p on p.account_id = a.id
+         left join (select account_id, sum(amount_minor) as total from quarantine where status = 'OPEN' group by account_id) q on q.account_id = a.id
+         where coalesce(-p.total, 0) <> coalesce(q.total, 0)",
+    ),
+    (
+        "a payment through a gateway has succeeded when its money was captured, and only then",
+        "select y.code as place, case when y.status = 'SUCCEEDED' then y.gateway_minor else 0 end as one_side, cast(coalesce(c.total, 0) as bigint) as other_side
+         from payment y
+         join gateway_payment g on g.payment_id = y.id
+         left join (select payment_id, sum(amount_minor) as total, sum(case when used_for = 'PAID' then 1 else 0 end) as paid
+                    from gateway_capture where used_for <> 'QUARANTINE' group by payment_id) c on c.payment_id = y.id
+         where (y.status = 'SUCCEEDED' and (coalesce(c.total, 0) < y.gateway_minor or c.paid > 1)) or (y.status <> 'SUCCEEDED' and coalesce(c.total, 0) <> 0)",
+    ),
+    (
+        "a payment that is not open any more holds nothing",
+        "select y.code as place, h.amount_minor as one_side, cast(0 as bigint) as other_side
+         from hold h join payment y on y.id = h.payment_id where h.status = 'OPEN' and y.status <> 'PENDING'",
+    ),
+    (
+        "an order that waits or was cancelled has nothing done",
+        "select o.code as place, cast(count(*) as bigint) as one_side, cast(0 as bigint) as other_side
+         from orders o join order_item i on i.order_id = o.id
+         where (o.status = 'AWAITING_PAYMENT' and (i.status <> 'AWAITING_PAYMENT' or o.paid_at is not null))
+            or (o.status = 'CANCELLED' and (i.status <> 'CANCELLED' or o.paid_at is not null))
+         group by o.id, o.code",
+    ),
+    (
         "an order is the sum of its items",
         "select o.code as place, o.charged_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
          from orders o left join (select order_id, sum(charged_minor) as total from order_item group by order_id) s on s.order_id = o.id
@@ -187,7 +226,7 @@ const LAWS: &[(&str, &str)] = &[
     (
         "an order's payments are what was to be paid",
         "select o.code as place, o.due_minor as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
-         from orders o left join (select order_id, sum(amount_minor) as total from payment where status = 'SUCCEEDED' group by order_id) s on s.order_id = o.id
+         from orders o left join (select order_id, sum(amount_minor) as total from payment where status = 'SUCCEEDED' and not became_credit group by order_id) s on s.order_id = o.id
          where o.paid_at is not null and o.due_minor <> coalesce(s.total, 0)",
     ),
     (
@@ -238,7 +277,7 @@ const LAWS: &[(&str, &str)] = &[
     (
         "the promotional part of an order's items is that of its payment",
         "select o.code as place, cast(p.promotional_minor as bigint) as one_side, cast(coalesce(s.total, 0) as bigint) as other_side
-         from orders o join payment p on p.order_id = o.id and p.status = 'SUCCEEDED'
+         from orders o join payment p on p.order_id = o.id and p.status = 'SUCCEEDED' and not p.became_credit
          left join (select order_id, sum(charged_promotional_minor) as total from order_item group by order_id) s on s.order_id = o.id
          where p.promotional_minor <> coalesce(s.total, 0)",
     ),

@@ -132,6 +132,69 @@ pub fn order_payment(funding: &Funding) -> Result<Transaction, Refusal> {
     )
 }
 
+/// An order paid through a gateway: what the gateway took, and the part that was held in the wallet, to orders in progress.
+pub fn order_collected(credit: &Funding, gateway: Money) -> Result<Transaction, Refusal> {
+    let total = credit.total()?.plus(gateway)?;
+    Transaction::of_sides(
+        LedgerCause::OrderPayment,
+        total.currency(),
+        vec![
+            Side::Debit(LedgerAccount::GatewayClearing, gateway),
+            Side::Debit(LedgerAccount::CustomerPromotional, credit.promotional),
+            Side::Debit(LedgerAccount::CustomerCash, credit.cash),
+            Side::Credit(LedgerAccount::OrdersInProgress, total),
+        ],
+    )
+}
+
+/// Money that a gateway took, to the customer's wallet: a top-up, or what its order could not be paid with any more.
+pub fn top_up(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::TopUp,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::GatewayClearing, amount),
+            Side::Credit(LedgerAccount::CustomerCash, amount),
+        ],
+    )
+}
+
+/// Money that a gateway took and that is not what was to be paid: it waits in suspense.
+pub fn quarantine(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::Quarantine,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::GatewayClearing, amount),
+            Side::Credit(LedgerAccount::Suspense, amount),
+        ],
+    )
+}
+
+/// Quarantined money, to the customer's wallet.
+pub fn quarantine_credited(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::QuarantineCredited,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::Suspense, amount),
+            Side::Credit(LedgerAccount::CustomerCash, amount),
+        ],
+    )
+}
+
+/// Quarantined money, sent back to its payer outside of the gateway.
+pub fn quarantine_returned(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::QuarantineReturned,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::Suspense, amount),
+            Side::Credit(LedgerAccount::GatewayClearing, amount),
+        ],
+    )
+}
+
 /// An item provisioned: what was charged for it leaves orders in progress, and with the coupon's share, given as a
 /// discount, becomes deferred revenue and tax. Errors: INCONSISTENT unless `net + tax - coupon = charged`.
 pub fn provisioned(charged: Money, net: Money, tax: Money, coupon: Money) -> Result<Transaction, Refusal> {

@@ -17,6 +17,7 @@ pub mod mail;
 pub mod many;
 pub mod money;
 pub mod order;
+pub mod payment;
 pub mod period;
 pub mod policy;
 pub mod pricing;

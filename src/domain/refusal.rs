@@ -138,6 +138,28 @@ refusal_codes! {
     DuplicateRecipient = "DUPLICATE_RECIPIENT",
     /// There is no such delivery.
     DeliveryNotFound = "DELIVERY_NOT_FOUND",
+    /// A top-up outside the limits.
+    TopUpLimit = "TOP_UP_LIMIT",
+    /// There is no such way to pay, or it does not take the currency.
+    UnknownGateway = "UNKNOWN_GATEWAY",
+    /// An amount that the gateway does not take at once.
+    GatewayLimit = "GATEWAY_LIMIT",
+    /// The gateway did not take the payment: nothing was paid.
+    GatewayRefused = "GATEWAY_REFUSED",
+    /// The gateway did not answer: whether anything was paid is asked later.
+    GatewayUnavailable = "GATEWAY_UNAVAILABLE",
+    /// There is no such order.
+    OrderNotFound = "ORDER_NOT_FOUND",
+    /// The order is paid.
+    OrderPaid = "ORDER_PAID",
+    /// The order was cancelled.
+    OrderCancelled = "ORDER_CANCELLED",
+    /// The order's time to be paid has run out.
+    OrderExpired = "ORDER_EXPIRED",
+    /// There is no such money in quarantine.
+    QuarantineNotFound = "QUARANTINE_NOT_FOUND",
+    /// What becomes of this money was decided before.
+    QuarantineResolved = "QUARANTINE_RESOLVED",
     /// The rules were given values that contradict each other. Our mistake: shown as an internal error.
     Inconsistent = "INCONSISTENT",
 }
@@ -177,6 +199,11 @@ pub enum Facts {
         state: String,
         /// The names of the actions that are allowed in it.
         allowed: Vec<String>,
+    },
+    /// A gateway stands in the way.
+    Gateway {
+        /// Whether the same may be tried again.
+        retryable: bool,
     },
 }
 

@@ -382,7 +382,7 @@ impl Foreseen {
     pub fn shortfall(&self) -> Option<Money> {
         match self.refusal.as_ref()?.facts {
             Facts::InsufficientCredit { shortfall, .. } => Some(shortfall),
-            Facts::None | Facts::State { .. } => None,
+            Facts::None | Facts::State { .. } | Facts::Gateway { .. } => None,
         }
     }
 }

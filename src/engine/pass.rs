@@ -12,13 +12,14 @@ use super::decide::{Present, decide};
 use super::renewing::{self, Attempt};
 use crate::app::App;
 use crate::clock;
+use crate::commands::{order, payments};
 use crate::db::Tx;
 use crate::db::writes::Writes;
 use crate::domain::time;
 use crate::error::Error;
 use crate::store::due::Waiting;
 use crate::store::event_log::Numbered;
-use crate::store::{Scope, accounts, deliveries, due, event_log, state};
+use crate::store::{Scope, accounts, deliveries, due, event_log, gateway_payments, state};
 
 /// How many resources one pass works on.
 const PASS: u64 = 10_000;
@@ -142,7 +143,7 @@ pub async fn advance_while(
     let until = clock::to_micros(until);
     let mut passed = Passed::default();
     loop {
-        let next = due::next_instant(app.db.read(), &Scope::engine()).await?;
+        let next = next_instant(app).await?;
         let at = next.filter(|next| *next < until).unwrap_or(until).max(app.clock.now());
         app.advance_clock(at).await?;
         let mut releases_left = app.settings.most_releases;
@@ -162,8 +163,23 @@ pub async fn advance_while(
     }
 }
 
+/// When something is due next: of a resource, of a payment, of an order that waits, of the sandbox.
+async fn next_instant(app: &App) -> Result<Option<DateTime<Utc>>, Error> {
+    let scope = Scope::engine();
+    let resources = due::next_instant(app.db.read(), &scope).await?;
+    let payments = gateway_payments::next_instant(app.db.read(), &scope).await?;
+    let sandbox = match &app.sandbox {
+        Some(sandbox) => sandbox.next_due().await?,
+        None => None,
+    };
+    Ok([resources, payments, sandbox].into_iter().flatten().min())
+}
+
 async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<Passed, Error> {
     let scope = Scope::engine();
+    // Money first: what it pays for must not end for want of it.
+    let asked = payments::round(app, now).await?;
+    let given_up = order::cancel_expired(app, now).await?;
     let downtimes: Vec<_> = state::downtimes_since(app.db.read(), &scope, now - DOWNTIME_MEMORY)
         .await?
         .into_iter()
@@ -172,7 +188,7 @@ async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<
     brake::halt_too_many(app, now, &downtimes, *releases_left).await?;
     let waiting = due::waiting(app.db.read(), &scope, now, PASS).await?;
     let mut passed = Passed {
-        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == PASS,
+        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == PASS || asked + given_up > 0,
         ..Passed::default()
     };
     let moment = Moment {

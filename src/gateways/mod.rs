@@ -5,7 +5,10 @@
 //! transaction, with a reference that stays the same however often it is called, and its answer is either what the gateway
 //! said or [`Failure::Unknown`]: a gateway that did not answer has not said no.
 
+pub mod sandbox;
+
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -320,4 +323,35 @@ pub trait Gateway: fmt::Debug + Send + Sync {
 
     /// The answer that the vendor wants to hear.
     fn answer(&self, verdict: Verdict) -> Answer;
+}
+
+/// The gateways of this process.
+#[derive(Clone, Debug, Default)]
+pub struct Gateways(Vec<Arc<dyn Gateway>>);
+
+impl Gateways {
+    /// These, in the order in which they are shown.
+    #[must_use]
+    pub fn of(gateways: Vec<Arc<dyn Gateway>>) -> Self {
+        Self(gateways)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Gateway>> {
+        self.0.iter()
+    }
+
+    /// The one of a code.
+    #[must_use]
+    pub fn get(&self, code: &str) -> Option<&Arc<dyn Gateway>> {
+        self.0.iter().find(|gateway| gateway.code() == code)
+    }
+
+    /// The one whose notifications come to `/webhooks/` and this.
+    #[must_use]
+    pub fn at_path(&self, path: &str) -> Option<&Arc<dyn Gateway>> {
+        self.0
+            .iter()
+            .find(|gateway| gateway.code().to_ascii_lowercase() == path)
+    }
 }

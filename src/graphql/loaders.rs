@@ -14,9 +14,9 @@ use ::dataloader::cached::Loader;
 use chrono::{DateTime, Utc};
 use entity::enums::{OrderStatus, PaymentStatus};
 use entity::{
-    account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert, order,
-    outbox_delivery, paid_period, payment, price, product, quote, resource, resource_tag, resource_type, wallet,
-    wallet_entry, webhook_delivery, webhook_endpoint,
+    account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert,
+    gateway_payment, order, outbox_delivery, paid_period, payment, price, product, quote, resource, resource_tag,
+    resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -29,8 +29,8 @@ use crate::domain::mail::Letter;
 use crate::error::Error;
 use crate::store::page::{Page, Slice};
 use crate::store::{
-    Scope, accounts, alerts, catalogue, coupons, deliveries, invoices, letters, orders, outbox, payments, provisioning,
-    quotes, recipients, resources, wallets, webhooks,
+    Scope, accounts, alerts, catalogue, coupons, deliveries, gateway_payments, invoices, letters, orders, outbox,
+    payments, provisioning, quotes, recipients, resources, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -209,6 +209,8 @@ pub(crate) struct Loaders {
     pub(crate) payments: One<payment::Model>,
     pub(crate) payments_of_account: Paged<Option<PaymentStatus>, Arc<payment::Model>>,
     pub(crate) payments_of_order: Many<payment::Model>,
+    /// What payments are at their gateways, by the payment.
+    pub(crate) gateway_payments: One<gateway_payment::Model>,
     pub(crate) invoices: One<invoices::Row>,
     pub(crate) invoices_of_account: Paged<invoices::Listing, ListedInvoice>,
     pub(crate) invoices_of_resource: Paged<invoices::Listing, ListedInvoice>,
@@ -358,6 +360,7 @@ impl Loaders {
                 Arc::new
             ),
             payments_of_order: many!(source, payments::of_orders),
+            gateway_payments: documents!(source, gateway_payments::of_payments),
             invoices: documents!(source, invoices::by_ids),
             invoices_of_account: paged!(
                 source,

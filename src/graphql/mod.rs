@@ -15,6 +15,7 @@ mod engine;
 mod errors;
 mod event;
 mod forecast;
+mod gateway;
 mod ids;
 mod in_place;
 mod invoice;
@@ -73,6 +74,7 @@ pub struct Query(
     resource::ResourceQueries,
     order::OrderQueries,
     payment::PaymentQueries,
+    gateway::GatewayQueries,
     invoice::InvoiceQueries,
     alert::AlertQueries,
     provisioning::ProvisioningQueries,
@@ -87,6 +89,7 @@ pub struct Query(
 pub struct Mutation(
     quote::QuoteMutations,
     order::OrderMutations,
+    gateway::TopUpMutations,
     provisioning::ProvisioningMutations,
     credit::CreditMutations,
     coupon::CouponMutations,

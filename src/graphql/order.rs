@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject, Subscription};
-use entity::enums::{OrderAction, OrderItemStatus, OrderStatus};
+use entity::enums::{CancelReason, OrderAction, OrderItemStatus, OrderStatus, PaymentStatus};
 use entity::order;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -13,6 +13,7 @@ use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
 use super::coupon::Coupon;
 use super::errors::Result;
+use super::gateway::{NextAction, trouble};
 use super::ids::{self, Kind, global};
 use super::loaders::ListKey;
 use super::payment::Payment;
@@ -24,6 +25,7 @@ use super::scalars::{DateTime, Money, instant, money};
 use super::session::{Reach as _, Session};
 use super::user_error::{UserError, refused, wrong_id};
 use crate::commands::order::{self as commands, PayBy};
+use crate::commands::payments;
 use crate::domain::order as rules;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::error::Error;
@@ -132,6 +134,20 @@ impl Order {
     /// When it was placed.
     async fn created_at(&self) -> DateTime {
         self.0.created_at.into()
+    }
+
+    /// Until when it waits for its payment; null when it does not wait.
+    async fn expires_at(&self) -> Option<DateTime> {
+        instant(
+            self.0
+                .expires_at
+                .filter(|_| self.0.status == OrderStatus::AwaitingPayment),
+        )
+    }
+
+    /// Why it was given up before it was paid.
+    async fn cancelled_because(&self) -> Option<CancelReason> {
+        self.0.cancelled_because
     }
 
     /// When its money was taken.
@@ -289,10 +305,33 @@ impl OrderQueries {
 }
 
 /// A way to pay: exactly one.
-#[derive(Clone, Copy, Debug, OneofObject)]
+#[derive(Clone, Debug, OneofObject)]
 pub(crate) enum PaymentInput {
     /// All of it from the credit wallet; true is the only value.
     Credit(bool),
+    /// All of it through a gateway, by its code; the wallet is not touched. See `paymentGateways`.
+    Gateway(String),
+    /// All available credit, and the rest through a gateway, by its code: together or not at all. The credit is held until
+    /// the gateway's part is there.
+    TopUpAndPay(String),
+}
+
+impl PaymentInput {
+    /// The way to pay. Errors: PAYMENT_REQUIRED for credit that is not true.
+    fn by(self) -> std::result::Result<PayBy, Refusal> {
+        match self {
+            Self::Credit(true) => Ok(PayBy::Credit),
+            Self::Credit(false) => {
+                let refusal = Refusal::new(
+                    RefusalCode::PaymentRequired,
+                    "Choose a way to pay: `credit` takes only true.",
+                );
+                Err(refusal.under("credit").under("payment"))
+            }
+            Self::Gateway(code) => Ok(PayBy::Gateway(code)),
+            Self::TopUpAndPay(code) => Ok(PayBy::TopUpAndPay(code)),
+        }
+    }
 }
 
 /// What is ordered.
@@ -318,6 +357,55 @@ pub(crate) struct PlaceOrderPayload {
     order: Option<Order>,
     /// Its payment; null when it was refused or nothing was to be paid.
     payment: Option<Payment>,
+    /// What the payer has to do next; null when nothing is to be done.
+    next_action: Option<NextAction>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserError>,
+}
+
+/// An order that is paid.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct PayOrderInput {
+    /// Whose; the caller's own account when absent.
+    account_id: Option<ID>,
+    /// The order.
+    order_id: ID,
+    /// How it is paid.
+    payment: PaymentInput,
+    /// Where the customer is sent back to; on the allow-list. The order's own when absent.
+    return_url: Option<String>,
+    /// A key of 1 to 255 visible ASCII characters, new for each intent. The same key and input again answers the first
+    /// outcome and pays nothing twice.
+    idempotency_key: String,
+}
+
+/// What paying an order did.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct PayOrderPayload {
+    /// The order; null when it was refused.
+    order: Option<Order>,
+    /// The payment; null when it was refused.
+    payment: Option<Payment>,
+    /// What the payer has to do next; null when nothing is to be done.
+    next_action: Option<NextAction>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserError>,
+}
+
+/// An order that is cancelled.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct CancelOrderInput {
+    /// Whose; the caller's own account when absent.
+    account_id: Option<ID>,
+    /// The order.
+    order_id: ID,
+}
+
+/// What cancelling an order did.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct CancelOrderPayload {
+    /// The order; null when it was refused.
+    order: Option<Order>,
     /// Why it was refused; empty when it was not.
     user_errors: Vec<UserError>,
 }
@@ -328,11 +416,13 @@ pub(crate) struct OrderMutations;
 
 #[Object]
 impl OrderMutations {
-    /// Orders a quote and pays it, once, however often it is sent.
+    /// Orders a quote and pays it, once, however often it is sent. What is paid through a gateway waits for its money: the
+    /// order is there, with its quote and its coupon, until it is paid, cancelled or too late.
     ///
     /// Codes: INVALID_ID, QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_ALREADY_ORDERED, QUOTE_STALE, PAYMENT_REQUIRED,
-    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID,
-    /// IDEMPOTENCY_KEY_REUSED.
+    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, GATEWAY_LIMIT,
+    /// GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED. With GATEWAY_REFUSED and
+    /// GATEWAY_UNAVAILABLE the order is there as well: pay it with `payOrder`.
     #[graphql(guard = "Needs(Permission::PayOrder)")]
     async fn place_order(
         &self,
@@ -344,6 +434,7 @@ impl OrderMutations {
             Some(PlaceOrderPayload {
                 order: None,
                 payment: None,
+                next_action: None,
                 user_errors: errors,
             })
         };
@@ -351,16 +442,9 @@ impl OrderMutations {
         let Some(quote) = ids::parse(&input.quote_id, Kind::Quote) else {
             return Ok(refused_with(wrong_id("quoteId")));
         };
-        let payment = match input.payment {
-            Some(PaymentInput::Credit(true)) => Some(PayBy::Credit),
-            None => None,
-            Some(PaymentInput::Credit(false)) => {
-                let refusal = Refusal::new(
-                    RefusalCode::PaymentRequired,
-                    "Choose a way to pay: `credit` takes only true.",
-                );
-                return Ok(refused_with(refused(refusal.under("credit").under("payment").into())?));
-            }
+        let payment = match input.payment.map(PaymentInput::by).transpose() {
+            Ok(payment) => payment,
+            Err(refusal) => return Ok(refused_with(refused(refusal.into())?)),
         };
         let order = commands::PlaceOrder {
             account,
@@ -373,6 +457,12 @@ impl OrderMutations {
             Ok(placed) => placed,
             Err(error) => return Ok(refused_with(refused(error)?)),
         };
+        let replayed = placed.written.is_none();
+        let begun = match placed.collecting {
+            Some(payment) => payments::begin(Arc::clone(&session.app), session.scope.clone(), payment).await?,
+            None if replayed => begin_again(session, placed.order).await?,
+            None => payments::Begun::Nothing,
+        };
         session.forget();
         let loaders = session.loaders();
         let order = match placed.written {
@@ -382,16 +472,143 @@ impl OrderMutations {
                 loaders.orders.must(placed.order).await?
             }
         };
-        let payment = if ctx.look_ahead().field("payment").exists() {
-            loaders.payments_of_order.must(placed.order).await?.into_iter().next()
+        let shows = |field| ctx.look_ahead().field(field).exists();
+        let payment = if shows("payment") || shows("nextAction") {
+            loaders
+                .payments_of_order
+                .must(placed.order)
+                .await?
+                .into_iter()
+                .next_back()
         } else {
             None
         };
+        let payment = payment.map(Payment);
+        let next_action = match &payment {
+            Some(payment) => payment.action(ctx).await?,
+            None => None,
+        };
         Ok(Some(PlaceOrderPayload {
             order: Some(Order(order)),
-            payment: payment.map(Payment),
+            payment,
+            next_action,
+            user_errors: trouble(&begun)?,
+        }))
+    }
+
+    /// Pays an order that waits, another way or once more, once, however often it is sent.
+    ///
+    /// Codes: INVALID_ID, ORDER_NOT_FOUND, ORDER_PAID, ORDER_CANCELLED, ORDER_EXPIRED, QUOTE_STALE, PAYMENT_REQUIRED,
+    /// INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, GATEWAY_LIMIT, GATEWAY_REFUSED,
+    /// GATEWAY_UNAVAILABLE, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
+    #[graphql(guard = "Needs(Permission::PayOrder)")]
+    async fn pay_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is paid.")] input: PayOrderInput,
+    ) -> Result<Option<PayOrderPayload>> {
+        let session = ctx.session()?;
+        let refused_with = |errors| {
+            Some(PayOrderPayload {
+                order: None,
+                payment: None,
+                next_action: None,
+                user_errors: errors,
+            })
+        };
+        let account = session.account(input.account_id.as_ref()).await?;
+        let Some(order) = ids::parse(&input.order_id, Kind::Order) else {
+            return Ok(refused_with(wrong_id("orderId")));
+        };
+        let payment = match input.payment.by() {
+            Ok(payment) => payment,
+            Err(refusal) => return Ok(refused_with(refused(refusal.into())?)),
+        };
+        let paying = commands::PayOrder {
+            account,
+            order,
+            payment,
+            return_url: input.return_url,
+            idempotency_key: input.idempotency_key,
+        };
+        let begun = match commands::pay_order(&session.app, &session.scope, paying).await {
+            Ok(begun) => begun,
+            Err(error) => return Ok(refused_with(refused(error)?)),
+        };
+        if begun.replayed {
+            session.was_replayed();
+        }
+        let asked = if begun.collecting || begun.replayed {
+            begin(session, begun.payment).await?
+        } else {
+            payments::Begun::Nothing
+        };
+        session.forget();
+        let loaders = session.loaders();
+        let payment = Payment(loaders.payments.must(begun.payment).await?);
+        Ok(Some(PayOrderPayload {
+            order: Some(Order(loaders.orders.must(order).await?)),
+            next_action: payment.action(ctx).await?,
+            payment: Some(payment),
+            user_errors: trouble(&asked)?,
+        }))
+    }
+
+    /// Cancels an order that waits for its payment. Its quote may be ordered again while it is good, its coupon is free, and
+    /// money that comes for it after all is credit.
+    ///
+    /// Codes: INVALID_ID, ORDER_NOT_FOUND, ORDER_PAID, ORDER_EXPIRED.
+    #[graphql(guard = "Needs(Permission::PayOrder)")]
+    async fn cancel_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is cancelled.")] input: CancelOrderInput,
+    ) -> Result<Option<CancelOrderPayload>> {
+        let session = ctx.session()?;
+        let account = session.account(input.account_id.as_ref()).await?;
+        let Some(order) = ids::parse(&input.order_id, Kind::Order) else {
+            return Ok(Some(CancelOrderPayload {
+                order: None,
+                user_errors: wrong_id("orderId"),
+            }));
+        };
+        let cancelling = commands::CancelOrder { account, order };
+        if let Err(error) = commands::cancel_order(&session.app, &session.scope, cancelling).await {
+            return Ok(Some(CancelOrderPayload {
+                order: None,
+                user_errors: refused(error)?,
+            }));
+        }
+        session.forget();
+        Ok(Some(CancelOrderPayload {
+            order: Some(Order(session.loaders().orders.must(order).await?)),
             user_errors: Vec::new(),
         }))
+    }
+}
+
+/// Begins a payment at its gateway, if it has one.
+async fn begin(session: &Session, payment: Uuid) -> Result<payments::Begun> {
+    match payments::begin(Arc::clone(&session.app), session.scope.clone(), payment).await {
+        Ok(begun) => Ok(begun),
+        // It was paid from credit.
+        Err(Error::NotFound(_)) => Ok(payments::Begun::Nothing),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Begins the newest payment of an order that was placed before, if its gateway has not answered yet.
+async fn begin_again(session: &Session, order: Uuid) -> Result<payments::Begun> {
+    let newest = session
+        .loaders()
+        .payments_of_order
+        .must(order)
+        .await?
+        .into_iter()
+        .next_back();
+    match newest.filter(|payment| payment.status == PaymentStatus::Pending) {
+        Some(payment) => begin(session, payment.id).await,
+        None => Ok(payments::Begun::Nothing),
     }
 }
 

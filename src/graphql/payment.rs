@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 use entity::enums::{PaymentMethod, PaymentPurpose, PaymentStatus};
-use entity::payment;
+use entity::{gateway_payment, payment};
 use uuid::Uuid;
 
 use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
 use super::errors::Result;
+use super::gateway::{NextAction, PaymentFailure};
 use super::ids::{Kind, global};
 use super::invoice::Invoice;
 use super::loaders::ListKey;
@@ -21,6 +22,25 @@ use crate::store::payments;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Payment(pub(crate) Arc<payment::Model>);
+
+impl Payment {
+    /// What it is at its gateway, if it is made through one.
+    async fn attempt(&self, ctx: &Context<'_>) -> Result<Option<Arc<gateway_payment::Model>>> {
+        if self.0.gateway.is_none() {
+            return Ok(None);
+        }
+        ctx.loaders()?.gateway_payments.load(self.0.id).await
+    }
+
+    /// What the payer has to do next.
+    pub(crate) async fn action(&self, ctx: &Context<'_>) -> Result<Option<NextAction>> {
+        if self.0.status != PaymentStatus::Pending {
+            return Ok(None);
+        }
+        let attempt = self.attempt(ctx).await?.filter(|attempt| !attempt.is_reviewed);
+        Ok(attempt.and_then(|attempt| NextAction::of(&attempt.gateway, attempt.checkout.as_ref(), attempt.expires_at)))
+    }
+}
 
 /// One movement of money for an order, an invoice or a top-up.
 #[Object]
@@ -73,6 +93,38 @@ impl Payment {
     /// The gateway.
     async fn gateway(&self) -> Option<&str> {
         self.0.gateway.as_deref()
+    }
+
+    /// What the payer has to do next, while it is not known yet.
+    #[graphql(guard = "Needs(Permission::PayOrder)")]
+    async fn next_action(&self, ctx: &Context<'_>) -> Result<Option<NextAction>> {
+        self.action(ctx).await
+    }
+
+    /// Until when the payer may pay; through a gateway only.
+    async fn expires_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        Ok(self.attempt(ctx).await?.map(|attempt| attempt.expires_at.into()))
+    }
+
+    /// Whether its gateway looks into it: debited, and neither paid nor failed yet.
+    async fn is_reviewed(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(self.attempt(ctx).await?.is_some_and(|attempt| attempt.is_reviewed))
+    }
+
+    /// Why it failed.
+    async fn failure(&self, ctx: &Context<'_>) -> Result<Option<PaymentFailure>> {
+        let attempt = self.attempt(ctx).await?;
+        Ok(attempt.and_then(|attempt| {
+            Some(PaymentFailure {
+                code: attempt.decline.clone()?,
+                detail: attempt.detail.clone(),
+            })
+        }))
+    }
+
+    /// Whether its money went to the wallet because its order could not be paid with it any more.
+    async fn became_credit(&self) -> bool {
+        self.0.became_credit
     }
 
     /// What it was for, in words.

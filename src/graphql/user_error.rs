@@ -152,6 +152,28 @@ user_error_codes! {
     DuplicateRecipient = "DUPLICATE_RECIPIENT",
     /// There is no such delivery.
     DeliveryNotFound = "DELIVERY_NOT_FOUND",
+    /// A top-up outside the limits.
+    TopUpLimit = "TOP_UP_LIMIT",
+    /// There is no such way to pay, or it does not take the currency.
+    UnknownGateway = "UNKNOWN_GATEWAY",
+    /// An amount that the gateway does not take at once.
+    GatewayLimit = "GATEWAY_LIMIT",
+    /// The gateway did not take the payment: nothing was paid.
+    GatewayRefused = "GATEWAY_REFUSED",
+    /// The gateway did not answer: whether anything was paid is asked later.
+    GatewayUnavailable = "GATEWAY_UNAVAILABLE",
+    /// There is no such order.
+    OrderNotFound = "ORDER_NOT_FOUND",
+    /// The order is paid.
+    OrderPaid = "ORDER_PAID",
+    /// The order was cancelled.
+    OrderCancelled = "ORDER_CANCELLED",
+    /// The order's time to be paid has run out.
+    OrderExpired = "ORDER_EXPIRED",
+    /// There is no such money in quarantine.
+    QuarantineNotFound = "QUARANTINE_NOT_FOUND",
+    /// What becomes of this money was decided before.
+    QuarantineResolved = "QUARANTINE_RESOLVED",
 }
 
 /// What all user errors have.
@@ -215,6 +237,36 @@ plain!(
     /// The idempotency key can't be used: take a new one for a new intent.
     IdempotencyError
 );
+
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayError {
+    told: Told,
+    retryable: bool,
+}
+
+/// A gateway stands in the way of a payment. No money was taken that is not told of.
+#[Object]
+impl GatewayError {
+    /// The stable code.
+    pub(crate) async fn code(&self) -> UserErrorCode {
+        self.told.code
+    }
+
+    /// What to do about it, in English.
+    pub(crate) async fn message(&self) -> String {
+        self.told.message.clone()
+    }
+
+    /// The field of the input that it is about, outermost first; null when it is about the whole.
+    pub(crate) async fn path(&self) -> Option<Vec<String>> {
+        self.told.path()
+    }
+
+    /// Whether the same may be tried again, with a new key.
+    async fn retryable(&self) -> bool {
+        self.retryable
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct StateError {
@@ -311,6 +363,7 @@ pub(crate) enum UserError {
     Quote(QuoteError),
     Coupon(CouponError),
     Limit(LimitError),
+    Gateway(GatewayError),
     Idempotency(IdempotencyError),
     Input(InputError),
 }
@@ -368,6 +421,7 @@ fn typed(code: UserErrorCode, refusal: Refusal) -> UserError {
                 allowed,
             });
         }
+        Facts::Gateway { retryable } => return UserError::Gateway(GatewayError { told, retryable }),
         Facts::None => {}
     }
     match rule {
@@ -383,19 +437,25 @@ fn typed(code: UserErrorCode, refusal: Refusal) -> UserError {
         | RefusalCode::CouponMinimumNotMet
         | RefusalCode::CouponCodeTaken
         | RefusalCode::CouponInvalid => UserError::Coupon(CouponError(told)),
-        RefusalCode::TooManyItems | RefusalCode::LimitExceeded | RefusalCode::WalletLimit => {
-            UserError::Limit(LimitError(told))
-        }
+        RefusalCode::TooManyItems
+        | RefusalCode::LimitExceeded
+        | RefusalCode::WalletLimit
+        | RefusalCode::TopUpLimit
+        | RefusalCode::GatewayLimit => UserError::Limit(LimitError(told)),
         RefusalCode::IdempotencyKeyReused | RefusalCode::IdempotencyKeyInvalid => {
             UserError::Idempotency(IdempotencyError(told))
         }
-        RefusalCode::StateConflict | RefusalCode::TaskAlreadyReported | RefusalCode::PeriodEnded => {
-            UserError::State(StateError {
-                told,
-                state: None,
-                allowed: Vec::new(),
-            })
-        }
+        RefusalCode::StateConflict
+        | RefusalCode::TaskAlreadyReported
+        | RefusalCode::PeriodEnded
+        | RefusalCode::OrderPaid
+        | RefusalCode::OrderCancelled
+        | RefusalCode::OrderExpired
+        | RefusalCode::QuarantineResolved => UserError::State(StateError {
+            told,
+            state: None,
+            allowed: Vec::new(),
+        }),
         _ => UserError::Input(InputError(told)),
     }
 }

@@ -68,6 +68,7 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         // The script moves time itself; the engine of the process begins when it has ended.
         engine_every: None,
         mail: None,
+        public_url: None,
         metrics: Some(metrics()?),
     };
     let running = start(Arc::clone(&app), serving).await?;

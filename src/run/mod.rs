@@ -1,6 +1,7 @@
 //! What each subcommand does: the only room, with `main`, that puts all the others together.
 
 pub mod demo;
+mod doors;
 pub mod serve;
 pub mod tools;
 pub mod world;

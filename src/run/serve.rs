@@ -21,10 +21,12 @@ use crate::domain::mail::server::Server;
 use crate::error::Error;
 use crate::http::{
     Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, Page, SchemaEngine, SocketLimits, Step,
-    describe_metrics, router,
+    describe_metrics, router_with,
 };
 use crate::notify::mail::{self, Mailer};
 use crate::{clock, engine, graphql, ids, live, notify};
+
+use super::doors;
 
 /// How long requests and sockets get to end after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -67,6 +69,8 @@ pub struct Serving {
     pub engine_every: Option<Duration>,
     /// What is done about e-mail; nothing leaves it to other processes.
     pub mail: Option<Mail>,
+    /// Under which address people and payment gateways reach this one; where it listens when absent.
+    pub public_url: Option<String>,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -78,8 +82,6 @@ pub struct Mail {
     pub every: Duration,
     /// The mail server, and from whom messages come; without it they are kept.
     pub server: Option<(Server, String)>,
-    /// Under which address people reach the gateway; the one where it listens when absent.
-    pub public_url: Option<String>,
 }
 
 /// Begins to serve.
@@ -120,10 +122,11 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         .map_err(|error| Error::Unavailable(format!("listening on {}: {error}", serving.listen).into()))?;
     let address = listener.local_addr().map_err(Error::internal)?;
 
+    let public_url = serving.public_url.unwrap_or_else(|| format!("http://{address}"));
+    app.is_reached_at(public_url.clone());
     let mailing = match serving.mail {
         None => None,
         Some(mail) => {
-            let public_url = mail.public_url.unwrap_or_else(|| format!("http://{address}"));
             match &mail.server {
                 Some((server, _)) => tracing::info!(?server, public_url, "e-mail is sent"),
                 None => tracing::info!("no mail server is configured: e-mail is kept and listed"),
@@ -140,7 +143,8 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let (routes, signal) = (router(Arc::clone(&edge)), shutdown.clone());
+    let routes = router_with(Arc::clone(&edge), doors::routes(Arc::clone(&app)));
+    let signal = shutdown.clone();
     tasks.spawn(async move {
         let served = axum::serve(listener, routes)
             .with_graceful_shutdown(signal.clone().cancelled_owned())
@@ -309,6 +313,7 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         secret,
         engine_every: (options.engine_seconds > 0).then(|| Duration::from_secs(options.engine_seconds)),
         mail,
+        public_url: options.mail.public_url.clone(),
         metrics: Some(metrics()?),
     };
     let running = start(Arc::clone(&app), serving).await?;
@@ -348,7 +353,6 @@ fn mailing(options: &MailOptions, mode: Mode) -> Result<Option<Mail>, Error> {
     Ok((options.mail_seconds > 0).then(|| Mail {
         every: Duration::from_secs(options.mail_seconds),
         server,
-        public_url: options.public_url.clone(),
     }))
 }
 

@@ -1,8 +1,8 @@
 //! The books and the wallets that must agree with them. The only writes of money there are.
 
 use chrono::{DateTime, Utc};
-use entity::enums::{WalletAction, WalletKind};
-use entity::{ledger_posting, ledger_transaction, wallet, wallet_entry};
+use entity::enums::{HoldStatus, WalletAction, WalletKind};
+use entity::{hold, ledger_posting, ledger_transaction, wallet, wallet_entry};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait as _};
 use uuid::Uuid;
@@ -131,12 +131,28 @@ pub struct Movement {
 /// [`Error::Internal`] when a balance would overflow.
 pub fn move_wallet(
     writes: &mut Writes,
-    _scope: &Scope,
+    scope: &Scope,
     wallet: &wallet::Model,
     movements: Vec<Movement>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    if movements.is_empty() {
+    change_wallet(writes, scope, wallet, movements, 0, now)
+}
+
+/// Moves money of a wallet as [`move_wallet`] does, and changes by so much what is held of it: a hold that is made finds
+/// that much available, or undoes the whole; one that ends lets it be spent by the movements.
+///
+/// # Errors
+/// [`Error::Internal`] when a balance would overflow.
+pub fn change_wallet(
+    writes: &mut Writes,
+    _scope: &Scope,
+    wallet: &wallet::Model,
+    movements: Vec<Movement>,
+    held_minor: i64,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if movements.is_empty() && held_minor == 0 {
         return Ok(());
     }
     let after = |before: i64, change: i64| {
@@ -176,19 +192,27 @@ pub fn move_wallet(
     let mut enough = Condition::all()
         .add(column(wallet::Column::CashMinor).add(cash).gte(0))
         .add(column(wallet::Column::PromotionalMinor).add(promotional).gte(0));
-    if total < 0 {
+    let least = after(-total, held_minor)?;
+    if least > 0 {
         enough = enough.add(
             column(wallet::Column::CashMinor)
                 .add(column(wallet::Column::PromotionalMinor))
                 .sub(column(wallet::Column::HeldMinor))
-                .gte(-total),
+                .gte(least),
         );
+    }
+    if held_minor < 0 {
+        enough = enough.add(column(wallet::Column::HeldMinor).gte(-held_minor));
     }
     let change = wallet::Entity::update_many()
         .col_expr(wallet::Column::CashMinor, column(wallet::Column::CashMinor).add(cash))
         .col_expr(
             wallet::Column::PromotionalMinor,
             column(wallet::Column::PromotionalMinor).add(promotional),
+        )
+        .col_expr(
+            wallet::Column::HeldMinor,
+            column(wallet::Column::HeldMinor).add(held_minor),
         )
         .col_expr(
             wallet::Column::EntrySequence,
@@ -201,4 +225,37 @@ pub fn move_wallet(
     writes.guarded(change.into_query());
     insert::<wallet_entry::ActiveModel, _>(writes, lines);
     Ok(())
+}
+
+/// Adds holds to what is written; what is held of the wallet is changed by [`change_wallet`].
+pub fn add_holds(writes: &mut Writes, _scope: &Scope, rows: Vec<hold::Model>) {
+    insert::<hold::ActiveModel, _>(writes, rows);
+}
+
+/// Ends an open hold. One that is not open any more undoes the whole.
+pub fn end_hold(writes: &mut Writes, _scope: &Scope, row: &hold::Model, status: HoldStatus, now: DateTime<Utc>) {
+    writes.guarded(
+        hold::Entity::update_many()
+            .col_expr(hold::Column::Status, Expr::val(status.as_str()))
+            .col_expr(hold::Column::EndedAt, Expr::val(now))
+            .filter(hold::Column::Id.eq(row.id))
+            .filter(hold::Column::Status.eq(HoldStatus::Open))
+            .into_query(),
+    );
+}
+
+/// The open holds of these payments.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn open_holds(tx: &Tx, scope: &Scope, payments: &[Uuid]) -> Result<Vec<hold::Model>, Error> {
+    if payments.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(hold::Entity::find()
+        .filter(scope.accounts((hold::Entity, hold::Column::AccountId)))
+        .filter(hold::Column::PaymentId.is_in(payments.iter().copied()))
+        .filter(hold::Column::Status.eq(HoldStatus::Open))
+        .all(&**tx)
+        .await?)
 }

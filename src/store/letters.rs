@@ -315,6 +315,8 @@ impl About {
             EventType::WebhookDisabled => Some(Occasion::WebhookDisabled),
             EventType::OrderPaid
             | EventType::OrderCompleted
+            | EventType::OrderCancelled
+            | EventType::PaymentHeld
             | EventType::ResourceChanged
             | EventType::ResourceStopped
             | EventType::ResourceStarted

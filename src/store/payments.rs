@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use entity::enums::PaymentStatus;
 use entity::payment;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
+    QueryTrait as _,
+};
 use uuid::Uuid;
 
 use super::Scope;
 use super::page::{self, Key, Keyset, Page, Place, Slice};
+use crate::db::writes::Writes;
 use crate::error::Error;
 
 /// The payments of each account, newest first, of one status when it is given.
@@ -40,6 +44,20 @@ pub async fn of_accounts(
         page::model,
     )
     .await
+}
+
+/// Writes a payment as it now is. One that was changed since it was read undoes the whole.
+pub fn update(writes: &mut Writes, _scope: &Scope, row: payment::Model) {
+    let (id, version) = (row.id, row.version);
+    let mut changed = row;
+    changed.version = version + 1;
+    writes.guarded(
+        payment::Entity::update_many()
+            .set(changed.into_active_model().reset_all())
+            .filter(payment::Column::Id.eq(id))
+            .filter(payment::Column::Version.eq(version))
+            .into_query(),
+    );
 }
 
 /// Where a payment stands in its account's list.

@@ -56,6 +56,12 @@ pub struct Rows {
     pub closed: Vec<(Uuid, DateTime<Utc>)>,
     /// Invoices that are reduced, and by how much. One that has less left undoes the whole.
     pub credited: Vec<(Uuid, i64)>,
+    /// Orders that waited, as they are now that they are paid. One that waits no more undoes the whole.
+    pub paid_orders: Vec<order::Model>,
+    /// Their items, likewise.
+    pub paid_items: Vec<order_item::Model>,
+    /// Payments as they now are. One that was changed since it was read undoes the whole.
+    pub settled: Vec<payment::Model>,
     /// Resources as they now are. One that was changed since it was read undoes the whole.
     pub changed: Vec<resource::Model>,
 }
@@ -94,6 +100,23 @@ impl Rows {
         }
         for row in self.changed {
             update_resource(writes, scope, row);
+        }
+        for row in self.paid_orders {
+            update_waiting_order(writes, scope, row);
+        }
+        for row in self.paid_items {
+            let (id, version) = (row.id, row.version);
+            let mut changed = row;
+            changed.version = version + 1;
+            let paying = order_item::Entity::update_many()
+                .set(changed.into_active_model().reset_all())
+                .filter(order_item::Column::Id.eq(id))
+                .filter(order_item::Column::Status.eq(OrderItemStatus::AwaitingPayment))
+                .filter(order_item::Column::Version.eq(version));
+            writes.guarded(paying.into_query());
+        }
+        for row in self.settled {
+            super::payments::update(writes, scope, row);
         }
     }
 }
@@ -224,6 +247,36 @@ pub async fn redeem(
     Ok(true)
 }
 
+/// Gives the use of a coupon back with its cancelled order. One that was given back meanwhile undoes the whole.
+pub fn return_redemption(writes: &mut Writes, _scope: &Scope, coupon: Uuid, order: Uuid, now: DateTime<Utc>) {
+    let returned = coupon_redemption::Entity::update_many()
+        .col_expr(
+            coupon_redemption::Column::Status,
+            Expr::val(RedemptionStatus::Returned.as_str()),
+        )
+        .col_expr(coupon_redemption::Column::ReturnedAt, Expr::val(now))
+        .filter(coupon_redemption::Column::OrderId.eq(order))
+        .filter(coupon_redemption::Column::Status.eq(RedemptionStatus::Redeemed));
+    writes.guarded(returned.into_query());
+    let counted = coupon::Entity::update_many()
+        .col_expr(coupon::Column::Redeemed, Expr::col(coupon::Column::Redeemed).sub(1))
+        .filter(coupon::Column::Id.eq(coupon));
+    writes.guarded(counted.into_query());
+}
+
+/// Gives a quote back that became an order which was cancelled: it may be ordered while it is good. One that became
+/// another order undoes the whole.
+pub fn reopen_quote(writes: &mut Writes, _scope: &Scope, quote: Uuid, order: Uuid) {
+    writes.guarded(
+        quote::Entity::update_many()
+            .col_expr(quote::Column::Status, Expr::val(QuoteStatus::Open.as_str()))
+            .col_expr(quote::Column::OrderId, Expr::val(None::<Uuid>))
+            .filter(quote::Column::Id.eq(quote))
+            .filter(quote::Column::OrderId.eq(order))
+            .into_query(),
+    );
+}
+
 /// An order that is being provisioned: its item, and all its items' states, locked until the transaction ends.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -313,6 +366,22 @@ pub fn finish_task(
         .col_expr(order::Column::Version, Expr::col(order::Column::Version).add(1))
         .filter(order::Column::Id.eq(order.id));
     writes.guarded(order.into_query());
+}
+
+/// Writes an order that waited for its payment as it now is. One that waits no more, or that was changed since it was read,
+/// undoes the whole.
+pub fn update_waiting_order(writes: &mut Writes, _scope: &Scope, row: order::Model) {
+    let (id, version) = (row.id, row.version);
+    let mut changed = row;
+    changed.version = version + 1;
+    writes.guarded(
+        order::Entity::update_many()
+            .set(changed.into_active_model().reset_all())
+            .filter(order::Column::Id.eq(id))
+            .filter(order::Column::Status.eq(OrderStatus::AwaitingPayment))
+            .filter(order::Column::Version.eq(version))
+            .into_query(),
+    );
 }
 
 /// A resource of any account, locked until the transaction ends.

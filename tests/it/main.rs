@@ -27,6 +27,7 @@ mod house;
 mod kill;
 mod mail;
 mod manage;
+mod paying;
 mod reads;
 mod relay;
 mod resume;

@@ -20,6 +20,8 @@ stored_enum! {
         OrderPaid = "ORDER_PAID",
         /// All items of an order came to their end.
         OrderCompleted = "ORDER_COMPLETED",
+        /// An order was given up before it was paid.
+        OrderCancelled = "ORDER_CANCELLED",
         /// A resource was provisioned.
         ResourceProvisioned = "RESOURCE_PROVISIONED",
         /// A resource could not be provisioned.
@@ -28,6 +30,8 @@ stored_enum! {
         PaymentSucceeded = "PAYMENT_SUCCEEDED",
         /// A payment failed.
         PaymentFailed = "PAYMENT_FAILED",
+        /// Money came in that is not what was to be paid: it is looked into.
+        PaymentHeld = "PAYMENT_HELD",
         /// Money came back.
         Refunded = "REFUNDED",
         /// An invoice was issued.

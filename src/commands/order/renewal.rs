@@ -216,7 +216,7 @@ async fn fail(
         failure: Some(refusal.code.as_str().to_owned()),
         shortfall_minor: match &refusal.facts {
             Facts::InsufficientCredit { shortfall, .. } => Some(shortfall.minor()),
-            Facts::None | Facts::State { .. } => None,
+            Facts::None | Facts::State { .. } | Facts::Gateway { .. } => None,
         },
         created_at: now,
         acknowledged_at: None,

@@ -73,6 +73,8 @@ pub const fn topic(kind: EventType) -> Option<Topic> {
         | EventType::WebhookDisabled => Topic::Chosen(MailCategory::Resources),
         EventType::OrderPaid
         | EventType::OrderCompleted
+        | EventType::OrderCancelled
+        | EventType::PaymentHeld
         | EventType::ResourceChanged
         | EventType::ResourceStopped
         | EventType::ResourceStarted

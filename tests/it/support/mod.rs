@@ -227,7 +227,14 @@ impl World {
             "createQuote" => {
                 "quote { id gross { amount } coupon { amount } tax { amount } charged { amount } items { lines { explanation charged { amount } } } }"
             }
-            "placeOrder" => "order { id code status items { id status } } payment { id amount { amount } }",
+            "placeOrder" | "payOrder" => {
+                "order { id code status items { id status } } payment { id code status amount { amount } failure { code } }
+                 nextAction { ... on RedirectAction { url } }"
+            }
+            "topUpWallet" => {
+                "payment { id code status amount { amount } failure { code } } nextAction { ... on RedirectAction { url } }"
+            }
+            "cancelOrder" => "order { id status cancelledBecause }",
             "createCoupon" => "coupon { id code }",
             "reportProvisioning" => "item { id status }",
             "grantCredit" => "wallet { cash { amount } promotional { amount } }",
@@ -235,6 +242,7 @@ impl World {
         };
         let query = format!(
             "mutation($input: {kind}!) {{ {name}(input: $input) {{ {fields} userErrors {{ code message path
+                ... on GatewayError {{ retryable }}
                 ... on InsufficientCreditError {{ required {{ amount }} available {{ amount }} shortfall {{ amount }} }} }} }} }}"
         );
         let mut body = self.ask(token, &query, json!({ "input": input })).await;
@@ -425,6 +433,7 @@ async fn serve_with(app: &Arc<App>, edge: Edge) -> Running {
         // The tests move time themselves.
         engine_every: None,
         mail: None,
+        public_url: None,
         metrics: None,
     };
     start(Arc::clone(app), serving).await.unwrap()

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::foretold::{Parts, Wish};
 use super::oracle::{Instant, Split};
+use crate::commands::fulfil::purchase::{new_item, new_resource};
 use crate::commands::fulfil::{self, Catalogue, Deed, catalogue_product};
-use crate::commands::order::{new_item, new_resource};
 use crate::domain::coupon::CouponTerms;
 use crate::domain::funding::Funding;
 use crate::domain::lifecycle::{self, Event, State};
@@ -276,7 +276,14 @@ impl World {
             let product = &self.sold(&item.product_code).product;
             let at_once = fulfil::at_once(item.action, product);
             let new = match item.action {
-                OrderAction::Create => Some(new_resource(&self.account, product, item, &scope, now)?),
+                OrderAction::Create => Some(new_resource(
+                    ids::new_id(),
+                    &self.account,
+                    product,
+                    item,
+                    scope.principal(),
+                    now,
+                )?),
                 _ => None,
             };
             let id = new.as_ref().map(|new| new.id).or(item.resource_id).unwrap();

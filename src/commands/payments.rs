@@ -1,0 +1,347 @@
+//! Talking to gateways about payments: beginning one, asking about one, and hearing of one. No transaction is open while a
+//! gateway is asked, and what it says is settled.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::enums::{NoticeVerdict, PaymentStatus};
+use entity::{account, gateway_notice, gateway_payment};
+use uuid::Uuid;
+
+use super::collect::{self, Settled};
+use crate::app::App;
+use crate::db::writes::Writes;
+use crate::domain::gateway::Outcome;
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::Settlement;
+use crate::error::Error;
+use crate::gateways::{About, Answer, Attempt, Checkout, Failure, Gateway, RawNotice, Rejected, Verdict};
+use crate::store::gateway_payments;
+use crate::store::{Scope, accounts};
+use crate::{clock, ids};
+
+/// How many payments one pass asks about.
+const PASS: u64 = 50;
+/// How long a payment that is asked about is nobody else's: longer than asking may take.
+const LEASE: TimeDelta = TimeDelta::seconds(120);
+
+/// What became of beginning a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The payer can pay.
+    Ready,
+    /// The gateway said no: the payment failed.
+    Refused(String),
+    /// The gateway did not answer, or not in time.
+    Unknown,
+    /// There was nothing to begin: it had been begun before, or is over.
+    Nothing,
+}
+
+/// Begins a payment at its gateway, and keeps what the payer needs. It goes on when the caller does not wait any more, so that
+/// an answer is never lost with a request that took too long. Begun before, nothing is done, but where the gateway may be
+/// asked again and its answer was lost.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such payment for this caller; [`Error::Unavailable`] when the store does not answer.
+pub async fn begin(app: Arc<App>, scope: Scope, payment: Uuid) -> Result<Begun, Error> {
+    let running = tokio::spawn(async move { begin_now(&app, &scope, payment).await });
+    running.await.map_err(Error::internal)?
+}
+
+async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Error> {
+    let (row, account) = read(app, scope, payment).await?;
+    let status = status_of(app, scope, payment).await?;
+    if row.begun_at.is_some() || status != PaymentStatus::Pending {
+        return Ok(Begun::Nothing);
+    }
+    let Some(gateway) = app.gateways.get(&row.gateway) else {
+        return Ok(Begun::Unknown);
+    };
+    if app.clock.now() - row.created_at > TimeDelta::minutes(1) && !gateway.capabilities().repeatable_checkout {
+        // Somebody tried before, and the answer was lost: the gateway would refuse the reference, or begin a second one.
+        return Ok(Begun::Unknown);
+    }
+    match gateway.begin(&attempt_of(app, &row, &account)?).await {
+        Ok(checkout) => {
+            keep(app, &row, checkout).await?;
+            Ok(Begun::Ready)
+        }
+        Err(Failure::Refused { decline, detail }) => {
+            let refused = Outcome::Failed {
+                decline,
+                detail: detail.clone(),
+            };
+            collect::settle(app, &row, &refused, None, true).await?;
+            Ok(Begun::Refused(detail))
+        }
+        Err(failure) => {
+            tracing::warn!(payment = %row.payment_id, gateway = row.gateway, %failure, "a payment could not be begun; its gateway is asked later");
+            Ok(Begun::Unknown)
+        }
+    }
+}
+
+/// Keeps what the payer needs, unless it was kept meanwhile.
+async fn keep(app: &App, row: &gateway_payment::Model, checkout: Checkout) -> Result<(), Error> {
+    let now = app.clock.now();
+    let kept = serde_json::json!({
+        "url": checkout.url, "appUrl": checkout.app_url, "qr": checkout.qr, "clientSecret": checkout.client_secret,
+    });
+    app.db
+        .write("keep_checkout", async |tx| {
+            let tx = &*tx;
+            tx.is_replayable();
+            let scope = Scope::engine();
+            let mut attempt = gateway_payments::lock(tx, &scope, row.payment_id).await?.attempt;
+            if attempt.begun_at.is_some() {
+                return Ok(());
+            }
+            attempt.begun_at = Some(now);
+            attempt.gateway_id.clone_from(&checkout.gateway_id);
+            attempt.checkout = Some(kept.clone());
+            let mut writes = Writes::of(tx);
+            gateway_payments::update(&mut writes, &scope, attempt);
+            writes.send(tx).await?;
+            Ok(())
+        })
+        .await
+}
+
+/// Asks the gateway where a payment stands and settles what it says; for a payer who comes back before the gateway has told
+/// us. What is final, or was asked a moment ago, is left as it is.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such payment for this caller; [`Error::Unavailable`] when the store does not answer.
+pub async fn look(app: &App, scope: &Scope, payment: Uuid) -> Result<(), Error> {
+    let (row, account) = read(app, scope, payment).await?;
+    if status_of(app, scope, payment).await? != PaymentStatus::Pending || row.begun_at.is_none() {
+        return Ok(());
+    }
+    ask(app, &row, &account).await
+}
+
+/// One round over the payments: what the sandbox has to tell is heard, and the gateways are asked about payments that are
+/// due. Answers how many of both.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn round(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
+    Ok(hear_sandbox(app).await? + check_due(app, now).await?)
+}
+
+/// Hears the notifications of the sandbox that are due, as if they had come from outside, and answers how many.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn hear_sandbox(app: &App) -> Result<u64, Error> {
+    let Some(sandbox) = &app.sandbox else { return Ok(0) };
+    let now = app.clock.now();
+    let mut heard = 0;
+    for due in sandbox.due(now, PASS).await? {
+        let raw = RawNotice {
+            method: "POST",
+            query: "",
+            headers: &due.headers,
+            body: due.body.as_bytes(),
+            received_at: now,
+        };
+        let answer = hear(app, "sandbox", raw, true).await;
+        let status = answer.map_or(404, |answer| answer.status);
+        sandbox.answered(&due, status).await?;
+        heard += 1;
+    }
+    Ok(heard)
+}
+
+/// Asks the gateways about payments that are due, and answers how many.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
+    let scope = Scope::engine();
+    let due = gateway_payments::take_due(&app.db, &scope, now, now + LEASE, PASS).await?;
+    let mut owners: Vec<Uuid> = due.iter().map(|row| row.account_id).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let owners = accounts::by_ids(app.db.read(), &scope, &owners).await?;
+    let mut checked = 0;
+    for row in due {
+        let Some(account) = owners.iter().find(|account| account.id == row.account_id) else {
+            continue;
+        };
+        ask(app, &row, account).await?;
+        checked += 1;
+    }
+    Ok(checked)
+}
+
+async fn ask(app: &App, row: &gateway_payment::Model, account: &account::Model) -> Result<(), Error> {
+    let Some(gateway) = app.gateways.get(&row.gateway) else {
+        tracing::error!(payment = %row.payment_id, gateway = row.gateway, "a payment waits for a gateway that is not configured");
+        return Ok(());
+    };
+    let outcome = match gateway.query(&attempt_of(app, row, account)?).await {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            // No answer is not a no: the payment stays as it is, and is asked about again.
+            metrics::counter!("gateway_unanswered_total", "gateway" => row.gateway.clone()).increment(1);
+            tracing::warn!(payment = %row.payment_id, gateway = row.gateway, %failure, "a gateway did not answer about a payment");
+            return collect::not_answered(app, row).await;
+        }
+    };
+    collect::settle(app, row, &outcome, None, true).await?;
+    Ok(())
+}
+
+/// Hears a notification of a gateway: believes it or not, settles what it says, keeps a record of it, and answers as the
+/// vendor wants to be answered. `keeps_rejected` is whether a record of one that is not believed is kept: anybody can send as
+/// many as they like. Nothing when there is no such gateway.
+pub async fn hear(app: &App, path: &str, raw: RawNotice<'_>, keeps_rejected: bool) -> Option<Answer> {
+    let gateway = app.gateways.at_path(path)?;
+    // Whether what is taken is recorded by who takes it, in the same transaction.
+    let mut written = false;
+    let (verdict, seen) = match gateway.notified(&raw) {
+        Err(rejected) => (Verdict::Rejected(rejected), None),
+        Ok(notice) => {
+            written = matches!(notice.about, About::Payment { .. });
+            let reference = reference_of(&notice.about).map(str::to_owned);
+            let row = record(gateway.as_ref(), &raw, Some(&notice.event), reference.as_deref());
+            let verdict = match take(app, gateway.as_ref(), notice.about, &row).await {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    tracing::error!(gateway = gateway.code(), %error, "a notification could not be taken");
+                    Verdict::Later
+                }
+            };
+            (verdict, Some(row))
+        }
+    };
+    let code = verdict_code(verdict);
+    metrics::counter!("gateway_notices_total", "gateway" => gateway.code(), "verdict" => code.as_str()).increment(1);
+    let keeps = seen.is_some() || keeps_rejected;
+    if keeps && !(written && code == NoticeVerdict::Taken) {
+        let mut row = seen.unwrap_or_else(|| record(gateway.as_ref(), &raw, None, None));
+        row.id = ids::new_id();
+        row.taken_event = None;
+        row.verdict = code;
+        keep_record(app, row).await;
+    }
+    Some(gateway.answer(verdict))
+}
+
+/// Settles what a believed notification says.
+async fn take(
+    app: &App,
+    gateway: &dyn Gateway,
+    about: About,
+    record: &gateway_notice::Model,
+) -> Result<Verdict, Error> {
+    let scope = Scope::engine();
+    let About::Payment { reference, outcome } = about else {
+        return Ok(Verdict::Taken);
+    };
+    let found = gateway_payments::by_reference(app.db.read(), &scope, gateway.code(), &reference).await?;
+    let Some(row) = found else {
+        return Ok(Verdict::NoSuchReference);
+    };
+    Ok(match collect::settle(app, &row, &outcome, Some(record), false).await? {
+        Settled::Repeated => Verdict::Repeated,
+        Settled::Done(Settlement::Quarantined) => Verdict::WrongAmount,
+        Settled::Done(_) => Verdict::Taken,
+    })
+}
+
+fn reference_of(about: &About) -> Option<&str> {
+    match about {
+        About::Payment { reference, .. }
+        | About::Refund { reference, .. }
+        | About::Link { reference, .. }
+        | About::Unlinked { reference } => Some(reference),
+        About::Nothing => None,
+    }
+}
+
+/// The record of a notification that is taken; none of its text, only its digest.
+fn record(
+    gateway: &dyn Gateway,
+    raw: &RawNotice<'_>,
+    event: Option<&str>,
+    reference: Option<&str>,
+) -> gateway_notice::Model {
+    let bounded = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let event = event.map(|event| bounded(event, 200));
+    gateway_notice::Model {
+        id: ids::new_id(),
+        gateway: gateway.code().to_owned(),
+        taken_event: event.clone(),
+        event,
+        reference: reference.map(|reference| bounded(reference, 64)),
+        verdict: NoticeVerdict::Taken,
+        body_bytes: i32::try_from(raw.body.len()).unwrap_or(i32::MAX),
+        body_digest: ids::digest_of(&[raw.query.as_bytes(), b"\n", raw.body].concat()),
+        received_at: clock::machine_now(),
+    }
+}
+
+/// Keeps the record of a notification that was not taken. That it can't be kept changes nothing for the gateway.
+async fn keep_record(app: &App, row: gateway_notice::Model) {
+    let kept = app
+        .db
+        .write("note_notice", async |tx| {
+            let tx = &*tx;
+            tx.is_replayable();
+            gateway_payments::note(tx, &Scope::engine(), row.clone()).await
+        })
+        .await;
+    if let Err(error) = kept {
+        tracing::warn!(%error, gateway = row.gateway, verdict = %row.verdict, "the record of a notification could not be kept");
+    }
+}
+
+const fn verdict_code(verdict: Verdict) -> NoticeVerdict {
+    match verdict {
+        Verdict::Taken => NoticeVerdict::Taken,
+        Verdict::Repeated => NoticeVerdict::Repeated,
+        Verdict::Rejected(Rejected::Signature) => NoticeVerdict::Signature,
+        Verdict::Rejected(Rejected::Stale) => NoticeVerdict::Stale,
+        Verdict::Rejected(Rejected::Malformed) => NoticeVerdict::Malformed,
+        Verdict::Rejected(Rejected::Merchant) => NoticeVerdict::Merchant,
+        Verdict::NoSuchReference => NoticeVerdict::NoSuchReference,
+        Verdict::WrongAmount => NoticeVerdict::WrongAmount,
+        Verdict::Later => NoticeVerdict::Later,
+    }
+}
+
+async fn read(app: &App, scope: &Scope, payment: Uuid) -> Result<(gateway_payment::Model, account::Model), Error> {
+    let rows = gateway_payments::by_ids(app.db.read(), scope, &[payment]).await?;
+    let row = rows.into_iter().next().ok_or(Error::NotFound("payment"))?;
+    let accounts = accounts::by_ids(app.db.read(), scope, &[row.account_id]).await?;
+    let account = accounts.into_iter().next().ok_or(Error::NotFound("account"))?;
+    Ok((row, account))
+}
+
+async fn status_of(app: &App, scope: &Scope, payment: Uuid) -> Result<PaymentStatus, Error> {
+    let rows = crate::store::payments::by_ids(app.db.read(), scope, &[payment]).await?;
+    rows.first().map(|row| row.status).ok_or(Error::NotFound("payment"))
+}
+
+/// A payment as its gateway needs to know it.
+fn attempt_of(app: &App, row: &gateway_payment::Model, account: &account::Model) -> Result<Attempt, Error> {
+    let currency: Currency = row.currency.parse()?;
+    let base = app.public_url();
+    Ok(Attempt {
+        reference: row.reference.clone(),
+        amount: Money::of(row.amount_minor, currency),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        description: format!("Payment {}", row.reference.replace('_', "-")),
+        payer: account.id.simple().to_string(),
+        payer_address: None,
+        language: account.language,
+        return_url: format!("{base}/payments/return/{}", row.payment_id.simple()),
+        notify_url: format!("{base}/webhooks/{}", row.gateway.to_ascii_lowercase()),
+        gateway_id: row.gateway_id.clone(),
+        transaction: None,
+    })
+}

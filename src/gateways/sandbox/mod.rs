@@ -1,0 +1,484 @@
+//! The sandbox: a gateway for development whose other side is here too. It takes no real money, does whatever it is told, and
+//! behaves as badly as real ones do: what it says may come late, twice, wrong, forged or never.
+//!
+//! What it remembers is kept through [`Memory`], apart from everything of ours: like a real gateway it knows what it has done
+//! after we were killed, and is asked for it. It never starts in production.
+
+mod record;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, Mac as _};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::{
+    About, Answer, Attempt, Capabilities, Checkout, Failure, Gateway, Limits, Link, Notice, RawNotice, Refund,
+    Rejected, SavedMethod, Verdict,
+};
+use crate::clock::Clock;
+use crate::domain::gateway::{Capture, Decline, LinkOutcome, Outcome, RefundOutcome};
+use crate::domain::money::{Currency, Money, Sign};
+use crate::error::Error;
+use crate::ids;
+
+pub use record::{Delivery, Press, Record, Standing};
+
+/// Our name at the sandbox.
+const MERCHANT: &str = "billing-gateway";
+/// How old a signature may be, in seconds.
+const TOLERANCE_SECONDS: i64 = 300;
+/// The header with the signature of a notification.
+pub const SIGNATURE: &str = "sandbox-signature";
+/// How often a change that somebody else got ahead of is made again.
+const TRIES: u32 = 8;
+
+/// What is kept under an id.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The document.
+    pub document: Value,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+/// Where the sandbox keeps what it remembers.
+#[async_trait]
+pub trait Memory: fmt::Debug + Send + Sync {
+    /// What is kept under an id.
+    async fn read(&self, id: &str) -> Result<Option<Kept>, Error>;
+
+    /// Keeps a document under an id, if it still is of this version, or is none yet where there is no version; answers
+    /// whether it was kept. `deliver_at` is when a notification of it is due.
+    async fn keep(
+        &self,
+        id: &str,
+        document: Value,
+        deliver_at: Option<DateTime<Utc>>,
+        version: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error>;
+
+    /// The ids of which a notification is due, the oldest first, at most `most`.
+    async fn due(&self, now: DateTime<Utc>, most: u64) -> Result<Vec<String>, Error>;
+
+    /// When the next notification is due.
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error>;
+}
+
+/// A notification to be delivered.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Of which record.
+    pub reference: String,
+    /// Which of its deliveries.
+    pub position: usize,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: String,
+}
+
+/// What a notification says, as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Body {
+    id: String,
+    merchant: String,
+    reference: String,
+    status: String,
+    amount: String,
+    currency: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline: Option<Decline>,
+}
+
+/// The sandbox.
+#[derive(Debug)]
+pub struct Sandbox {
+    memory: Arc<dyn Memory>,
+    clock: Arc<Clock>,
+    key: String,
+}
+
+impl Sandbox {
+    /// A sandbox with this memory; `seed` makes its key, the same in every process of a store.
+    #[must_use]
+    pub fn new(memory: Arc<dyn Memory>, clock: Arc<Clock>, seed: Uuid) -> Self {
+        Self {
+            memory,
+            clock,
+            key: ids::digest(&format!("sandbox of {seed}")),
+        }
+    }
+
+    /// What it knows of a reference.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when its memory does not answer.
+    pub async fn record(&self, reference: &str) -> Result<Option<Record>, Error> {
+        let kept = self.memory.read(reference).await?;
+        Ok(kept.map(|kept| serde_json::from_value(kept.document)).transpose()?)
+    }
+
+    /// Lets the next checkout that is begun go as it is told before it is there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when its memory does not answer.
+    pub async fn prepare(&self, press: Press) -> Result<(), Error> {
+        let now = self.clock.now();
+        let kept = self.memory.read(NEXT).await?;
+        let version = kept.map(|kept| kept.version);
+        self.memory
+            .keep(NEXT, serde_json::to_value(Some(press))?, None, version, now)
+            .await?;
+        Ok(())
+    }
+
+    /// What the next checkout was prepared to do, once.
+    async fn prepared(&self) -> Result<Option<Press>, Error> {
+        let Some(kept) = self.memory.read(NEXT).await? else {
+            return Ok(None);
+        };
+        let press: Option<Press> = serde_json::from_value(kept.document)?;
+        if press.is_some() {
+            let now = self.clock.now();
+            self.memory
+                .keep(NEXT, Value::Null, None, Some(kept.version), now)
+                .await?;
+        }
+        Ok(press)
+    }
+
+    /// Presses a button of a checkout's page, and answers the record after it; nothing when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when its memory does not answer.
+    pub async fn press(&self, reference: &str, press: Press) -> Result<Option<Record>, Error> {
+        let now = self.clock.now();
+        self.change(reference, |record| record.press(press, now)).await
+    }
+
+    /// The notifications that are due, at most `most` records of them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when its memory does not answer.
+    pub async fn due(&self, now: DateTime<Utc>, most: u64) -> Result<Vec<Due>, Error> {
+        let mut due = Vec::new();
+        for reference in self.memory.due(now, most).await? {
+            let Some(record) = self.record(&reference).await? else {
+                continue;
+            };
+            let open = record.deliveries.iter().enumerate();
+            for (position, delivery) in open.filter(|(_, delivery)| !delivery.done && delivery.at <= now) {
+                due.push(self.signed(&record, position, delivery, now)?);
+            }
+        }
+        Ok(due)
+    }
+
+    /// Notes how a notification was answered: what was not taken comes again, a few times.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when its memory does not answer.
+    pub async fn answered(&self, due: &Due, status: u16) -> Result<(), Error> {
+        let now = self.clock.now();
+        self.change(&due.reference, |record| record.answered(due.position, status, now))
+            .await?;
+        Ok(())
+    }
+
+    /// When the next notification is due.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when its memory does not answer.
+    pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        self.memory.next_due().await
+    }
+
+    async fn change(&self, reference: &str, change: impl Fn(&mut Record)) -> Result<Option<Record>, Error> {
+        for _ in 0..TRIES {
+            let Some(kept) = self.memory.read(reference).await? else {
+                return Ok(None);
+            };
+            let mut record: Record = serde_json::from_value(kept.document)?;
+            change(&mut record);
+            let now = self.clock.now();
+            let (document, due) = (serde_json::to_value(&record)?, record.next_due());
+            if self
+                .memory
+                .keep(reference, document, due, Some(kept.version), now)
+                .await?
+            {
+                return Ok(Some(record));
+            }
+        }
+        Err(Error::Unavailable("the sandbox is changed by many at once".into()))
+    }
+
+    fn signed(&self, record: &Record, position: usize, delivery: &Delivery, now: DateTime<Utc>) -> Result<Due, Error> {
+        let status = match &delivery.says {
+            Standing::Open => "PENDING",
+            Standing::Review => "REVIEW",
+            Standing::Paid { .. } => "PAID",
+            Standing::Declined { .. } => "DECLINED",
+            Standing::Expired => "EXPIRED",
+        };
+        let amount = delivery.amount.unwrap_or(record.amount);
+        let body = Body {
+            id: delivery.event.clone(),
+            merchant: if delivery.wrong_merchant {
+                "somebody-else"
+            } else {
+                MERCHANT
+            }
+            .to_owned(),
+            reference: record.reference.clone(),
+            status: status.to_owned(),
+            amount: amount.to_decimal_text(),
+            currency: amount.currency().code().to_owned(),
+            transaction: match &delivery.says {
+                Standing::Paid { transaction } => Some(transaction.clone()),
+                _ => None,
+            },
+            decline: match &delivery.says {
+                Standing::Declined { decline } => Some(*decline),
+                _ => None,
+            },
+        };
+        let body = serde_json::to_string(&body)?;
+        let signed_at = if delivery.stale { now - TimeDelta::hours(1) } else { now }.timestamp();
+        let key = if delivery.forged { "not the key" } else { &self.key };
+        let signature = sign(key, signed_at, body.as_bytes()).map_err(Error::internal)?;
+        Ok(Due {
+            reference: record.reference.clone(),
+            position,
+            headers: vec![(SIGNATURE.to_owned(), format!("t={signed_at},v1={signature}"))],
+            body,
+        })
+    }
+}
+
+/// Under which id it is kept what the next checkout will do.
+const NEXT: &str = "next";
+
+fn mac(key: &str, signed_at: i64, body: &[u8]) -> Result<Hmac<Sha256>, String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| error.to_string())?;
+    mac.update(format!("{signed_at}.").as_bytes());
+    mac.update(body);
+    Ok(mac)
+}
+
+fn sign(key: &str, signed_at: i64, body: &[u8]) -> Result<String, String> {
+    let bytes = mac(key, signed_at, body)?.finalize().into_bytes();
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The bytes of hexadecimal text in small letters.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        })
+        .collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
+    Some(digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect())
+}
+
+fn lost(error: &Error) -> Failure {
+    Failure::unknown(error)
+}
+
+#[async_trait]
+impl Gateway for Sandbox {
+    fn code(&self) -> &'static str {
+        "SANDBOX"
+    }
+
+    fn name(&self) -> &'static str {
+        "Sandbox"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            checkout: true,
+            saved_methods: false,
+            partial_refunds: false,
+            repeatable_checkout: true,
+        }
+    }
+
+    fn limits(&self, currency: Currency) -> Option<Limits> {
+        let (least, most) = match currency {
+            Currency::Vnd => (1_000, 500_000_000),
+            other => (other.minor_per_unit(), other.minor_per_unit().saturating_mul(50_000)),
+        };
+        Some(Limits {
+            least: Money::of(least, currency),
+            most: Money::of(most, currency),
+        })
+    }
+
+    fn reference(&self, id: Uuid, _created_at: DateTime<Utc>) -> String {
+        format!("SBX{}", id.simple())
+    }
+
+    async fn begin(&self, attempt: &Attempt) -> Result<Checkout, Failure> {
+        let prepared = self.prepared().await.map_err(|error| lost(&error))?;
+        if prepared == Some(Press::RefuseBegin) {
+            return Err(Failure::Refused {
+                decline: Decline::Rejected,
+                detail: "the sandbox was told to refuse".to_owned(),
+            });
+        }
+        let mut record = Record::of(attempt);
+        if let Some(press) = prepared {
+            record.press(press, self.clock.now());
+        }
+        let (document, due) = (
+            serde_json::to_value(&record).map_err(Failure::unknown)?,
+            record.next_due(),
+        );
+        // Begun before, it stays as it is.
+        self.memory
+            .keep(&attempt.reference, document, due, None, self.clock.now())
+            .await
+            .map_err(|error| lost(&error))?;
+        if prepared == Some(Press::LoseBegin) {
+            return Err(Failure::unknown("the sandbox was told not to answer"));
+        }
+        let page = attempt
+            .notify_url
+            .split_once("/webhooks/")
+            .map_or_else(String::new, |(base, _)| {
+                format!("{base}/sandbox/checkouts/{}", attempt.reference)
+            });
+        Ok(Checkout {
+            gateway_id: Some(attempt.reference.clone()),
+            url: Some(page),
+            ..Checkout::default()
+        })
+    }
+
+    async fn charge(&self, _attempt: &Attempt, _method: &SavedMethod) -> Result<Outcome, Failure> {
+        Err(Failure::Unsupported)
+    }
+
+    async fn query(&self, attempt: &Attempt) -> Result<Outcome, Failure> {
+        let now = self.clock.now();
+        let Some(record) = self.record(&attempt.reference).await.map_err(|error| lost(&error))? else {
+            return Ok(Outcome::Unknown);
+        };
+        if record.silent_queries > 0 {
+            self.change(&attempt.reference, |record| {
+                record.silent_queries = record.silent_queries.saturating_sub(1);
+            })
+            .await
+            .map_err(|error| lost(&error))?;
+            return Err(Failure::unknown("the sandbox was told to answer 500"));
+        }
+        Ok(outcome_of(&record.standing_at(now), record.asked_amount()))
+    }
+
+    async fn refund(&self, _refund: &Refund) -> Result<RefundOutcome, Failure> {
+        Err(Failure::Unsupported)
+    }
+
+    async fn query_refund(&self, _refund: &Refund) -> Result<RefundOutcome, Failure> {
+        Err(Failure::Unsupported)
+    }
+
+    async fn begin_link(&self, _link: &Link) -> Result<Checkout, Failure> {
+        Err(Failure::Unsupported)
+    }
+
+    async fn query_link(&self, _link: &Link) -> Result<LinkOutcome, Failure> {
+        Err(Failure::Unsupported)
+    }
+
+    async fn unlink(&self, _method: &SavedMethod) -> Result<(), Failure> {
+        Err(Failure::Unsupported)
+    }
+
+    fn notified(&self, notice: &RawNotice<'_>) -> Result<Notice, Rejected> {
+        let header = notice.header(SIGNATURE).ok_or(Rejected::Signature)?;
+        let (time, signature) = header
+            .strip_prefix("t=")
+            .and_then(|rest| rest.split_once(",v1="))
+            .ok_or(Rejected::Signature)?;
+        let signed_at: i64 = time.parse().map_err(|_| Rejected::Signature)?;
+        let signature = bytes_of(signature).ok_or(Rejected::Signature)?;
+        let mac = mac(&self.key, signed_at, notice.body).map_err(|_| Rejected::Signature)?;
+        mac.verify_slice(&signature).map_err(|_| Rejected::Signature)?;
+        if (notice.received_at.timestamp() - signed_at).abs() > TOLERANCE_SECONDS {
+            return Err(Rejected::Stale);
+        }
+        let body: Body = serde_json::from_slice(notice.body).map_err(|_| Rejected::Malformed)?;
+        if body.merchant != MERCHANT {
+            return Err(Rejected::Merchant);
+        }
+        let currency: Currency = body.currency.parse().map_err(|_| Rejected::Malformed)?;
+        let amount =
+            Money::from_decimal_text(&body.amount, currency, Sign::Positive).map_err(|_| Rejected::Malformed)?;
+        let standing = match (body.status.as_str(), body.transaction, body.decline) {
+            ("PAID", Some(transaction), _) => Standing::Paid { transaction },
+            ("DECLINED", _, Some(decline)) => Standing::Declined { decline },
+            ("EXPIRED", ..) => Standing::Expired,
+            ("REVIEW", ..) => Standing::Review,
+            ("PENDING", ..) => Standing::Open,
+            _ => return Err(Rejected::Malformed),
+        };
+        Ok(Notice {
+            event: body.id,
+            about: About::Payment {
+                reference: body.reference,
+                outcome: outcome_of(&standing, amount),
+            },
+        })
+    }
+
+    fn answer(&self, verdict: Verdict) -> Answer {
+        let (status, said) = match verdict {
+            Verdict::Taken | Verdict::Repeated => (200, "OK"),
+            Verdict::WrongAmount => (200, "WRONG_AMOUNT"),
+            Verdict::Rejected(_) => (400, "REJECTED"),
+            Verdict::NoSuchReference => (404, "NO_SUCH_REFERENCE"),
+            Verdict::Later => (503, "LATER"),
+        };
+        Answer {
+            status,
+            body: format!("{{\"result\":\"{said}\"}}"),
+        }
+    }
+}
+
+fn outcome_of(standing: &Standing, amount: Money) -> Outcome {
+    match standing {
+        Standing::Open => Outcome::Pending,
+        Standing::Review => Outcome::Review,
+        Standing::Paid { transaction } => Outcome::Paid(Capture {
+            transaction: transaction.clone(),
+            amount,
+        }),
+        Standing::Declined { decline } => Outcome::Failed {
+            decline: *decline,
+            detail: decline.as_str().to_owned(),
+        },
+        Standing::Expired => Outcome::Failed {
+            decline: Decline::Expired,
+            detail: "EXPIRED".to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

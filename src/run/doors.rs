@@ -1,0 +1,228 @@
+//! The doors beside the API: where gateways knock with notifications, where payers come back to, and the sandbox's page.
+
+mod sandbox;
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::routing::{any, get};
+use entity::enums::PaymentStatus;
+use lru::LruCache;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::clock;
+use crate::commands::payments;
+use crate::gateways::RawNotice;
+use crate::store::{Scope, gateway_payments, payments as kept};
+
+/// The largest notification.
+const MOST_BYTES: usize = 64 * 1024;
+/// How long a notification may take to arrive and to be taken: less than the shortest patience of a gateway.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many notifications that are not believed are kept in a minute, in each process; the others are counted only.
+const REJECTED_A_MINUTE: u32 = 60;
+/// How long a gateway is not asked again about the same payment by its payer's browser.
+const ASKED_EVERY: Duration = Duration::from_secs(3);
+/// Of how many payments it is remembered when they were asked about.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
+/// No script, no picture; a form goes back to where it came from.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What the doors share.
+#[derive(Clone, Debug)]
+struct Doors {
+    app: Arc<App>,
+    /// The minute that is counted, and how many were kept in it.
+    rejected: Arc<Mutex<(Option<Instant>, u32)>>,
+    asked: Arc<Mutex<LruCache<Uuid, Instant>>>,
+}
+
+impl Doors {
+    /// Whether the record of one more notification may be kept if it is not believed.
+    fn keeps_rejected(&self) -> bool {
+        let now = clock::monotonic();
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        if rejected
+            .0
+            .is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(60))
+        {
+            *rejected = (Some(now), 0);
+        }
+        rejected.1 = rejected.1.saturating_add(1);
+        rejected.1 <= REJECTED_A_MINUTE
+    }
+
+    /// Whether a gateway may be asked about a payment now.
+    fn may_ask(&self, payment: Uuid) -> bool {
+        let now = clock::monotonic();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = asked
+            .get(&payment)
+            .is_some_and(|before| now.saturating_duration_since(*before) < ASKED_EVERY);
+        if !lately {
+            asked.put(payment, now);
+        }
+        !lately
+    }
+}
+
+/// The routes: `/webhooks/{gateway}`, `/payments/return/{payment}`, and in development `/sandbox`.
+pub(super) fn routes(app: Arc<App>) -> Router {
+    let is_sandbox = app.sandbox.is_some();
+    let doors = Doors {
+        app,
+        rejected: Arc::default(),
+        asked: Arc::new(Mutex::new(LruCache::new(REMEMBERED))),
+    };
+    let mut routes = Router::new()
+        .route("/webhooks/{gateway}", any(notified))
+        .route("/payments/return/{payment}", get(returned));
+    if is_sandbox {
+        routes = routes
+            .route("/sandbox/next", axum::routing::post(sandbox::prepare))
+            .route(
+                "/sandbox/checkouts/{reference}",
+                get(sandbox::show).post(sandbox::press),
+            );
+    }
+    routes.with_state(doors)
+}
+
+/// A gateway tells something.
+async fn notified(State(doors): State<Doors>, Path(gateway): Path<String>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let read = tokio::time::timeout(PATIENCE, to_bytes(body, MOST_BYTES)).await;
+    let body = match read {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "The body took too long."),
+    };
+    let headers: Vec<(String, String)> = parts
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
+    let raw = RawNotice {
+        method: parts.method.as_str(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body: &body,
+        received_at: doors.app.clock.now(),
+    };
+    let heard = payments::hear(&doors.app, &gateway, raw, doors.keeps_rejected());
+    match tokio::time::timeout(PATIENCE, heard).await {
+        Ok(Some(answer)) => {
+            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut response = Response::new(Body::from(answer.body));
+            *response.status_mut() = status;
+            if status != StatusCode::NO_CONTENT {
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, json);
+            }
+            response
+        }
+        Ok(None) => plain(StatusCode::NOT_FOUND, "There is no such gateway."),
+        // It is delivered again.
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "Later, please."),
+    }
+}
+
+/// A payer comes back from a gateway. What the address says about the payment is not read: the gateway is asked, and the
+/// payer is sent on to where the basket came from.
+async fn returned(State(doors): State<Doors>, Path(payment): Path<String>) -> Response<Body> {
+    let Ok(id) = Uuid::try_parse(&payment) else {
+        return page(StatusCode::NOT_FOUND, "Payment", "There is no such payment.", None);
+    };
+    let scope = Scope::engine();
+    if doors.may_ask(id)
+        && let Ok(Err(error)) = tokio::time::timeout(PATIENCE, payments::look(&doors.app, &scope, id)).await
+    {
+        tracing::info!(%error, payment = %id, "a payer came back and the payment could not be asked about");
+    }
+    let found = async {
+        let attempts = gateway_payments::by_ids(doors.app.db.read(), &scope, &[id]).await?;
+        let payments = kept::by_ids(doors.app.db.read(), &scope, &[id]).await?;
+        Ok::<_, crate::error::Error>(attempts.into_iter().next().zip(payments.into_iter().next()))
+    };
+    let (attempt, payment) = match found.await {
+        Ok(Some(found)) => found,
+        Ok(None) => return page(StatusCode::NOT_FOUND, "Payment", "There is no such payment.", None),
+        Err(error) => {
+            tracing::warn!(%error, "a payer's payment could not be read");
+            let words = "This can't be answered just now. Try again in a minute.";
+            return page(StatusCode::SERVICE_UNAVAILABLE, "Payment", words, None);
+        }
+    };
+    if let Some(url) = &attempt.return_url {
+        let joined = if url.contains('?') { '&' } else { '?' };
+        // A fragment stays behind the query.
+        let (address, fragment) = url
+            .split_once('#')
+            .map_or((url.as_str(), String::new()), |(address, rest)| {
+                (address, format!("#{rest}"))
+            });
+        let target = format!(
+            "{address}{joined}payment={}&status={}{fragment}",
+            payment.code, payment.status
+        );
+        if let Ok(target) = HeaderValue::from_str(&target) {
+            let mut response = plain(StatusCode::SEE_OTHER, "");
+            response.headers_mut().insert(LOCATION, target);
+            return response;
+        }
+    }
+    let words = match payment.status {
+        PaymentStatus::Pending => "The payment is on its way. You can close this page.",
+        PaymentStatus::Succeeded => "The payment has succeeded. You can close this page.",
+        PaymentStatus::Failed => "The payment has failed. Go back and try again.",
+        PaymentStatus::Expired => "The time to pay has run out. Go back and try again.",
+    };
+    page(StatusCode::OK, &payment.code, words, None)
+}
+
+fn plain(status: StatusCode, words: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(words));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A page for a person; `inner` is HTML that is ours.
+fn page(status: StatusCode, title: &str, words: &str, inner: Option<&str>) -> Response<Body> {
+    let html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{title}</title>\n<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}}\
+         h1{{font-size:1.3rem}}.amount{{font-size:2rem;font-weight:600}}button{{font:inherit;margin:.2rem;padding:.5rem .9rem;border:1px solid #888;\
+         border-radius:.4rem;background:#fff;cursor:pointer}}button.pay{{background:#0a7d38;color:#fff;border-color:#0a7d38}}\
+         small{{color:#57606a}}fieldset{{border:1px solid #ddd;border-radius:.4rem}}</style>\n<h1>{title}</h1>\n<p>{words}</p>\n{inner}\n</html>\n",
+        title = escaped(title),
+        words = escaped(words),
+        inner = inner.unwrap_or_default(),
+    );
+    let mut response = Response::new(Body::from(html));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Text that can't be taken for HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
