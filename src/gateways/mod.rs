@@ -20,6 +20,7 @@ use crate::domain::money::{Currency, Money};
 mod contract;
 mod wire;
 
+pub mod momo;
 pub mod zalopay;
 
 /// What a gateway can do.
