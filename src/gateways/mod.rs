@@ -21,6 +21,7 @@ mod contract;
 mod wire;
 
 pub mod momo;
+pub mod stripe;
 pub mod zalopay;
 
 /// What a gateway can do.
