@@ -314,10 +314,10 @@ pub(super) async fn a_refund_is_pending_done_or_failed(dialect: &dyn Dialect) {
 /// Every way to ask, each against a vendor that does one thing; what came of it, as an error.
 async fn all_failures(dialect: &dyn Dialect, play: &Play, patience: Duration) -> Vec<Failure> {
     let mut failures = Vec::new();
+    let vendor = Vendor::playing(vec![play.clone(); 12]).await;
+    let gateway = dialect.gateway(vendor.api.clone(), patience);
+    let (attempt, refund) = (attempt(&*gateway), refund(&*gateway));
     for way in 0..4 {
-        let vendor = Vendor::playing(vec![play.clone(); 3]).await;
-        let gateway = dialect.gateway(vendor.api.clone(), patience);
-        let (attempt, refund) = (attempt(&*gateway), refund(&*gateway));
         let failure = match way {
             0 => gateway.query(&attempt).await.err(),
             1 => gateway.refund(&refund).await.err(),

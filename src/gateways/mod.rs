@@ -22,6 +22,7 @@ mod wire;
 
 pub mod momo;
 pub mod stripe;
+pub mod vnpay;
 pub mod zalopay;
 
 /// What a gateway can do.
