@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -25,8 +26,11 @@ fn config(api: Url) -> VnpayConfig {
     }
 }
 
-fn local() -> Vnpay {
-    Vnpay::new(config("http://127.0.0.1:9".parse().unwrap())).unwrap()
+/// Built once: thousands of cases ask it, and each client reads the machine's certificates.
+fn local() -> &'static Vnpay {
+    static LOCAL: LazyLock<Vnpay> =
+        LazyLock::new(|| Vnpay::new(config("http://127.0.0.1:9".parse().unwrap())).unwrap());
+    &LOCAL
 }
 
 async fn playing(plays: Vec<Play>) -> (Vendor, Vnpay) {
@@ -37,7 +41,7 @@ async fn playing(plays: Vec<Play>) -> (Vendor, Vnpay) {
 
 /// An answer, signed by the order of names.
 fn said(command: &str, code: &str, kind: &str, status: &str, money: Money) -> Value {
-    let reference = contract::attempt(&local()).reference;
+    let reference = contract::attempt(local()).reference;
     let mut said = json!({
         "vnp_ResponseId": "r1", "vnp_Command": command, "vnp_ResponseCode": code, "vnp_Message": "x",
         "vnp_TmnCode": "TESTTMN1", "vnp_TxnRef": reference, "vnp_Amount": hundredths(money).unwrap(),
@@ -182,7 +186,7 @@ fn an_address_is_signed_as_others_sign_it() {
 #[tokio::test]
 async fn the_page_s_address_is_made_here_and_alike_each_time() {
     let gateway = local();
-    let attempt = contract::attempt(&gateway);
+    let attempt = contract::attempt(gateway);
     let url = gateway.begin(&attempt).await.unwrap().url.unwrap();
     assert_eq!(gateway.begin(&attempt).await.unwrap().url.unwrap(), url);
     let url: Url = url.parse().unwrap();
@@ -321,7 +325,7 @@ fn what_is_no_amount_is_not_paid(#[case] told_amount: &str) {
 
 #[tokio::test]
 async fn an_answer_that_is_not_signed_is_none() {
-    let attempt = contract::attempt(&local());
+    let attempt = contract::attempt(local());
     let honest = said("querydr", "00", "01", "00", whole());
     let with = |name: &str, value: Value| {
         let mut said = honest.clone();
@@ -450,10 +454,10 @@ async fn nothing_is_charged_without_the_payer() {
         token: "t".into(),
         reference: "r".to_owned(),
     };
-    let link = contract::link(&gateway);
+    let link = contract::link(gateway);
     assert!(!gateway.capabilities().saved_methods);
     assert_eq!(
-        gateway.charge(&contract::attempt(&gateway), &method).await,
+        gateway.charge(&contract::attempt(gateway), &method).await,
         Err(Failure::Unsupported)
     );
     assert_eq!(gateway.begin_link(&link).await, Err(Failure::Unsupported));
