@@ -19,6 +19,15 @@ use uuid::Uuid;
 use crate::domain::gateway::{Decline, LinkOutcome, Outcome, RefundOutcome};
 use crate::domain::money::{Currency, Money};
 
+#[cfg(test)]
+mod contract;
+mod wire;
+
+pub mod momo;
+pub mod stripe;
+pub mod vnpay;
+pub mod zalopay;
+
 /// What a gateway can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -221,6 +230,14 @@ pub enum About {
         /// Where it stands.
         outcome: LinkOutcome,
     },
+    /// A link whose payer has confirmed, but of which the gateway tells what charges it only when it is asked:
+    /// [`Gateway::finish_link`], outside of any transaction.
+    Confirmed {
+        /// What we call it.
+        reference: String,
+        /// What the gateway wants to see again when it is asked. A secret that is soon worth nothing.
+        proof: String,
+    },
     /// A linked account or card that its owner unlinked at the gateway.
     Unlinked {
         /// What we called it when it was linked.
@@ -314,6 +331,13 @@ pub trait Gateway: fmt::Debug + Send + Sync {
 
     /// Asks where a link stands.
     async fn query_link(&self, link: &Link) -> Result<LinkOutcome, Failure>;
+
+    /// Asks for what charges a link that its payer has confirmed, with the proof of [`About::Confirmed`]. Where no proof
+    /// is needed, this is [`Gateway::query_link`].
+    async fn finish_link(&self, link: &Link, proof: &SecretString) -> Result<LinkOutcome, Failure> {
+        let _ = proof;
+        self.query_link(link).await
+    }
 
     /// Ends a link. One that has ended already is no failure.
     async fn unlink(&self, method: &SavedMethod) -> Result<(), Failure>;
