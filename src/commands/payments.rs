@@ -257,6 +257,7 @@ fn reference_of(about: &About) -> Option<&str> {
         About::Payment { reference, .. }
         | About::Refund { reference, .. }
         | About::Link { reference, .. }
+        | About::Confirmed { reference, .. }
         | About::Unlinked { reference } => Some(reference),
         About::Nothing => None,
     }

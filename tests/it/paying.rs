@@ -465,7 +465,7 @@ on_every_store! {
         world.provision().await;
         let data = world.data(&owner, "{ resources(first: 1) { nodes { id } } }", json!({})).await;
         let renew = json!({ "renew": { "resourceId": data["resources"]["nodes"][0]["id"], "term": { "months": 1 } } });
-        let quote = world.done(&owner, "createQuote", json!({ "items": [renew] })).await["quote"]["id"].take();
+        let quote = world.done(&owner, "createQuote", json!({ "items": [renew.clone()] })).await["quote"]["id"].take();
         let input = json!({ "quoteId": quote, "payment": { "gateway": "SANDBOX" }, "idempotencyKey": key() });
         let begun = world.done(&owner, "placeOrder", input).await;
         // Somebody renews it from credit while the payer is at the gateway.
