@@ -1,6 +1,8 @@
 //! Typed configuration. Every flag is also an environment variable; an unknown or bad value stops the start and names
 //! the key.
 
+mod gateways;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::enums::Role;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
+
+pub use gateways::Gateways;
 
 /// A GraphQL API gateway for a public cloud's billing and payment.
 #[derive(Debug, Parser)]
@@ -25,7 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API, with the engine inside.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Bring the store's tables up to date, and stop.
     Migrate(Store),
     /// Fill an empty store with a catalogue and two accounts; in development also with a synthetic world of any size.
@@ -107,6 +111,9 @@ pub struct Serve {
     /// What is done about e-mail.
     #[command(flatten)]
     pub mail: Mail,
+    /// Through which gateways customers pay.
+    #[command(flatten)]
+    pub gateways: Gateways,
     /// How log lines look.
     #[arg(long, env = "BILLING_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -170,7 +177,7 @@ pub struct Mail {
     /// From whom messages come: Cloud Billing <billing@example.com>.
     #[arg(long, env = "BILLING_MAIL_FROM", value_parser = mail_from)]
     pub mail_from: Option<String>,
-    /// Under which address people reach the gateway, for links in messages: `https://billing.example.com`. Development
+    /// Under which address people and payment gateways reach this one, for links in messages, notifications and payers who come back: `https://billing.example.com`. Development
     /// takes the one where it listens.
     #[arg(long, env = "BILLING_PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
@@ -248,7 +255,7 @@ impl Cli {
         Self::try_parse().map_err(|mut error| {
             let holds_secret = matches!(
                 error.get(ContextKind::InvalidArg),
-                Some(ContextValue::String(flag)) if SECRETIVE.iter().any(|secretive| flag.starts_with(secretive))
+                Some(ContextValue::String(flag)) if SECRETIVE.iter().chain(gateways::SECRETIVE).any(|secretive| flag.starts_with(secretive))
             );
             if holds_secret {
                 error.insert(

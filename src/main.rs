@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Serve(options) => serve::serve(options).await?,
+        Command::Serve(options) => serve::serve(*options).await?,
         Command::Migrate(store) => say(&format!("{}\n", tools::migrate(&store).await?)),
         Command::Seed(store) => say(&format!("{}\n", tools::seed(&store).await?)),
         Command::Schema => say(&billing_gateway::graphql::sdl()),

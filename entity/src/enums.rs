@@ -56,7 +56,7 @@ macro_rules! stored_enum {
 mod paying;
 mod telling;
 
-pub use paying::{CancelReason, CaptureUse, NoticeVerdict, QuarantineStatus};
+pub use paying::{CancelReason, CaptureUse, NoticeVerdict, QuarantineStatus, RefundStatus};
 pub use telling::{
     DeliveryChannel, DeliveryStatus, EventType, MailCategory, ProductCall, RecipientStatus, WebhookStatus,
 };
@@ -114,6 +114,8 @@ stored_enum! {
         InvoicePayment = "INVOICE_PAYMENT",
         /// Money came back to the wallet.
         Refund = "REFUND",
+        /// Money went back to its payer, through the gateway that it came by.
+        RefundToSource = "REFUND_TO_SOURCE",
         /// An operator corrected the balance.
         Adjustment = "ADJUSTMENT",
         /// Credit moved between accounts by a partner.

@@ -19,6 +19,7 @@ pub mod expiry_alert;
 pub mod gateway_capture;
 pub mod gateway_notice;
 pub mod gateway_payment;
+pub mod gateway_refund;
 pub mod hold;
 pub mod idempotency_key;
 pub mod invoice;

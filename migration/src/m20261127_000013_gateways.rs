@@ -30,6 +30,19 @@ const CAUSES: &[&str] = &[
     "GATEWAY_REFUND_FAILED",
 ];
 
+/// What a wallet entry records.
+const ACTIONS: &[&str] = &[
+    "GRANT",
+    "TOP_UP",
+    "ORDER_PAYMENT",
+    "INVOICE_PAYMENT",
+    "REFUND",
+    "REFUND_TO_SOURCE",
+    "ADJUSTMENT",
+    "TRANSFER",
+    "EXPIRY",
+];
+
 /// What an account may be told. Some of it is told by later versions.
 const EVENTS: &[&str] = &[
     "EXPIRY_REMINDER",
@@ -149,6 +162,46 @@ impl MigrationTrait for Migration {
         manager
             .create_table(
                 Table::create()
+                    .table("gateway_refund")
+                    .col(uuid("id"))
+                    .col(uuid("account_id"))
+                    .col(uuid("payment_id"))
+                    .col(uuid("capture_id"))
+                    .col(text("gateway", 32))
+                    .col(text("reference", 64))
+                    .col(minor("amount_minor"))
+                    .col(text("currency", 3))
+                    .col(one_of("status", &["PENDING", "SUCCEEDED", "FAILED"]))
+                    .col(text("reason", 500))
+                    .col(text("principal", 200))
+                    .col(optional(text("detail", 500)))
+                    .col(optional(instant("next_check_at")))
+                    .col(int("checks"))
+                    .col(instant("created_at"))
+                    .col(optional(instant("completed_at")))
+                    .col(big("version"))
+                    .primary_key(Index::create().col("id"))
+                    .foreign_key(&mut references("gateway_refund", "account_id", "account"))
+                    .foreign_key(&mut references("gateway_refund", "payment_id", "payment"))
+                    .foreign_key(&mut references("gateway_refund", "capture_id", "gateway_capture"))
+                    .check(Expr::cust("amount_minor > 0"))
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(unique("gateway_refund", &["gateway", "reference"]))
+            .await?;
+        manager.create_index(index("gateway_refund", &["payment_id"])).await?;
+        manager
+            .create_index(partial_index(
+                "gateway_refund",
+                &["next_check_at"],
+                "next_check_at is not null",
+            ))
+            .await?;
+        manager
+            .create_table(
+                Table::create()
                     .table("gateway_notice")
                     .col(uuid("id"))
                     .col(text("gateway", 32))
@@ -251,6 +304,7 @@ impl MigrationTrait for Migration {
         manager
             .create_index(partial_index("hold", &["payment_id"], "payment_id is not null"))
             .await?;
+        widen(manager, "wallet_entry", "action", ACTIONS).await?;
         widen(manager, "account_event", "kind", EVENTS).await?;
         widen(manager, "ledger_transaction", "cause", CAUSES).await
     }

@@ -1,35 +1,34 @@
 //! What collecting money through a gateway does, whoever begins it and whoever brings the news: an attempt is written before
 //! the gateway hears of it, and what the gateway says of it ends in one [`settle`].
 
+mod refund;
+mod settle;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{
-    CancelReason, CaptureUse, CodeKind, EventType, HoldPurpose, HoldStatus, OrderStatus, PaymentMethod, PaymentPurpose,
-    PaymentStatus, QuarantineStatus, StepStatus, WalletAction, WalletKind,
+    CancelReason, CodeKind, EventType, HoldPurpose, HoldStatus, OrderStatus, PaymentMethod, PaymentPurpose,
+    PaymentStatus,
 };
-use entity::{
-    account, gateway_capture, gateway_notice, gateway_payment, hold, order, order_item, payment, quarantine, wallet,
-};
-use serde::Deserialize as _;
+use entity::{account, gateway_payment, hold, order, order_item, payment, wallet};
 use uuid::Uuid;
 
-use super::fulfil::purchase::{self, Placing, Source, Waited};
 use crate::app::App;
 use crate::db::Tx;
 use crate::db::writes::Writes;
-use crate::domain::gateway::{Capture, Decline, Outcome};
-use crate::domain::money::{Currency, MAX_MINOR, Money};
-use crate::domain::payment::{self as rules, Settlement, Standing};
-use crate::domain::quote::{self as quote_rules, PricedQuote};
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment as rules;
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::{ledger, time};
+use crate::domain::time;
 use crate::error::Error;
-use crate::gateways::Gateway;
+use crate::gateways::{Attempt, Gateway};
 use crate::ids;
-use crate::store::event_log::{self, News};
+use crate::store::event_log::News;
 use crate::store::gateway_payments::{self, Attempted};
-use crate::store::ledger::{self as books, Entry, Movement};
-use crate::store::purchases::{self, Purchase};
-use crate::store::{Scope, accounts, codes};
+use crate::store::purchases;
+use crate::store::{Scope, codes};
+
+pub(super) use refund::settle_refund;
+pub(super) use settle::{Settled, settle};
 
 /// The gateway of a code, for a currency.
 ///
@@ -160,533 +159,6 @@ pub(super) fn open(
     Ok((Attempted { payment, attempt }, hold))
 }
 
-/// What became of what a gateway said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Settled {
-    /// It was written, or there was nothing to write.
-    Done(Settlement),
-    /// The event had been taken before.
-    Repeated,
-}
-
-/// Writes what a gateway said of a payment: a notification, an answer to our asking, the outcome of a charge. However it
-/// came and however often, it is written once. Nothing else decides what becomes of a payment.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the store does not answer; nothing was written.
-pub(super) async fn settle(
-    app: &App,
-    attempt: &gateway_payment::Model,
-    outcome: &Outcome,
-    event: Option<&gateway_notice::Model>,
-    asked: bool,
-) -> Result<Settled, Error> {
-    let settling = Settling {
-        attempt,
-        outcome,
-        event,
-        asked,
-        may_pay: true,
-    };
-    match once(app, settling).await {
-        // What the order was made from has changed since: the money is there, and becomes credit.
-        Err(Error::Refused(refusal)) if !refusal.code.is_ours() => {
-            tracing::info!(payment = %attempt.payment_id, %refusal, "an order could not be paid with what came for it");
-            let credited = Settling {
-                may_pay: false,
-                ..settling
-            };
-            once(app, credited).await
-        }
-        other => other,
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Settling<'a> {
-    attempt: &'a gateway_payment::Model,
-    outcome: &'a Outcome,
-    event: Option<&'a gateway_notice::Model>,
-    /// Whether this is the answer to our asking: the next time is then set anew.
-    asked: bool,
-    /// Whether an order may be paid; else its money becomes credit and it is given up.
-    may_pay: bool,
-}
-
-async fn once(app: &App, settling: Settling<'_>) -> Result<Settled, Error> {
-    let now = app.clock.now();
-    let account = settling.attempt.account_id;
-    let (settled, newest) = app
-        .db
-        .write("settle_payment", async |tx| {
-            let tx = &*tx;
-            // A capture is written once: run again after a commit whose answer was lost, it is found.
-            tx.is_replayable();
-            within(tx, settling, now).await
-        })
-        .await?;
-    if let Some(newest) = newest {
-        app.hub.wake(account, newest);
-    }
-    if let Settled::Done(Settlement::Quarantined) = settled {
-        tracing::error!(payment = %settling.attempt.payment_id, "a gateway took another amount than was asked for: it is in quarantine");
-    }
-    Ok(settled)
-}
-
-/// What a payment stands in, locked: the wallet first, as ever.
-struct Locked {
-    account: account::Model,
-    wallet: wallet::Model,
-    purchase: Option<Purchase>,
-    order: Option<(order::Model, Vec<order_item::Model>)>,
-    payment: payment::Model,
-    attempt: gateway_payment::Model,
-    hold: Option<hold::Model>,
-}
-
-async fn lock(tx: &Tx, scope: &Scope, attempt: &gateway_payment::Model) -> Result<Locked, Error> {
-    let payment = crate::store::payments::by_ids(&**tx, scope, &[attempt.payment_id]).await?;
-    let order_id = payment.into_iter().next().and_then(|payment| payment.order_id);
-    let mut order = match order_id {
-        Some(id) => gateway_payments::order_with_items(&**tx, scope, id).await?,
-        None => None,
-    };
-    let mut purchase = None;
-    if let Some((waiting, _)) = &order {
-        purchase = purchases::lock_purchase(tx, scope, attempt.account_id, waiting.quote_id).await?;
-        // As it is now that nobody else changes it.
-        order = gateway_payments::order_with_items(&**tx, scope, waiting.id).await?;
-    }
-    let (account, wallet) = match &purchase {
-        Some(purchase) => (purchase.account.clone(), purchase.wallet.clone()),
-        None => {
-            let wallet = books::lock_wallet(tx, scope, attempt.account_id, WalletKind::Credit).await?;
-            let account = accounts::by_ids(&**tx, scope, &[attempt.account_id]).await?;
-            (account.into_iter().next().ok_or(Error::NotFound("account"))?, wallet)
-        }
-    };
-    let Attempted { payment, attempt } = gateway_payments::lock(tx, scope, attempt.payment_id).await?;
-    let hold = books::open_holds(tx, scope, &[payment.id]).await?.into_iter().next();
-    Ok(Locked {
-        account,
-        wallet,
-        purchase,
-        order,
-        payment,
-        attempt,
-        hold,
-    })
-}
-
-async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(Settled, Option<i64>), Error> {
-    let scope = Scope::engine();
-    if let Some(event) = settling.event
-        && !gateway_payments::take_event(tx, &scope, event.clone()).await?
-    {
-        return Ok((Settled::Repeated, None));
-    }
-    let locked = lock(tx, &scope, settling.attempt).await?;
-    let currency: Currency = locked.account.currency.parse()?;
-    if let Outcome::Paid(capture) = settling.outcome
-        && gateway_payments::capture(&**tx, &scope, &locked.attempt.gateway, &capture.transaction)
-            .await?
-            .is_some()
-    {
-        return Ok((Settled::Done(Settlement::Nothing), None));
-    }
-    let credit = locked.payment.amount_minor - locked.payment.gateway_minor;
-    let order_status = locked.order.as_ref().map(|(order, _)| order.status);
-    let standing = Standing {
-        purpose: locked.payment.purpose,
-        status: locked.payment.status,
-        expected: Money::of(locked.attempt.amount_minor, currency),
-        created_at: locked.attempt.created_at,
-        expires_at: locked.attempt.expires_at,
-        order: order_status,
-        is_covered: credit == 0 || locked.hold.is_some(),
-    };
-    let mut settlement = rules::settle(&standing, settling.outcome, now);
-    if settlement == Settlement::Paid && !settling.may_pay {
-        settlement = Settlement::Credited;
-    }
-    let newest = match (&settlement, settling.outcome) {
-        (Settlement::Paid, Outcome::Paid(capture)) if locked.order.is_some() => {
-            pay_order(tx, &scope, locked, capture, now).await?
-        }
-        (Settlement::Paid | Settlement::Credited, Outcome::Paid(capture)) => {
-            credit_wallet(tx, &scope, locked, capture, &settlement, !settling.may_pay, now).await?
-        }
-        (Settlement::Quarantined, Outcome::Paid(capture)) => {
-            put_in_quarantine(tx, &scope, locked, capture, now).await?
-        }
-        (Settlement::Failed { decline, detail }, _) => {
-            let failed = Ended {
-                status: PaymentStatus::Failed,
-                decline: *decline,
-                detail,
-            };
-            give_up(tx, &scope, locked, failed, now).await?
-        }
-        (Settlement::Expired, _) => {
-            let expired = Ended {
-                status: PaymentStatus::Expired,
-                decline: Decline::Expired,
-                detail: "the time to pay has run out",
-            };
-            give_up(tx, &scope, locked, expired, now).await?
-        }
-        _ => {
-            let reviewed = settlement == Settlement::Reviewed;
-            note_asked(tx, &scope, locked, reviewed, settling.asked, now).await?;
-            None
-        }
-    };
-    Ok((Settled::Done(settlement), newest))
-}
-
-/// Pays the order that waited for it.
-async fn pay_order(
-    tx: &Tx,
-    scope: &Scope,
-    locked: Locked,
-    capture: &Capture,
-    now: DateTime<Utc>,
-) -> Result<Option<i64>, Error> {
-    let (Some(purchase), Some((order, items))) = (locked.purchase, locked.order) else {
-        return Err(Error::internal("a payment's order has no quote"));
-    };
-    let priced = PricedQuote::deserialize(&purchase.quote.document)?;
-    quote_rules::check_ends_ahead(&priced, now)?;
-    let placing = Placing {
-        order_id: order.id,
-        return_url: None,
-        waited: StepStatus::Superseded,
-        now,
-    };
-    // What other attempts hold is let go: the order is paid.
-    let others = gateway_payments::open_of_order(&**tx, scope, order.id).await?;
-    let others: Vec<Uuid> = others
-        .iter()
-        .map(|other| other.id)
-        .filter(|id| *id != locked.payment.id)
-        .collect();
-    let waited = Waited {
-        let_go: books::open_holds(tx, scope, &others).await?,
-        order,
-        items,
-    };
-    let source = Source::Gateway {
-        payment: Box::new(locked.payment),
-        taken: capture.amount,
-        hold: locked.hold,
-    };
-    let paid = purchase::pay(tx, scope, placing, &purchase, &priced, Some(waited), source).await?;
-    let transaction = paid
-        .transaction
-        .ok_or_else(|| Error::internal("an order that was paid through a gateway has no payment"))?;
-    let mut writes = Writes::of(tx);
-    let news = paid.write(&mut writes, scope, &purchase, now)?;
-    captured(
-        &mut writes,
-        scope,
-        locked.attempt,
-        capture,
-        CaptureUse::Paid,
-        transaction,
-        now,
-    );
-    event_log::append(&mut writes, scope, purchase.account.id, &news, now)?;
-    writes.send(tx).await
-}
-
-/// Adds a capture, and that its payment needs no more asking.
-fn captured(
-    writes: &mut Writes,
-    scope: &Scope,
-    mut attempt: gateway_payment::Model,
-    capture: &Capture,
-    used_for: CaptureUse,
-    transaction: Uuid,
-    now: DateTime<Utc>,
-) -> Uuid {
-    let id = ids::new_id();
-    let row = gateway_capture::Model {
-        id,
-        gateway: attempt.gateway.clone(),
-        transaction_ref: capture.transaction.clone(),
-        account_id: attempt.account_id,
-        payment_id: attempt.payment_id,
-        amount_minor: capture.amount.minor(),
-        refunded_minor: 0,
-        currency: capture.amount.currency().code().to_owned(),
-        used_for,
-        transaction_id: transaction,
-        created_at: now,
-    };
-    gateway_payments::add_capture(writes, scope, row);
-    attempt.is_reviewed = false;
-    attempt.next_check_at = None;
-    if used_for != CaptureUse::Quarantine {
-        (attempt.decline, attempt.detail) = (None, None);
-    }
-    gateway_payments::update(writes, scope, attempt);
-    id
-}
-
-/// Gives the money to the customer's wallet: a top-up, or what its order can't be paid with any more.
-async fn credit_wallet(
-    tx: &Tx,
-    scope: &Scope,
-    locked: Locked,
-    capture: &Capture,
-    settlement: &Settlement,
-    gives_up_order: bool,
-    now: DateTime<Utc>,
-) -> Result<Option<i64>, Error> {
-    let Locked {
-        account,
-        wallet,
-        payment,
-        attempt,
-        hold,
-        ..
-    } = locked;
-    if wallet.cash_minor + wallet.promotional_minor + capture.amount.minor() > MAX_MINOR {
-        let full = Locked {
-            account,
-            wallet,
-            payment,
-            attempt,
-            hold,
-            purchase: None,
-            order: None,
-        };
-        return put_in_quarantine(tx, scope, full, capture, now).await;
-    }
-    let is_top_up = *settlement == Settlement::Paid;
-    let details = if is_top_up {
-        format!("Top-up {}", payment.code)
-    } else {
-        format!("{}: paid when its order was not to be paid any more", payment.code)
-    };
-    let mut entry = Entry::new(ledger::top_up(capture.amount)?);
-    entry.payment = Some(payment.id);
-    entry.order = payment.order_id;
-    let movement = Movement {
-        id: ids::new_id(),
-        transaction: entry.id,
-        action: WalletAction::TopUp,
-        details,
-        cash_minor: capture.amount.minor(),
-        promotional_minor: 0,
-        order: payment.order_id,
-    };
-    let transaction = entry.id;
-    let held = hold.as_ref().map_or(0, |hold| hold.amount_minor);
-    let mut writes = Writes::of(tx);
-    let mut news = Vec::new();
-    if payment.status != PaymentStatus::Succeeded {
-        // What the wallet was to give stays there.
-        let credited = payment::Model {
-            status: PaymentStatus::Succeeded,
-            became_credit: !is_top_up,
-            amount_minor: payment.gateway_minor,
-            cash_minor: 0,
-            promotional_minor: 0,
-            completed_at: Some(now),
-            ..payment.clone()
-        };
-        crate::store::payments::update(&mut writes, scope, credited);
-        news.push(
-            News::of(EventType::PaymentSucceeded)
-                .payment(payment.id)
-                .wallet(wallet.id),
-        );
-    }
-    news.push(
-        News::of(EventType::WalletCredited)
-            .payment(payment.id)
-            .wallet(wallet.id),
-    );
-    books::post(&mut writes, scope, account.id, vec![entry], now);
-    books::change_wallet(&mut writes, scope, &wallet, vec![movement], -held, now)?;
-    if let Some(hold) = &hold {
-        books::end_hold(&mut writes, scope, hold, HoldStatus::Released, now);
-    }
-    captured(
-        &mut writes,
-        scope,
-        attempt,
-        capture,
-        CaptureUse::Credit,
-        transaction,
-        now,
-    );
-    if let Some((order, items)) = locked.order
-        && gives_up_order
-        && order.status == OrderStatus::AwaitingPayment
-    {
-        news.push(cancel(&mut writes, scope, order, &items, CancelReason::Stale, now));
-    }
-    event_log::append(&mut writes, scope, account.id, &news, now)?;
-    writes.send(tx).await
-}
-
-/// Keeps money that is not what was to be paid for an operator to decide.
-async fn put_in_quarantine(
-    tx: &Tx,
-    scope: &Scope,
-    locked: Locked,
-    capture: &Capture,
-    now: DateTime<Utc>,
-) -> Result<Option<i64>, Error> {
-    let Locked {
-        account,
-        wallet,
-        payment,
-        mut attempt,
-        hold,
-        ..
-    } = locked;
-    let expected = Money::of(attempt.amount_minor, account.currency.parse()?);
-    let reason = if capture.amount == expected {
-        "the wallet can't hold as much".to_owned()
-    } else {
-        format!("{} was taken where {expected} was to be paid", capture.amount)
-    };
-    // The books of an account are kept in one currency: of another one only the number is booked, and the row tells which.
-    let booked = Money::of(capture.amount.minor(), expected.currency());
-    let mut entry = Entry::new(ledger::quarantine(booked)?);
-    entry.payment = Some(payment.id);
-    let transaction = entry.id;
-    let mut writes = Writes::of(tx);
-    if payment.status == PaymentStatus::Pending {
-        crate::store::payments::update(
-            &mut writes,
-            scope,
-            payment::Model {
-                status: PaymentStatus::Failed,
-                completed_at: Some(now),
-                ..payment.clone()
-            },
-        );
-        attempt.decline = Some(Decline::Rejected.as_str().to_owned());
-        attempt.detail = Some(reason.clone());
-    }
-    books::post(&mut writes, scope, account.id, vec![entry], now);
-    if let Some(hold) = &hold {
-        books::change_wallet(&mut writes, scope, &wallet, Vec::new(), -hold.amount_minor, now)?;
-        books::end_hold(&mut writes, scope, hold, HoldStatus::Released, now);
-    }
-    let payment_id = attempt.payment_id;
-    let capture_id = captured(
-        &mut writes,
-        scope,
-        attempt,
-        capture,
-        CaptureUse::Quarantine,
-        transaction,
-        now,
-    );
-    let row = quarantine::Model {
-        id: ids::new_id(),
-        account_id: account.id,
-        payment_id: Some(payment_id),
-        capture_id: Some(capture_id),
-        amount_minor: capture.amount.minor(),
-        currency: capture.amount.currency().code().to_owned(),
-        reason,
-        status: QuarantineStatus::Open,
-        created_at: now,
-        resolved_at: None,
-        resolved_by: None,
-        resolution: None,
-        version: 1,
-    };
-    gateway_payments::add_quarantine(&mut writes, scope, row);
-    // Not told as a failure: money was taken.
-    let told = News::of(EventType::PaymentHeld).payment(payment_id);
-    event_log::append(&mut writes, scope, account.id, &[told], now)?;
-    writes.send(tx).await
-}
-
-/// How a payment ended without money.
-#[derive(Clone, Copy, Debug)]
-struct Ended<'a> {
-    status: PaymentStatus,
-    decline: Decline,
-    detail: &'a str,
-}
-
-/// Ends a payment whose money did not move, and lets go of what was held for it. Its order waits on: it may be paid another
-/// way.
-async fn give_up(
-    tx: &Tx,
-    scope: &Scope,
-    locked: Locked,
-    ended: Ended<'_>,
-    now: DateTime<Utc>,
-) -> Result<Option<i64>, Error> {
-    let Locked {
-        wallet,
-        payment,
-        mut attempt,
-        hold,
-        ..
-    } = locked;
-    attempt.is_reviewed = false;
-    attempt.decline = Some(ended.decline.as_str().to_owned());
-    attempt.detail = Some(ended.detail.chars().take(500).collect());
-    attempt.checks += 1;
-    // Money that was paid in the last moment may still be told of by nobody: it is asked for once more.
-    attempt.next_check_at =
-        (ended.status == PaymentStatus::Expired && attempt.begun_at.is_some()).then(|| now + TimeDelta::hours(1));
-    let mut writes = Writes::of(tx);
-    let news = News::of(EventType::PaymentFailed).payment(payment.id);
-    let news = payment.order_id.map_or(news, |order| news.order(order));
-    let account = payment.account_id;
-    crate::store::payments::update(
-        &mut writes,
-        scope,
-        payment::Model {
-            status: ended.status,
-            completed_at: Some(now),
-            ..payment
-        },
-    );
-    gateway_payments::update(&mut writes, scope, attempt);
-    if let Some(hold) = &hold {
-        books::change_wallet(&mut writes, scope, &wallet, Vec::new(), -hold.amount_minor, now)?;
-        books::end_hold(&mut writes, scope, hold, HoldStatus::Released, now);
-    }
-    event_log::append(&mut writes, scope, account, &[news], now)?;
-    writes.send(tx).await
-}
-
-/// Notes that a gateway was asked, and when it is asked again.
-async fn note_asked(
-    tx: &Tx,
-    scope: &Scope,
-    locked: Locked,
-    reviewed: bool,
-    asked: bool,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let mut attempt = locked.attempt;
-    attempt.is_reviewed |= reviewed;
-    if asked {
-        attempt.checks += 1;
-        attempt.next_check_at = (locked.payment.status == PaymentStatus::Pending)
-            .then(|| rules::next_check(attempt.created_at, attempt.expires_at, attempt.checks, now))
-            .flatten();
-    }
-    let mut writes = Writes::of(tx);
-    gateway_payments::update(&mut writes, scope, attempt);
-    writes.send(tx).await?;
-    Ok(())
-}
-
 /// Notes that a gateway did not answer: a payment stays as it is, and is asked about again. After as long as it is asked, an
 /// operator has to look.
 ///
@@ -759,4 +231,27 @@ pub(super) async fn payment_code(
     codes::take(tx, scope, account, zone, now, &[(CodeKind::Payment, 1)])
         .await?
         .next(CodeKind::Payment)
+}
+
+/// A payment as its gateway needs to know it.
+///
+/// # Errors
+/// [`Error::Internal`] for a currency that is none.
+pub(super) fn attempt_of(app: &App, row: &gateway_payment::Model, account: &account::Model) -> Result<Attempt, Error> {
+    let currency: Currency = row.currency.parse()?;
+    let base = app.public_url();
+    Ok(Attempt {
+        reference: row.reference.clone(),
+        amount: Money::of(row.amount_minor, currency),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        description: format!("Payment {}", row.reference.replace('_', "-")),
+        payer: account.id.simple().to_string(),
+        payer_address: None,
+        language: account.language,
+        return_url: format!("{base}/payments/return/{}", row.payment_id.simple()),
+        notify_url: format!("{base}/webhooks/{}", row.gateway.to_ascii_lowercase()),
+        gateway_id: row.gateway_id.clone(),
+        transaction: None,
+    })
 }

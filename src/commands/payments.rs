@@ -12,12 +12,11 @@ use super::collect::{self, Settled};
 use crate::app::App;
 use crate::db::writes::Writes;
 use crate::domain::gateway::Outcome;
-use crate::domain::money::{Currency, Money};
 use crate::domain::payment::Settlement;
 use crate::error::Error;
-use crate::gateways::{About, Answer, Attempt, Checkout, Failure, Gateway, RawNotice, Rejected, Verdict};
+use crate::gateways::{About, Answer, Checkout, Failure, Gateway, RawNotice, Rejected, Verdict};
 use crate::store::gateway_payments;
-use crate::store::{Scope, accounts};
+use crate::store::{Scope, accounts, refunds};
 use crate::{clock, ids};
 
 /// How many payments one pass asks about.
@@ -62,7 +61,7 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
         // Somebody tried before, and the answer was lost: the gateway would refuse the reference, or begin a second one.
         return Ok(Begun::Unknown);
     }
-    match gateway.begin(&attempt_of(app, &row, &account)?).await {
+    match gateway.begin(&collect::attempt_of(app, &row, &account)?).await {
         Ok(checkout) => {
             keep(app, &row, checkout).await?;
             Ok(Begun::Ready)
@@ -181,7 +180,7 @@ async fn ask(app: &App, row: &gateway_payment::Model, account: &account::Model) 
         tracing::error!(payment = %row.payment_id, gateway = row.gateway, "a payment waits for a gateway that is not configured");
         return Ok(());
     };
-    let outcome = match gateway.query(&attempt_of(app, row, account)?).await {
+    let outcome = match gateway.query(&collect::attempt_of(app, row, account)?).await {
         Ok(outcome) => outcome,
         Err(failure) => {
             // No answer is not a no: the payment stays as it is, and is asked about again.
@@ -238,8 +237,17 @@ async fn take(
     record: &gateway_notice::Model,
 ) -> Result<Verdict, Error> {
     let scope = Scope::engine();
-    let About::Payment { reference, outcome } = about else {
-        return Ok(Verdict::Taken);
+    let (reference, outcome) = match about {
+        About::Payment { reference, outcome } => (reference, outcome),
+        About::Refund { reference, outcome } => {
+            let found = refunds::by_reference(app.db.read(), &scope, gateway.code(), &reference).await?;
+            let Some(row) = found else {
+                return Ok(Verdict::NoSuchReference);
+            };
+            collect::settle_refund(app, row.id, &outcome).await?;
+            return Ok(Verdict::Taken);
+        }
+        _ => return Ok(Verdict::Taken),
     };
     let found = gateway_payments::by_reference(app.db.read(), &scope, gateway.code(), &reference).await?;
     let Some(row) = found else {
@@ -325,24 +333,4 @@ async fn read(app: &App, scope: &Scope, payment: Uuid) -> Result<(gateway_paymen
 async fn status_of(app: &App, scope: &Scope, payment: Uuid) -> Result<PaymentStatus, Error> {
     let rows = crate::store::payments::by_ids(app.db.read(), scope, &[payment]).await?;
     rows.first().map(|row| row.status).ok_or(Error::NotFound("payment"))
-}
-
-/// A payment as its gateway needs to know it.
-fn attempt_of(app: &App, row: &gateway_payment::Model, account: &account::Model) -> Result<Attempt, Error> {
-    let currency: Currency = row.currency.parse()?;
-    let base = app.public_url();
-    Ok(Attempt {
-        reference: row.reference.clone(),
-        amount: Money::of(row.amount_minor, currency),
-        created_at: row.created_at,
-        expires_at: row.expires_at,
-        description: format!("Payment {}", row.reference.replace('_', "-")),
-        payer: account.id.simple().to_string(),
-        payer_address: None,
-        language: account.language,
-        return_url: format!("{base}/payments/return/{}", row.payment_id.simple()),
-        notify_url: format!("{base}/webhooks/{}", row.gateway.to_ascii_lowercase()),
-        gateway_id: row.gateway_id.clone(),
-        transaction: None,
-    })
 }

@@ -180,12 +180,28 @@ const LAWS: &[(&str, &str)] = &[
     ),
     (
         "what gateways owe us is what they captured, less what went back",
-        "select a.code as place, cast(coalesce(p.total, 0) as bigint) as one_side, cast(coalesce(c.total, 0) - coalesce(q.total, 0) as bigint) as other_side
+        "select a.code as place, cast(coalesce(p.total, 0) as bigint) as one_side, cast(coalesce(c.total, 0) - coalesce(q.total, 0) - coalesce(r.total, 0) as bigint) as other_side
          from account a
          left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'GATEWAY_CLEARING' group by account_id) p on p.account_id = a.id
-         left join (select account_id, sum(amount_minor - refunded_minor) as total from gateway_capture group by account_id) c on c.account_id = a.id
+         left join (select account_id, sum(amount_minor) as total from gateway_capture group by account_id) c on c.account_id = a.id
+         left join (select account_id, sum(amount_minor) as total from gateway_refund where status = 'SUCCEEDED' group by account_id) r on r.account_id = a.id
          left join (select account_id, sum(amount_minor) as total from quarantine where status = 'RETURNED' group by account_id) q on q.account_id = a.id
-         where coalesce(p.total, 0) <> coalesce(c.total, 0) - coalesce(q.total, 0)",
+         where coalesce(p.total, 0) <> coalesce(c.total, 0) - coalesce(q.total, 0) - coalesce(r.total, 0)",
+    ),
+    (
+        "what is promised back to payers is what their gateways were asked for",
+        "select a.code as place, cast(coalesce(-p.total, 0) as bigint) as one_side, cast(coalesce(r.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'REFUNDS_PAYABLE' group by account_id) p on p.account_id = a.id
+         left join (select account_id, sum(amount_minor) as total from gateway_refund where status = 'PENDING' group by account_id) r on r.account_id = a.id
+         where coalesce(-p.total, 0) <> coalesce(r.total, 0)",
+    ),
+    (
+        "what went back of a capture, or is on its way, is the sum of its refunds",
+        "select c.transaction_ref as place, c.refunded_minor as one_side, cast(coalesce(r.total, 0) as bigint) as other_side
+         from gateway_capture c
+         left join (select capture_id, sum(amount_minor) as total from gateway_refund where status <> 'FAILED' group by capture_id) r on r.capture_id = c.id
+         where c.refunded_minor <> coalesce(r.total, 0)",
     ),
     (
         "what is in suspense is what is in quarantine",

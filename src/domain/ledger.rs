@@ -195,6 +195,42 @@ pub fn quarantine_returned(amount: Money) -> Result<Transaction, Refusal> {
     )
 }
 
+/// Money that is to go back to its payer leaves the customer's wallet.
+pub fn refund_to_source(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::GatewayRefund,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::CustomerCash, amount),
+            Side::Credit(LedgerAccount::RefundsPayable, amount),
+        ],
+    )
+}
+
+/// The gateway has sent it.
+pub fn refund_sent(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::GatewayRefund,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::RefundsPayable, amount),
+            Side::Credit(LedgerAccount::GatewayClearing, amount),
+        ],
+    )
+}
+
+/// The gateway did not send it: the customer has it again.
+pub fn refund_failed(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::GatewayRefundFailed,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::RefundsPayable, amount),
+            Side::Credit(LedgerAccount::CustomerCash, amount),
+        ],
+    )
+}
+
 /// An item provisioned: what was charged for it leaves orders in progress, and with the coupon's share, given as a
 /// discount, becomes deferred revenue and tax. Errors: INCONSISTENT unless `net + tax - coupon = charged`.
 pub fn provisioned(charged: Money, net: Money, tax: Money, coupon: Money) -> Result<Transaction, Refusal> {

@@ -156,6 +156,12 @@ refusal_codes! {
     OrderCancelled = "ORDER_CANCELLED",
     /// The order's time to be paid has run out.
     OrderExpired = "ORDER_EXPIRED",
+    /// More is to go back than is left of what was paid.
+    RefundTooLarge = "REFUND_TOO_LARGE",
+    /// There is no such payment.
+    PaymentNotFound = "PAYMENT_NOT_FOUND",
+    /// Nothing of this payment can go back through a gateway.
+    NotRefundable = "NOT_REFUNDABLE",
     /// There is no such money in quarantine.
     QuarantineNotFound = "QUARANTINE_NOT_FOUND",
     /// What becomes of this money was decided before.

@@ -12,7 +12,7 @@ use super::decide::{Present, decide};
 use super::renewing::{self, Attempt};
 use crate::app::App;
 use crate::clock;
-use crate::commands::{order, payments};
+use crate::commands::{order, payments, refunds};
 use crate::db::Tx;
 use crate::db::writes::Writes;
 use crate::domain::time;
@@ -168,17 +168,19 @@ async fn next_instant(app: &App) -> Result<Option<DateTime<Utc>>, Error> {
     let scope = Scope::engine();
     let resources = due::next_instant(app.db.read(), &scope).await?;
     let payments = gateway_payments::next_instant(app.db.read(), &scope).await?;
+    let refunds = crate::store::refunds::next_instant(app.db.read(), &scope).await?;
     let sandbox = match &app.sandbox {
         Some(sandbox) => sandbox.next_due().await?,
         None => None,
     };
-    Ok([resources, payments, sandbox].into_iter().flatten().min())
+    Ok([resources, payments, refunds, sandbox].into_iter().flatten().min())
 }
 
 async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<Passed, Error> {
     let scope = Scope::engine();
     // Money first: what it pays for must not end for want of it.
     let asked = payments::round(app, now).await?;
+    let followed = refunds::check_due(app, now).await?;
     let given_up = order::cancel_expired(app, now).await?;
     let downtimes: Vec<_> = state::downtimes_since(app.db.read(), &scope, now - DOWNTIME_MEMORY)
         .await?
@@ -188,7 +190,7 @@ async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<
     brake::halt_too_many(app, now, &downtimes, *releases_left).await?;
     let waiting = due::waiting(app.db.read(), &scope, now, PASS).await?;
     let mut passed = Passed {
-        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == PASS || asked + given_up > 0,
+        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == PASS || asked + followed + given_up > 0,
         ..Passed::default()
     };
     let moment = Moment {

@@ -31,6 +31,7 @@ pub(crate) enum List {
     Forecast = 10,
     WebhookDeliveries = 11,
     MailDeliveries = 12,
+    Quarantine = 13,
 }
 
 /// Where a page stands in its list.

@@ -15,8 +15,8 @@ use chrono::{DateTime, Utc};
 use entity::enums::{OrderStatus, PaymentStatus};
 use entity::{
     account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert,
-    gateway_payment, order, outbox_delivery, paid_period, payment, price, product, quote, resource, resource_tag,
-    resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
+    gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, price, product, quarantine, quote,
+    resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -28,9 +28,10 @@ use crate::commands::order::{Renewal, renewals};
 use crate::domain::mail::Letter;
 use crate::error::Error;
 use crate::store::page::{Page, Slice};
+use crate::store::quarantine as quarantine_store;
 use crate::store::{
     Scope, accounts, alerts, catalogue, coupons, deliveries, gateway_payments, invoices, letters, orders, outbox,
-    payments, provisioning, quotes, recipients, resources, wallets, webhooks,
+    payments, provisioning, quotes, recipients, refunds, resources, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -209,6 +210,8 @@ pub(crate) struct Loaders {
     pub(crate) payments: One<payment::Model>,
     pub(crate) payments_of_account: Paged<Option<PaymentStatus>, Arc<payment::Model>>,
     pub(crate) payments_of_order: Many<payment::Model>,
+    pub(crate) quarantined: One<quarantine::Model>,
+    pub(crate) refunds_of_payment: Many<gateway_refund::Model>,
     /// What payments are at their gateways, by the payment.
     pub(crate) gateway_payments: One<gateway_payment::Model>,
     pub(crate) invoices: One<invoices::Row>,
@@ -360,6 +363,8 @@ impl Loaders {
                 Arc::new
             ),
             payments_of_order: many!(source, payments::of_orders),
+            quarantined: one!(source, quarantine_store::by_ids),
+            refunds_of_payment: many!(source, refunds::of_payments),
             gateway_payments: documents!(source, gateway_payments::of_payments),
             invoices: documents!(source, invoices::by_ids),
             invoices_of_account: paged!(

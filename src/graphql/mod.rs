@@ -28,8 +28,10 @@ mod payment;
 mod price;
 mod product;
 mod provisioning;
+mod quarantine;
 mod quote;
 mod recipient;
+mod refund;
 mod releases;
 mod renewal;
 mod resource;
@@ -75,6 +77,7 @@ pub struct Query(
     order::OrderQueries,
     payment::PaymentQueries,
     gateway::GatewayQueries,
+    quarantine::QuarantineQueries,
     invoice::InvoiceQueries,
     alert::AlertQueries,
     provisioning::ProvisioningQueries,
@@ -90,6 +93,8 @@ pub struct Mutation(
     quote::QuoteMutations,
     order::OrderMutations,
     gateway::TopUpMutations,
+    refund::RefundMutations,
+    quarantine::QuarantineMutations,
     provisioning::ProvisioningMutations,
     credit::CreditMutations,
     coupon::CouponMutations,

@@ -14,6 +14,7 @@ use super::order::{Order, OrderItem};
 use super::payment::Payment;
 use super::product::{Product, ResourceType};
 use super::provisioning::ProvisioningTask;
+use super::quarantine::QuarantinedMoney;
 use super::quote::Quote;
 use super::resource::Resource;
 use super::session::Reach as _;
@@ -50,6 +51,7 @@ pub(crate) enum Node {
     Webhook(Webhook),
     WebhookDelivery(WebhookDelivery),
     MailDelivery(MailDelivery),
+    QuarantinedMoney(QuarantinedMoney),
 }
 
 /// What a caller needs to see a thing by its id: as much as to see it in its list.
@@ -60,7 +62,7 @@ const fn permission(kind: Kind) -> Option<Permission> {
         Kind::Order | Kind::OrderItem | Kind::Quote | Kind::Coupon | Kind::MailDelivery => {
             Some(Permission::ListBillings)
         }
-        Kind::Payment => Some(Permission::ListPayments),
+        Kind::Payment | Kind::Quarantine => Some(Permission::ListPayments),
         Kind::Invoice | Kind::CreditNote => Some(Permission::GetBilling),
         Kind::WebhookEndpoint | Kind::WebhookDelivery => Some(Permission::ManageResources),
         Kind::Account
@@ -137,6 +139,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             .load(key)
             .await?
             .map(|row| Node::WebhookDelivery(WebhookDelivery(row))),
+        Kind::Quarantine => {
+            let row = loaders.quarantined.load(key).await?;
+            row.map(|row| Node::QuarantinedMoney(QuarantinedMoney(row)))
+        }
         Kind::WebhookEndpoint => loaders.webhooks.load(key).await?.map(|row| Node::Webhook(Webhook(row))),
         Kind::MailDelivery => loaders
             .mail_deliveries

@@ -15,6 +15,7 @@ use super::ids::{Kind, global};
 use super::invoice::Invoice;
 use super::loaders::ListKey;
 use super::order::Order;
+use super::refund::PaymentRefund;
 use super::scalars::{DateTime, Money, instant, money};
 use super::session::Reach as _;
 use crate::store::page::Page;
@@ -120,6 +121,15 @@ impl Payment {
                 detail: attempt.detail.clone(),
             })
         }))
+    }
+
+    /// What of it went back to its payer, or is on its way, the oldest first.
+    async fn refunds(&self, ctx: &Context<'_>) -> Result<Vec<PaymentRefund>> {
+        if self.0.gateway.is_none() {
+            return Ok(Vec::new());
+        }
+        let refunds = ctx.loaders()?.refunds_of_payment.must(self.0.id).await?;
+        Ok(refunds.into_iter().map(PaymentRefund).collect())
     }
 
     /// Whether its money went to the wallet because its order could not be paid with it any more.

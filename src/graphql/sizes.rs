@@ -15,6 +15,7 @@ const SIZES: &[(&str, u64)] = &[
     ("paymentGateways", 5),
     ("payments", 2),
     ("prices", 2),
+    ("refunds", 2),
     ("resourceTypes", 3),
     ("results", 10),
     ("roundings", 2),

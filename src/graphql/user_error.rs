@@ -170,6 +170,12 @@ user_error_codes! {
     OrderCancelled = "ORDER_CANCELLED",
     /// The order's time to be paid has run out.
     OrderExpired = "ORDER_EXPIRED",
+    /// More is to go back than is left of what was paid.
+    RefundTooLarge = "REFUND_TOO_LARGE",
+    /// There is no such payment.
+    PaymentNotFound = "PAYMENT_NOT_FOUND",
+    /// Nothing of this payment can go back through a gateway.
+    NotRefundable = "NOT_REFUNDABLE",
     /// There is no such money in quarantine.
     QuarantineNotFound = "QUARANTINE_NOT_FOUND",
     /// What becomes of this money was decided before.
@@ -441,6 +447,7 @@ fn typed(code: UserErrorCode, refusal: Refusal) -> UserError {
         | RefusalCode::LimitExceeded
         | RefusalCode::WalletLimit
         | RefusalCode::TopUpLimit
+        | RefusalCode::RefundTooLarge
         | RefusalCode::GatewayLimit => UserError::Limit(LimitError(told)),
         RefusalCode::IdempotencyKeyReused | RefusalCode::IdempotencyKeyInvalid => {
             UserError::Idempotency(IdempotencyError(told))

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     MailDelivery = 16,
     WebhookEndpoint = 20,
     WebhookDelivery = 21,
+    Quarantine = 22,
 }
 
 impl Kind {
@@ -48,6 +49,7 @@ impl Kind {
         Self::MailDelivery,
         Self::WebhookEndpoint,
         Self::WebhookDelivery,
+        Self::Quarantine,
     ];
 }
 

@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod doors;
+mod gateways;
 pub mod serve;
 pub mod tools;
 pub mod world;

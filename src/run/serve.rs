@@ -26,7 +26,7 @@ use crate::http::{
 use crate::notify::mail::{self, Mailer};
 use crate::{clock, engine, graphql, ids, live, notify};
 
-use super::doors;
+use super::{doors, gateways};
 
 /// How long requests and sockets get to end after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -306,7 +306,14 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         options.mode,
         &crate::config::secret_file(&options.store.database_url),
     )?;
-    let app = Arc::new(App::open(&super::tools::options(&options.store), settings).await?);
+    let configured = gateways::of(&options.gateways, options.mode)?;
+    if !configured.is_empty() && options.mail.public_url.is_none() && options.mode == Mode::Production {
+        return Err(Error::configuration(
+            "BILLING_PUBLIC_URL is not set: payment gateways need --public-url, under which they and payers reach it",
+        ));
+    }
+    let app = App::open(&super::tools::options(&options.store), settings).await?;
+    let app = Arc::new(app.with_gateways(configured));
     let serving = Serving {
         listen: options.listen,
         edge: options.edge,

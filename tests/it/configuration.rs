@@ -101,6 +101,17 @@ fn a_bad_flag_stops_the_start_and_is_named() {
             ],
         ),
         ("--mail-seconds", &["301", "-1"]),
+        ("--zalopay-app-id", &["", "-1", "app"]),
+        ("--momo-secret-key", &["", "with spaces"]),
+        (
+            "--stripe-url",
+            &[
+                "api.stripe.test",
+                "ftp://stripe.test",
+                "https://a:b@stripe.test",
+                "https://stripe.test?x",
+            ],
+        ),
         ("--mode", &["staging", "PRODUCTION", ""]),
         ("--log-format", &["xml", ""]),
     ] {
@@ -109,6 +120,48 @@ fn a_bad_flag_stops_the_start_and_is_named() {
             refused.naming(flag, &run(refused.folder.path(), &["serve", &given]));
         }
     }
+}
+
+#[test]
+fn a_gateway_with_only_some_of_its_keys_stops_the_start_and_names_what_is_missing() {
+    let refused = Refused::here();
+    let secret = "a-key-of-a-vendor-that-nobody-may-see";
+    for (given, missing) in [
+        (&["--zalopay-app-id=2553", "--zalopay-key1"][..], "BILLING_ZALOPAY_KEY2"),
+        (
+            &["--momo-partner-code=MOMO", "--momo-secret-key"],
+            "BILLING_MOMO_ACCESS_KEY",
+        ),
+        (&["--stripe-secret-key"], "BILLING_STRIPE_WEBHOOK_SECRET"),
+        (&["--vnpay-hash-secret"], "BILLING_VNPAY_TMN_CODE"),
+    ] {
+        let mut options = vec!["serve".to_owned()];
+        options.extend(given.iter().map(|flag| match flag.split_once('=') {
+            Some(_) => (*flag).to_owned(),
+            None => format!("{flag}={secret}"),
+        }));
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let told = refused.naming(missing, &run(refused.folder.path(), &options));
+        assert!(!told.contains(secret), "{told}");
+    }
+    // In production nothing goes over a wire that anybody reads, and vendors have to find the way back.
+    let production = [
+        "serve",
+        "--mode=production",
+        "--jwt-secret=of-production-and-longer-than-32-bytes",
+    ];
+    let stripe = ["--stripe-secret-key=sk_live_x", "--stripe-webhook-secret=whsec_x"];
+    let plain = [&production[..], &stripe, &["--stripe-url=http://stripe.test"]].concat();
+    refused.naming("BILLING_STRIPE_URL", &run(refused.folder.path(), &plain));
+    refused.naming(
+        "BILLING_PUBLIC_URL",
+        &run(refused.folder.path(), &[&production[..], &stripe].concat()),
+    );
+    let vnpay = ["--vnpay-tmn-code=T", "--vnpay-hash-secret=x"];
+    refused.naming(
+        "BILLING_VNPAY_PAGE_URL",
+        &run(refused.folder.path(), &[&production[..], &vnpay].concat()),
+    );
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod mail;
 mod manage;
 mod paying;
 mod reads;
+mod refunds;
 mod relay;
 mod resume;
 mod schema;

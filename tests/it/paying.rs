@@ -393,11 +393,18 @@ on_every_store! {
         }
         assert_eq!(wallet(&world).await, amounts("0", "0", "0"));
         assert_eq!(events(&world).await, ["PAYMENT_HELD", "PAYMENT_HELD"]);
-        use sea_orm::EntityTrait as _;
-        let rows = entity::quarantine::Entity::find().all(world.app.db.read()).await.unwrap();
-        let mut kept: Vec<(i64, String)> = rows.into_iter().map(|row| (row.amount_minor, row.currency)).collect();
-        kept.sort();
-        assert_eq!(kept, [(49_999, "VND".to_owned()), (50_000, "USD".to_owned())]);
+        let operator = world.token(Role::Operator);
+        let listed = world.data(&operator, "{ quarantine(first: 10) { nodes { id amount { amount currency } payment { code } } } }", json!({})).await;
+        let listed = &listed["quarantine"]["nodes"];
+        assert_eq!((listed[0]["amount"].clone(), listed[1]["amount"].clone()),
+            (json!({ "amount": "49999", "currency": "VND" }), json!({ "amount": "500.00", "currency": "USD" })));
+        let decide = |index: usize, decision: &str| json!({ "quarantineId": listed[index]["id"], "decision": decision, "reason": "looked into" });
+        assert_eq!(world.refused(&operator, "resolveQuarantine", decide(1, "CREDIT")).await, "CURRENCY_MISMATCH");
+        world.done(&operator, "resolveQuarantine", decide(1, "RETURNED")).await;
+        world.done(&operator, "resolveQuarantine", decide(0, "CREDIT")).await;
+        world.done(&operator, "resolveQuarantine", decide(0, "CREDIT")).await;
+        assert_eq!(world.refused(&operator, "resolveQuarantine", decide(0, "RETURNED")).await, "QUARANTINE_RESOLVED");
+        assert_eq!(wallet(&world).await, amounts("49999", "0", "0"));
     }
 
     async fn what_is_not_the_gateways_is_not_believed(world: World) {

@@ -28,6 +28,18 @@ stored_enum! {
 }
 
 stored_enum! {
+    /// Where money stands that goes back to its payer.
+    RefundStatus {
+        /// The gateway has it, or does not answer.
+        Pending = "PENDING",
+        /// The payer has it.
+        Succeeded = "SUCCEEDED",
+        /// The gateway did not send it: the customer has it as credit again.
+        Failed = "FAILED",
+    }
+}
+
+stored_enum! {
     /// Why an order was given up before it was paid.
     CancelReason {
         /// The customer said so.

@@ -27,7 +27,7 @@ use crate::domain::money::{Currency, Money, Sign};
 use crate::error::Error;
 use crate::ids;
 
-pub use record::{Delivery, Press, Record, Standing};
+pub use record::{Delivery, Press, Record, Refunded, Standing};
 
 /// Our name at the sandbox.
 const MERCHANT: &str = "billing-gateway";
@@ -312,7 +312,7 @@ impl Gateway for Sandbox {
         Capabilities {
             checkout: true,
             saved_methods: false,
-            partial_refunds: false,
+            partial_refunds: true,
             repeatable_checkout: true,
         }
     }
@@ -389,12 +389,32 @@ impl Gateway for Sandbox {
         Ok(outcome_of(&record.standing_at(now), record.asked_amount()))
     }
 
-    async fn refund(&self, _refund: &Refund) -> Result<RefundOutcome, Failure> {
-        Err(Failure::Unsupported)
+    async fn refund(&self, refund: &Refund) -> Result<RefundOutcome, Failure> {
+        let now = self.clock.now();
+        let prepared = self.prepared().await.map_err(|error| lost(&error))?;
+        let of = &refund.payment.reference;
+        let changed = self.change(of, |record| {
+            record.give_back(&refund.reference, refund.amount, prepared, now);
+        });
+        let record = changed.await.map_err(|error| lost(&error))?;
+        if prepared == Some(Press::LoseRefund) {
+            return Err(Failure::unknown("the sandbox was told not to answer"));
+        }
+        match refunded(record.as_ref(), &refund.reference, now) {
+            RefundOutcome::Unknown => Err(Failure::Refused {
+                decline: Decline::Rejected,
+                detail: "more than is left of what was paid".to_owned(),
+            }),
+            outcome => Ok(outcome),
+        }
     }
 
-    async fn query_refund(&self, _refund: &Refund) -> Result<RefundOutcome, Failure> {
-        Err(Failure::Unsupported)
+    async fn query_refund(&self, refund: &Refund) -> Result<RefundOutcome, Failure> {
+        let record = self
+            .record(&refund.payment.reference)
+            .await
+            .map_err(|error| lost(&error))?;
+        Ok(refunded(record.as_ref(), &refund.reference, self.clock.now()))
     }
 
     async fn begin_link(&self, _link: &Link) -> Result<Checkout, Failure> {
@@ -458,6 +478,18 @@ impl Gateway for Sandbox {
             status,
             body: format!("{{\"result\":\"{said}\"}}"),
         }
+    }
+}
+
+fn refunded(record: Option<&Record>, reference: &str, now: DateTime<Utc>) -> RefundOutcome {
+    let refunds = record.map_or(&[][..], |record| &record.refunds);
+    match refunds.iter().find(|known| known.reference == reference) {
+        None => RefundOutcome::Unknown,
+        Some(known) if known.done_at > now => RefundOutcome::Pending,
+        Some(known) if known.fails => RefundOutcome::Failed {
+            detail: "the sandbox was told not to send it".to_owned(),
+        },
+        Some(_) => RefundOutcome::Succeeded,
     }
 }
 

@@ -64,6 +64,12 @@ pub enum Press {
     RefuseBegin,
     /// Begins, and does not answer.
     LoseBegin,
+    /// Gives the next refund back ten minutes later.
+    RefundSlowly,
+    /// Takes the next refund on, and does not send it.
+    RefundFails,
+    /// Takes the next refund on, and does not answer.
+    LoseRefund,
 }
 
 impl Press {
@@ -93,6 +99,9 @@ impl Press {
         Self::ApproveUnreachable,
         Self::RefuseBegin,
         Self::LoseBegin,
+        Self::RefundSlowly,
+        Self::RefundFails,
+        Self::LoseRefund,
     ];
 }
 
@@ -165,6 +174,22 @@ pub struct Record {
     pub silent_queries: u32,
     /// Its notifications, the oldest first.
     pub deliveries: Vec<Delivery>,
+    /// What went back of it, the oldest first.
+    #[serde(default)]
+    pub refunds: Vec<Refunded>,
+}
+
+/// A refund, as it is known here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refunded {
+    /// What its merchant calls it.
+    pub reference: String,
+    /// How much.
+    pub amount: Money,
+    /// Since when it is done; ahead for one that is on its way.
+    pub done_at: DateTime<Utc>,
+    /// Whether it fails when it is done.
+    pub fails: bool,
 }
 
 impl Record {
@@ -183,6 +208,7 @@ impl Record {
             taken: None,
             silent_queries: 0,
             deliveries: Vec::new(),
+            refunds: Vec::new(),
         }
     }
 
@@ -277,6 +303,35 @@ impl Record {
             Press::Cancel if is_open => self.decline(Decline::Cancelled, now),
             _ => {}
         }
+    }
+
+    /// Gives something back, once for a reference, and answers whether it may: never more than it took.
+    pub fn give_back(&mut self, reference: &str, amount: Money, prepared: Option<Press>, now: DateTime<Utc>) -> bool {
+        if self.refunds.iter().any(|known| known.reference == reference) {
+            return true;
+        }
+        let taken = self.asked_amount().minor() * i64::from(self.captures);
+        let back: i64 = self
+            .refunds
+            .iter()
+            .filter(|known| !(known.fails && known.done_at <= now))
+            .map(|known| known.amount.minor())
+            .sum();
+        if !matches!(self.standing, Standing::Paid { .. }) || back + amount.minor() > taken {
+            return false;
+        }
+        let slowly = matches!(prepared, Some(Press::RefundSlowly | Press::RefundFails));
+        self.refunds.push(Refunded {
+            reference: reference.to_owned(),
+            amount,
+            done_at: if slowly {
+                now + TimeDelta::minutes(SLOW_MINUTES)
+            } else {
+                now
+            },
+            fails: prepared == Some(Press::RefundFails),
+        });
+        true
     }
 
     /// Notes how a notification was answered: one that was not taken comes again, four times at most.

@@ -235,6 +235,8 @@ impl World {
                 "payment { id code status amount { amount } failure { code } } nextAction { ... on RedirectAction { url } }"
             }
             "cancelOrder" => "order { id status cancelledBecause }",
+            "resolveQuarantine" => "quarantined { id status }",
+            "refundPayment" => "payment { id refunds { amount { amount } status } }",
             "createCoupon" => "coupon { id code }",
             "reportProvisioning" => "item { id status }",
             "grantCredit" => "wallet { cash { amount } promotional { amount } }",

@@ -1,0 +1,126 @@
+//! What becomes of money that does not fit: an operator has looked, and decides.
+
+use entity::enums::{EventType, QuarantineStatus, WalletAction, WalletKind};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::db::writes::Writes;
+use crate::domain::money::{MAX_MINOR, Money};
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::{ledger, text};
+use crate::error::Error;
+use crate::ids;
+use crate::store::event_log::{self, News};
+use crate::store::ledger::{self as books, Entry, Movement};
+use crate::store::{Scope, accounts, quarantine};
+
+/// What an operator decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The customer gets it as credit.
+    Credit,
+    /// It was sent back to its payer, outside of this gateway.
+    Returned,
+}
+
+/// A decision over money in quarantine.
+#[derive(Clone, Debug)]
+pub struct Resolve {
+    /// Which.
+    pub quarantine: Uuid,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// Why, as the books will show it.
+    pub reason: String,
+}
+
+/// Ends a quarantine. The money is its own key: the same decision again changes nothing, another one is refused.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anyone but an operator. Refused with QUARANTINE_NOT_FOUND, QUARANTINE_RESOLVED,
+/// CURRENCY_MISMATCH, WALLET_LIMIT, INVALID_TEXT.
+pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Error> {
+    if !matches!(scope, Scope::Operator { .. }) {
+        return Err(Error::Forbidden("the role OPERATOR"));
+    }
+    let reason = text::line(&input.reason, text::MAX_REASON).map_err(|refusal| refusal.under("reason"))?;
+    let none = || Refusal::new(RefusalCode::QuarantineNotFound, "There is no such money.").under("quarantineId");
+    let found = quarantine::by_ids(app.db.read(), scope, &[input.quarantine]).await?;
+    let account = found.first().map(|row| row.account_id).ok_or_else(none)?;
+    let owner = accounts::by_ids(app.db.read(), scope, &[account]).await?;
+    let owner = owner.into_iter().next().ok_or(Error::NotFound("account"))?;
+    let now = app.clock.now();
+    let status = match input.decision {
+        Decision::Credit => QuarantineStatus::Credited,
+        Decision::Returned => QuarantineStatus::Returned,
+    };
+    let newest = app
+        .db
+        .write("resolve_quarantine", async |tx| {
+            let tx = &*tx;
+            tx.is_replayable();
+            let wallet = books::lock_wallet(tx, scope, account, WalletKind::Credit).await?;
+            let mut row = quarantine::lock(tx, scope, input.quarantine).await?;
+            if row.status == status {
+                return Ok(None);
+            }
+            if row.status != QuarantineStatus::Open {
+                let message = format!("This money is {} already.", row.status);
+                return Err(Refusal::new(RefusalCode::QuarantineResolved, message)
+                    .under("quarantineId")
+                    .into());
+            }
+            // Booked in the account's currency when it came, whatever it was; the row tells which.
+            let amount = Money::of(row.amount_minor, owner.currency.parse()?);
+            let mut writes = Writes::of(tx);
+            let mut news = Vec::new();
+            let transaction = match input.decision {
+                Decision::Returned => ledger::quarantine_returned(amount)?,
+                Decision::Credit => ledger::quarantine_credited(amount)?,
+            };
+            let mut entry = Entry::new(transaction);
+            entry.payment = row.payment_id;
+            entry.reason = Some(reason.clone());
+            if input.decision == Decision::Credit {
+                if row.currency != owner.currency {
+                    let message = format!(
+                        "It is {} and the account has {}: send it back.",
+                        row.currency, owner.currency
+                    );
+                    return Err(Refusal::new(RefusalCode::CurrencyMismatch, message)
+                        .under("decision")
+                        .into());
+                }
+                if wallet.cash_minor + wallet.promotional_minor + row.amount_minor > MAX_MINOR {
+                    let message = "The wallet can't hold as much. Send it back.";
+                    return Err(Refusal::new(RefusalCode::WalletLimit, message).under("decision").into());
+                }
+                let movement = Movement {
+                    id: ids::new_id(),
+                    transaction: entry.id,
+                    action: WalletAction::TopUp,
+                    details: reason.clone(),
+                    cash_minor: row.amount_minor,
+                    promotional_minor: 0,
+                    order: None,
+                };
+                books::post(&mut writes, scope, account, vec![entry], now);
+                books::move_wallet(&mut writes, scope, &wallet, vec![movement], now)?;
+                news.push(News::of(EventType::WalletCredited).wallet(wallet.id));
+            } else {
+                books::post(&mut writes, scope, account, vec![entry], now);
+            }
+            row.status = status;
+            row.resolved_at = Some(now);
+            row.resolved_by = Some(scope.principal().to_owned());
+            row.resolution = Some(reason.clone());
+            quarantine::update(&mut writes, scope, row);
+            event_log::append(&mut writes, scope, account, &news, now)?;
+            writes.send(tx).await
+        })
+        .await?;
+    if let Some(newest) = newest {
+        app.hub.wake(account, newest);
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Money that goes back to its payer: never more than was captured, and always told what became of it.
+
+use entity::enums::Role;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{World, on_every_store, text};
+
+async fn press(world: &World, path: &str, press: &str) {
+    let post = world.http().post(format!("http://{}/sandbox/{path}", world.address()));
+    let post = post.header("content-type", "application/x-www-form-urlencoded");
+    let pressed = post
+        .header("accept", "application/json")
+        .body(format!("press={press}"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(pressed.status(), 200);
+}
+
+/// A top-up that the gateway has taken; answers its payment.
+async fn topped_up(world: &World, amount: &str) -> String {
+    let input = json!({ "amount": amount, "payment": { "gateway": "SANDBOX" }, "idempotencyKey": uuid::Uuid::now_v7().to_string() });
+    let begun = world.done(&world.token(Role::Owner), "topUpWallet", input).await;
+    let url = text(&begun["nextAction"]["url"]);
+    press(
+        world,
+        &format!("checkouts/{}", url.rsplit('/').next().unwrap()),
+        "APPROVE",
+    )
+    .await;
+    text(&begun["payment"]["id"])
+}
+
+fn refund(payment: &str, amount: Option<&str>, key: &str) -> Value {
+    json!({ "paymentId": payment, "amount": amount, "reason": "asked for by the customer", "idempotencyKey": key })
+}
+
+/// Cash, and each refund of a payment as it stands.
+async fn stands(world: &World, payment: &str) -> (String, Vec<(String, String)>) {
+    let query = "query($id: ID!) { wallet { cash { amount } } node(id: $id) { ... on Payment { refunds { amount { amount } status } } } }";
+    let data = world
+        .data(&world.token(Role::Owner), query, json!({ "id": payment }))
+        .await;
+    let refunds = data["node"]["refunds"].as_array().unwrap().iter();
+    let refunds = refunds
+        .map(|refund| (text(&refund["amount"]["amount"]), text(&refund["status"])))
+        .collect();
+    (text(&data["wallet"]["cash"]["amount"]), refunds)
+}
+
+fn one(amount: &str, status: &str) -> Vec<(String, String)> {
+    vec![(amount.to_owned(), status.to_owned())]
+}
+
+on_every_store! {
+    async fn an_operator_sends_a_payment_back_in_parts_and_never_more_than_it_was(world: World) {
+        let operator = world.token(Role::Operator);
+        let payment = topped_up(&world, "100000").await;
+        world.done(&operator, "refundPayment", refund(&payment, Some("30000"), "one")).await;
+        assert_eq!(stands(&world, &payment).await, ("70000".into(), one("30000", "SUCCEEDED")));
+        let again = world.done(&operator, "refundPayment", refund(&payment, Some("30000"), "one")).await;
+        assert_eq!(again["replayed"], true);
+        world.grant("CASH", "500000").await;
+        assert_eq!(world.refused(&operator, "refundPayment", refund(&payment, Some("70001"), "two")).await, "REFUND_TOO_LARGE");
+        world.done(&operator, "refundPayment", refund(&payment, None, "three")).await;
+        let (cash, refunds) = stands(&world, &payment).await;
+        assert_eq!((cash.as_str(), refunds.len()), ("500000", 2));
+        assert_eq!(world.refused(&operator, "refundPayment", refund(&payment, None, "four")).await, "NOT_REFUNDABLE");
+        let history = world.data(&world.token(Role::Owner), "{ wallet { entries(first: 2) { nodes { action amount { amount } } } } }", json!({})).await;
+        assert_eq!(history["wallet"]["entries"]["nodes"][0], json!({ "action": "REFUND_TO_SOURCE", "amount": { "amount": "-70000" } }));
+    }
+
+    async fn ten_refunds_at_once_send_what_was_captured_and_no_more(world: World) {
+        let operator = world.token(Role::Operator);
+        let payment = topped_up(&world, "100000").await;
+        world.grant("CASH", "900000").await;
+        let tries = (0..10).map(|number| {
+            let (world, operator, input) = (&world, operator.clone(), refund(&payment, Some("30000"), &format!("race-{number}")));
+            async move { world.act(&operator, "refundPayment", input).await }
+        });
+        let done = join_all(tries).await;
+        assert_eq!(done.iter().filter(|payload| payload["userErrors"] == json!([])).count(), 3);
+        assert_eq!(stands(&world, &payment).await.0, "910000");
+    }
+
+    async fn what_was_spent_or_granted_does_not_leave(world: World) {
+        let operator = world.token(Role::Operator);
+        let payment = topped_up(&world, "200000").await;
+        world.grant("PROMOTIONAL", "150000").await;
+        // 150,000 promotional and 31,000 cash.
+        world.buy(crate::support::server("s-general-1x1")).await;
+        let refused = world.act(&operator, "refundPayment", refund(&payment, None, "all")).await;
+        assert_eq!((refused["userErrors"][0]["code"].clone(), refused["userErrors"][0]["shortfall"]["amount"].clone()), (json!("INSUFFICIENT_CREDIT"), json!("31000")));
+        world.done(&operator, "refundPayment", refund(&payment, Some("169000"), "what is there")).await;
+        assert_eq!(stands(&world, &payment).await.0, "0");
+    }
+
+    async fn a_slow_refund_is_followed_and_one_that_fails_is_credit_again(world: World) {
+        let operator = world.token(Role::Operator);
+        let slow = topped_up(&world, "100000").await;
+        press(&world, "next", "REFUND_SLOWLY").await;
+        world.done(&operator, "refundPayment", refund(&slow, None, "slow")).await;
+        assert_eq!(stands(&world, &slow).await, ("0".into(), one("100000", "PENDING")));
+        let failing = topped_up(&world, "50000").await;
+        press(&world, "next", "REFUND_FAILS").await;
+        world.done(&operator, "refundPayment", refund(&failing, None, "fails")).await;
+        let lost = topped_up(&world, "70000").await;
+        press(&world, "next", "LOSE_REFUND").await;
+        world.done(&operator, "refundPayment", refund(&lost, None, "lost")).await;
+        assert_eq!(stands(&world, &lost).await, ("0".into(), one("70000", "PENDING")), "no answer is neither yes nor no");
+        world.advance("2023-03-06T01:00:00+07:00").await;
+        assert_eq!(stands(&world, &slow).await.1, one("100000", "SUCCEEDED"));
+        assert_eq!(stands(&world, &lost).await.1, one("70000", "SUCCEEDED"));
+        assert_eq!(stands(&world, &failing).await, ("50000".into(), one("50000", "FAILED")));
+        // What came back may be sent again.
+        world.done(&operator, "refundPayment", refund(&failing, None, "again")).await;
+        assert_eq!(stands(&world, &failing).await.0, "0");
+    }
+
+    async fn nothing_goes_back_of_what_was_not_taken(world: World) {
+        let operator = world.token(Role::Operator);
+        let input = json!({ "amount": "100000", "payment": { "gateway": "SANDBOX" }, "idempotencyKey": "open" });
+        let open = world.done(&world.token(Role::Owner), "topUpWallet", input).await;
+        assert_eq!(world.refused(&operator, "refundPayment", refund(&text(&open["payment"]["id"]), None, "open")).await, "NOT_REFUNDABLE");
+        world.grant("CASH", "181000").await;
+        let bought = world.buy(crate::support::server("s-general-1x1")).await;
+        let query = "query($id: ID!) { node(id: $id) { ... on Order { payments { id } } } }";
+        let data = world.data(&world.token(Role::Owner), query, json!({ "id": bought["id"] })).await;
+        let paid = text(&data["node"]["payments"][0]["id"]);
+        assert_eq!(world.refused(&operator, "refundPayment", refund(&paid, None, "credit")).await, "NOT_REFUNDABLE");
+    }
+}
