@@ -11,12 +11,14 @@ pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Whose payment it was.
-    pub account_id: Uuid,
+    /// Whose payment it was; nobody's while nobody knows.
+    pub account_id: Option<Uuid>,
     /// The payment.
     pub payment_id: Option<Uuid>,
     /// The capture.
     pub capture_id: Option<Uuid>,
+    /// The bank's number of it, where its memo named no payment.
+    pub statement_ref: Option<String>,
     /// How much, in minor units.
     pub amount_minor: i64,
     /// ISO 4217.

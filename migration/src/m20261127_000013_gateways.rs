@@ -241,9 +241,10 @@ impl MigrationTrait for Migration {
                 Table::create()
                     .table("quarantine")
                     .col(uuid("id"))
-                    .col(uuid("account_id"))
+                    .col(optional(uuid("account_id")))
                     .col(optional(uuid("payment_id")))
                     .col(optional(uuid("capture_id")))
+                    .col(optional(text("statement_ref", 128)))
                     .col(minor("amount_minor"))
                     .col(text("currency", 3))
                     .col(text("reason", 500))
@@ -264,6 +265,7 @@ impl MigrationTrait for Migration {
         manager
             .create_index(index("quarantine", &["status", "created_at", "id"]))
             .await?;
+        manager.create_index(unique("quarantine", &["statement_ref"])).await?;
         manager
             .create_table(
                 Table::create()

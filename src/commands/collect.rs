@@ -20,7 +20,7 @@ use crate::domain::payment as rules;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::time;
 use crate::error::Error;
-use crate::gateways::{Attempt, Gateway};
+use crate::gateways::{Attempt, Gateway, bank};
 use crate::ids;
 use crate::store::event_log::News;
 use crate::store::gateway_payments::{self, Attempted};
@@ -106,7 +106,10 @@ pub(super) fn open(
         } else {
             PaymentPurpose::TopUp
         },
-        method: collecting.method,
+        method: match collecting.method {
+            PaymentMethod::Gateway if gateway.code() == bank::CODE => PaymentMethod::BankTransfer,
+            method => method,
+        },
         status: PaymentStatus::Pending,
         currency: account.currency.clone(),
         amount_minor: amount.plus(credit)?.minor(),
@@ -122,12 +125,12 @@ pub(super) fn open(
         completed_at: None,
         version: 1,
     };
-    let expires_at = now + TimeDelta::minutes(rules::PAYER_MINUTES);
+    let expires_at = now + TimeDelta::minutes(gateway.payer_minutes());
     let attempt = gateway_payment::Model {
         payment_id: collecting.id,
         account_id: account.id,
         gateway: gateway.code().to_owned(),
-        reference: gateway.reference(collecting.id, now),
+        reference: gateway.reference_of(collecting.code, collecting.id, now),
         amount_minor: amount.minor(),
         currency: account.currency.clone(),
         created_at: now,

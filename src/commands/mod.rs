@@ -21,6 +21,7 @@ pub mod recipients;
 pub mod refunds;
 pub mod releases;
 pub mod seed;
+pub mod statement;
 pub mod tags;
 pub mod top_up;
 pub mod webhooks;

@@ -235,7 +235,7 @@ async fn await_payment(
     let code = codes.next(CodeKind::Order)?;
     let details = format!("Order {code}");
     let (mut order, items) = purchase::wait(tx, scope, placing, code, purchase, priced).await?;
-    order.expires_at = Some(now + TimeDelta::minutes(payment_rules::ORDER_MINUTES));
+    order.expires_at = Some(now + order_waits(split.gateway));
     let payment_code = codes.next(CodeKind::Payment)?;
     let collecting = Collecting {
         id: ids::new_id(),
@@ -265,6 +265,11 @@ async fn await_payment(
         written: Some(order),
         collecting: Some(collecting.id),
     })
+}
+
+/// How long an order waits for a payment through a gateway: longer than its payer may take.
+fn order_waits(gateway: &dyn Gateway) -> TimeDelta {
+    TimeDelta::minutes(gateway.payer_minutes() + payment_rules::ORDER_MORE_MINUTES)
 }
 
 /// Adds a payment that is to be collected and the hold of its credit part; `let_go` is what is held no more at the same time.

@@ -86,6 +86,9 @@ async fn keep(app: &App, row: &gateway_payment::Model, checkout: Checkout) -> Re
     let now = app.clock.now();
     let kept = serde_json::json!({
         "url": checkout.url, "appUrl": checkout.app_url, "qr": checkout.qr, "clientSecret": checkout.client_secret,
+        "bank": checkout.bank.map(|bank| serde_json::json!({
+            "bin": bank.bank_bin, "number": bank.account_number, "holder": bank.account_holder, "memo": bank.memo,
+        })),
     });
     app.db
         .write("keep_checkout", async |tx| {

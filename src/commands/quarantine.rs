@@ -1,9 +1,11 @@
 //! What becomes of money that does not fit: an operator has looked, and decides.
 
+use chrono::{DateTime, Utc};
 use entity::enums::{EventType, QuarantineStatus, WalletAction, WalletKind};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::db::Tx;
 use crate::db::writes::Writes;
 use crate::domain::money::{MAX_MINOR, Money};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -30,6 +32,8 @@ pub struct Resolve {
     pub quarantine: Uuid,
     /// What becomes of it.
     pub decision: Decision,
+    /// Whose it is, where nobody knew; needed to give it to somebody.
+    pub account: Option<Uuid>,
     /// Why, as the books will show it.
     pub reason: String,
 }
@@ -46,7 +50,10 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
     let reason = text::line(&input.reason, text::MAX_REASON).map_err(|refusal| refusal.under("reason"))?;
     let none = || Refusal::new(RefusalCode::QuarantineNotFound, "There is no such money.").under("quarantineId");
     let found = quarantine::by_ids(app.db.read(), scope, &[input.quarantine]).await?;
-    let account = found.first().map(|row| row.account_id).ok_or_else(none)?;
+    let known = found.first().map(|row| row.account_id).ok_or_else(none)?;
+    let Some(account) = known.or(input.account) else {
+        return unowned(app, scope, &input, &reason).await;
+    };
     let owner = accounts::by_ids(app.db.read(), scope, &[account]).await?;
     let owner = owner.into_iter().next().ok_or(Error::NotFound("account"))?;
     let now = app.clock.now();
@@ -74,10 +81,14 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
             let amount = Money::of(row.amount_minor, owner.currency.parse()?);
             let mut writes = Writes::of(tx);
             let mut news = Vec::new();
-            let transaction = match input.decision {
-                Decision::Returned => ledger::quarantine_returned(amount)?,
-                Decision::Credit => ledger::quarantine_credited(amount)?,
+            // What nobody's books had is booked now.
+            let transaction = match (input.decision, known) {
+                (Decision::Returned, None) => return decide(tx, scope, row, status, &reason, now).await.map(|()| None),
+                (Decision::Returned, Some(_)) => ledger::quarantine_returned(amount)?,
+                (Decision::Credit, None) => ledger::top_up(amount)?,
+                (Decision::Credit, Some(_)) => ledger::quarantine_credited(amount)?,
             };
+            row.account_id = Some(account);
             let mut entry = Entry::new(transaction);
             entry.payment = row.payment_id;
             entry.reason = Some(reason.clone());
@@ -122,5 +133,52 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
     if let Some(newest) = newest {
         app.hub.wake(account, newest);
     }
+    Ok(())
+}
+
+/// Ends a quarantine of money that stays nobody's: it was sent back.
+async fn unowned(app: &App, scope: &Scope, input: &Resolve, reason: &str) -> Result<(), Error> {
+    if input.decision == Decision::Credit {
+        let message = "Nobody knows whose money this is. Name the account that it is to be given to.";
+        return Err(Refusal::new(RefusalCode::AccountNotFound, message)
+            .under("accountId")
+            .into());
+    }
+    let now = app.clock.now();
+    app.db
+        .write("return_quarantine", async |tx| {
+            let tx = &*tx;
+            tx.is_replayable();
+            let row = quarantine::lock(tx, scope, input.quarantine).await?;
+            match row.status {
+                QuarantineStatus::Returned => Ok(()),
+                QuarantineStatus::Credited => {
+                    let message = format!("This money is {} already.", row.status);
+                    Err(Refusal::new(RefusalCode::QuarantineResolved, message)
+                        .under("quarantineId")
+                        .into())
+                }
+                QuarantineStatus::Open => decide(tx, scope, row, QuarantineStatus::Returned, reason, now).await,
+            }
+        })
+        .await
+}
+
+/// Writes a decision that moves nothing in the books.
+async fn decide(
+    tx: &Tx,
+    scope: &Scope,
+    mut row: entity::quarantine::Model,
+    status: QuarantineStatus,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    row.status = status;
+    row.resolved_at = Some(now);
+    row.resolved_by = Some(scope.principal().to_owned());
+    row.resolution = Some(reason.to_owned());
+    let mut writes = Writes::of(tx);
+    quarantine::update(&mut writes, scope, row);
+    writes.send(tx).await?;
     Ok(())
 }

@@ -58,6 +58,15 @@ pub struct Gateways {
     /// Stripe: the address.
     #[arg(long, env = "BILLING_STRIPE_URL", value_parser = address)]
     pub stripe_url: Option<Url>,
+    /// Bank transfers: the bank's number in the Napas network, six digits.
+    #[arg(long, env = "BILLING_BANK_BIN", value_parser = bank_bin)]
+    pub bank_bin: Option<String>,
+    /// Bank transfers: our account's number there.
+    #[arg(long, env = "BILLING_BANK_ACCOUNT", value_parser = bank_account)]
+    pub bank_account: Option<String>,
+    /// Bank transfers: in whose name the account is.
+    #[arg(long, env = "BILLING_BANK_HOLDER")]
+    pub bank_holder: Option<String>,
     /// VNPAY: the terminal's code.
     #[arg(long, env = "BILLING_VNPAY_TMN_CODE")]
     pub vnpay_tmn_code: Option<String>,
@@ -80,6 +89,22 @@ fn key(text: &str) -> Result<SecretString, String> {
         return Err("must be what the vendor gave, without spaces".to_owned());
     }
     Ok(SecretString::from(text.to_owned()))
+}
+
+fn bank_bin(text: &str) -> Result<String, String> {
+    if text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be six digits, as in 970436".to_owned())
+    }
+}
+
+fn bank_account(text: &str) -> Result<String, String> {
+    if (1..=19).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 19 letters and digits".to_owned())
+    }
 }
 
 fn address(text: &str) -> Result<Url, String> {

@@ -185,7 +185,9 @@ const LAWS: &[(&str, &str)] = &[
          left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'GATEWAY_CLEARING' group by account_id) p on p.account_id = a.id
          left join (select account_id, sum(amount_minor) as total from gateway_capture group by account_id) c on c.account_id = a.id
          left join (select account_id, sum(amount_minor) as total from gateway_refund where status = 'SUCCEEDED' group by account_id) r on r.account_id = a.id
-         left join (select account_id, sum(amount_minor) as total from quarantine where status = 'RETURNED' group by account_id) q on q.account_id = a.id
+         left join (select account_id, sum(case when capture_id is null and status = 'CREDITED' then -amount_minor
+                                               when capture_id is not null and status = 'RETURNED' then amount_minor else 0 end) as total
+                    from quarantine group by account_id) q on q.account_id = a.id
          where coalesce(p.total, 0) <> coalesce(c.total, 0) - coalesce(q.total, 0) - coalesce(r.total, 0)",
     ),
     (

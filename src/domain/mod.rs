@@ -27,9 +27,11 @@ pub mod refusal;
 pub mod resize;
 pub mod return_url;
 pub mod schedule;
+pub mod statement;
 pub mod term;
 pub mod text;
 pub mod time;
+pub mod viet_qr;
 pub mod webhook;
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use super::time::Instant;
 /// How long a payer may pay at a gateway, in minutes: shorter than an order waits, so that an order never ends before its
 /// payment does.
 pub const PAYER_MINUTES: i64 = 15;
-/// How long an order waits for its payment, in minutes.
-pub const ORDER_MINUTES: i64 = 20;
+/// How much longer an order waits than its payer, in minutes.
+pub const ORDER_MORE_MINUTES: i64 = 5;
 /// How long an order may wait at most, however often its payment is begun anew, in hours.
-pub const ORDER_MOST_HOURS: i64 = 72;
+pub const ORDER_MOST_HOURS: i64 = 96;
 /// How long after a payer's time has run out money that was paid in its last moment is still on its way, in minutes.
 pub const SLACK_MINUTES: i64 = 2;
 /// How long a gateway may not know of a payment that it is about to begin, in minutes.

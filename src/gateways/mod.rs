@@ -5,6 +5,7 @@
 //! transaction, with a reference that stays the same however often it is called, and its answer is either what the gateway
 //! said or [`Failure::Unknown`]: a gateway that did not answer has not said no.
 
+pub mod bank;
 pub mod sandbox;
 
 use std::fmt;
@@ -93,6 +94,21 @@ pub struct Checkout {
     pub qr: Option<String>,
     /// What the gateway's own script in the page needs.
     pub client_secret: Option<String>,
+    /// Where to transfer to.
+    pub bank: Option<Transfer>,
+}
+
+/// Where a payer transfers money to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The bank's number in the Napas network.
+    pub bank_bin: String,
+    /// The account's number.
+    pub account_number: String,
+    /// In whose name it is.
+    pub account_holder: String,
+    /// What the payer has to write as the memo.
+    pub memo: String,
 }
 
 /// A payer's account or card that is to be linked.
@@ -310,6 +326,16 @@ pub trait Gateway: fmt::Debug + Send + Sync {
 
     /// What a payment, refund or link is called there: unique, and made so that two attempts never share one.
     fn reference(&self, id: Uuid, created_at: DateTime<Utc>) -> String;
+
+    /// What a payment is called there, where it may tell people what it is for: `code` is its human code.
+    fn reference_of(&self, _code: &str, id: Uuid, created_at: DateTime<Utc>) -> String {
+        self.reference(id, created_at)
+    }
+
+    /// How long a payer may take, in minutes.
+    fn payer_minutes(&self) -> i64 {
+        crate::domain::payment::PAYER_MINUTES
+    }
 
     /// Begins a checkout.
     async fn begin(&self, attempt: &Attempt) -> Result<Checkout, Failure>;

@@ -17,7 +17,7 @@ use crate::domain::money::Currency;
 use crate::domain::payment::TopUpLimits;
 use crate::domain::refusal::{Facts, Refusal, RefusalCode};
 use crate::error::Error;
-use crate::gateways::{Gateway, Limits};
+use crate::gateways::{Gateway, Limits, bank};
 
 /// A payment gateway.
 #[derive(Clone, Debug, SimpleObject)]
@@ -94,12 +94,30 @@ pub(crate) struct ClientSecretAction {
     expires_at: DateTime,
 }
 
+/// Show the payer where to transfer the money to, and a QR code that fills the form of their bank in.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct BankTransferAction {
+    /// The bank's number in the Napas network.
+    bank_bin: String,
+    /// The account's number.
+    account_number: String,
+    /// In whose name the account is.
+    account_holder: String,
+    /// What the payer has to write as the memo: only by it the money is found.
+    memo: String,
+    /// What a VietQR code is drawn from.
+    qr: String,
+    /// Until when the money has to be there.
+    expires_at: DateTime,
+}
+
 /// What the payer has to do next.
 #[derive(Clone, Debug, Union)]
 pub(crate) enum NextAction {
     Redirect(RedirectAction),
     Qr(QrAction),
     ClientSecret(ClientSecretAction),
+    BankTransfer(BankTransferAction),
 }
 
 impl NextAction {
@@ -108,6 +126,17 @@ impl NextAction {
         let checkout = checkout?;
         let said = |field: &str| checkout.get(field).and_then(Value::as_str).map(str::to_owned);
         let (app_url, expires_at) = (said("appUrl"), DateTime::from(expires_at));
+        if let Some(bank) = checkout.get("bank").filter(|bank| !bank.is_null()) {
+            let part = |field: &str| bank.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+            return Some(Self::BankTransfer(BankTransferAction {
+                bank_bin: part("bin"),
+                account_number: part("number"),
+                account_holder: part("holder"),
+                memo: part("memo"),
+                qr: said("qr").unwrap_or_default(),
+                expires_at,
+            }));
+        }
         if let Some(url) = said("url") {
             return Some(Self::Redirect(RedirectAction {
                 url,
@@ -214,6 +243,8 @@ async fn currency(ctx: &Context<'_>, account: Option<&ID>) -> Result<Currency> {
 pub(crate) enum TopUpBy {
     /// Through a gateway, by its code.
     Gateway(String),
+    /// By a bank transfer, within three days; true is the only value.
+    BankTransfer(bool),
 }
 
 /// A top-up.
@@ -251,7 +282,7 @@ pub(crate) struct TopUpMutations;
 impl TopUpMutations {
     /// Begins to top a credit wallet up, once, however often it is sent.
     ///
-    /// Codes: INVALID_ID, INVALID_AMOUNT, TOO_MANY_DECIMALS, AMOUNT_OUT_OF_RANGE, TOP_UP_LIMIT, WALLET_LIMIT,
+    /// Codes: INVALID_ID, PAYMENT_REQUIRED, INVALID_AMOUNT, TOO_MANY_DECIMALS, AMOUNT_OUT_OF_RANGE, TOP_UP_LIMIT, WALLET_LIMIT,
     /// UNKNOWN_GATEWAY, GATEWAY_LIMIT, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, RETURN_URL_NOT_ALLOWED,
     /// IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
     #[graphql(guard = "Needs(Permission::BuyCredit)")]
@@ -262,7 +293,21 @@ impl TopUpMutations {
     ) -> Result<Option<TopUpWalletPayload>> {
         let session = ctx.session()?;
         let account = session.account(input.account_id.as_ref()).await?;
-        let TopUpBy::Gateway(gateway) = input.payment;
+        let gateway = match input.payment {
+            TopUpBy::Gateway(code) => code,
+            TopUpBy::BankTransfer(true) => bank::CODE.to_owned(),
+            TopUpBy::BankTransfer(false) => {
+                let refusal = Refusal::new(
+                    RefusalCode::PaymentRequired,
+                    "Choose a way to pay: `bankTransfer` takes only true.",
+                );
+                return Ok(Some(TopUpWalletPayload {
+                    payment: None,
+                    next_action: None,
+                    user_errors: refused(refusal.under("bankTransfer").under("payment").into())?,
+                }));
+            }
+        };
         let top_up = commands::TopUp {
             account,
             amount: input.amount.0,

@@ -39,6 +39,7 @@ mod scalars;
 mod session;
 mod shared;
 mod sizes;
+mod statement;
 mod user_error;
 mod valid;
 mod wallet;
@@ -95,6 +96,7 @@ pub struct Mutation(
     gateway::TopUpMutations,
     refund::RefundMutations,
     quarantine::QuarantineMutations,
+    statement::StatementMutations,
     provisioning::ProvisioningMutations,
     credit::CreditMutations,
     coupon::CouponMutations,

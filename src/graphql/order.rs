@@ -29,6 +29,7 @@ use crate::commands::payments;
 use crate::domain::order as rules;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::error::Error;
+use crate::gateways::bank;
 use crate::live;
 use crate::store::orders::{self, Item};
 use crate::store::page::Page;
@@ -314,6 +315,8 @@ pub(crate) enum PaymentInput {
     /// All available credit, and the rest through a gateway, by its code: together or not at all. The credit is held until
     /// the gateway's part is there.
     TopUpAndPay(String),
+    /// All of it by a bank transfer, within three days; true is the only value.
+    BankTransfer(bool),
 }
 
 impl PaymentInput {
@@ -330,6 +333,14 @@ impl PaymentInput {
             }
             Self::Gateway(code) => Ok(PayBy::Gateway(code)),
             Self::TopUpAndPay(code) => Ok(PayBy::TopUpAndPay(code)),
+            Self::BankTransfer(true) => Ok(PayBy::Gateway(bank::CODE.to_owned())),
+            Self::BankTransfer(false) => {
+                let refusal = Refusal::new(
+                    RefusalCode::PaymentRequired,
+                    "Choose a way to pay: `bankTransfer` takes only true.",
+                );
+                Err(refusal.under("bankTransfer").under("payment"))
+            }
         }
     }
 }

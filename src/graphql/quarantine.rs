@@ -121,6 +121,8 @@ pub(crate) struct ResolveQuarantineInput {
     quarantine_id: ID,
     /// What becomes of it.
     decision: QuarantineDecision,
+    /// Whose it is, where nobody knew; needed to give it to somebody.
+    account_id: Option<ID>,
     /// Why, as the customer's history and the books will show it.
     reason: String,
 }
@@ -142,7 +144,8 @@ pub(crate) struct QuarantineMutations;
 impl QuarantineMutations {
     /// Decides what becomes of money in quarantine. The same decision again changes nothing. For operators.
     ///
-    /// Codes: INVALID_ID, QUARANTINE_NOT_FOUND, QUARANTINE_RESOLVED, CURRENCY_MISMATCH, WALLET_LIMIT, INVALID_TEXT.
+    /// Codes: INVALID_ID, QUARANTINE_NOT_FOUND, QUARANTINE_RESOLVED, ACCOUNT_NOT_FOUND,
+    /// CURRENCY_MISMATCH, WALLET_LIMIT, INVALID_TEXT.
     #[graphql(guard = "OperatorOnly")]
     async fn resolve_quarantine(
         &self,
@@ -159,8 +162,13 @@ impl QuarantineMutations {
         let Some(id) = ids::parse(&input.quarantine_id, Kind::Quarantine) else {
             return Ok(refused_with(wrong_id("quarantineId")));
         };
+        let account = match &input.account_id {
+            None => None,
+            Some(named) => Some(session.account(Some(named)).await?),
+        };
         let resolve = commands::Resolve {
             quarantine: id,
+            account,
             decision: match input.decision {
                 QuarantineDecision::Credit => commands::Decision::Credit,
                 QuarantineDecision::Returned => commands::Decision::Returned,

@@ -176,6 +176,8 @@ user_error_codes! {
     PaymentNotFound = "PAYMENT_NOT_FOUND",
     /// Nothing of this payment can go back through a gateway.
     NotRefundable = "NOT_REFUNDABLE",
+    /// A bank's statement can't be read.
+    StatementInvalid = "STATEMENT_INVALID",
     /// There is no such money in quarantine.
     QuarantineNotFound = "QUARANTINE_NOT_FOUND",
     /// What becomes of this money was decided before.

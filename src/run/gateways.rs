@@ -8,6 +8,7 @@ use url::Url;
 use crate::config::{Gateways as Options, Mode};
 use crate::error::Error;
 use crate::gateways::Gateway;
+use crate::gateways::bank::{Bank, BankAccount};
 use crate::gateways::momo::{self, Momo, MomoConfig};
 use crate::gateways::stripe::{self, Stripe, StripeConfig};
 use crate::gateways::vnpay::{self, Vnpay, VnpayConfig};
@@ -102,6 +103,21 @@ pub(super) fn of(options: &Options, mode: Mode) -> Result<Vec<Arc<dyn Gateway>>,
             hash_secret: copy(hash_secret),
             server_address: options.vnpay_server_address.clone(),
         })?));
+    }
+    let bank = [
+        ("BILLING_BANK_BIN", options.bank_bin.is_some()),
+        ("BILLING_BANK_ACCOUNT", options.bank_account.is_some()),
+        ("BILLING_BANK_HOLDER", options.bank_holder.is_some()),
+    ];
+    if wanted("bank transfer", &bank)?
+        && let (Some(bank_bin), Some(number), Some(holder)) =
+            (&options.bank_bin, &options.bank_account, &options.bank_holder)
+    {
+        gateways.push(Arc::new(Bank::new(BankAccount {
+            bank_bin: bank_bin.clone(),
+            number: number.clone(),
+            holder: holder.clone(),
+        })));
     }
     Ok(gateways)
 }

@@ -301,17 +301,17 @@ pub async fn serve(options: Serve) -> Result<(), Error> {
         most_releases: options.most_releases,
     };
     let mail = mailing(&options.mail, options.mode)?;
-    let secret = signing_secret(
-        options.edge.jwt_secret.as_ref(),
-        options.mode,
-        &crate::config::secret_file(&options.store.database_url),
-    )?;
     let configured = gateways::of(&options.gateways, options.mode)?;
     if !configured.is_empty() && options.mail.public_url.is_none() && options.mode == Mode::Production {
         return Err(Error::configuration(
             "BILLING_PUBLIC_URL is not set: payment gateways need --public-url, under which they and payers reach it",
         ));
     }
+    let secret = signing_secret(
+        options.edge.jwt_secret.as_ref(),
+        options.mode,
+        &crate::config::secret_file(&options.store.database_url),
+    )?;
     let app = App::open(&super::tools::options(&options.store), settings).await?;
     let app = Arc::new(app.with_gateways(configured));
     let serving = Serving {

@@ -61,6 +61,28 @@ pub async fn by_reference(
         .await?)
 }
 
+/// The payments that a gateway knows by any of these references, two at most: more than one is as good as none.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn by_references(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    gateway: &str,
+    references: &[String],
+) -> Result<Vec<gateway_payment::Model>, Error> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(gateway_payment::Entity::find()
+        .filter(scope.accounts((gateway_payment::Entity, gateway_payment::Column::AccountId)))
+        .filter(gateway_payment::Column::Gateway.eq(gateway))
+        .filter(gateway_payment::Column::Reference.is_in(references.iter().cloned()))
+        .limit(2)
+        .all(db)
+        .await?)
+}
+
 /// A payment and what it is at its gateway.
 #[derive(Clone, Debug)]
 pub struct Attempted {

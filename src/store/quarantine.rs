@@ -51,6 +51,18 @@ pub async fn by_ids(db: &impl ConnectionTrait, scope: &Scope, ids: &[Uuid]) -> R
     page::by_ids(db, scope, Entity, Column::Id, Column::AccountId, ids).await
 }
 
+/// Whether money of this number of a bank's statement is or was here.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn of_statement(db: &impl ConnectionTrait, _scope: &Scope, reference: &str) -> Result<bool, Error> {
+    let found = Entity::find()
+        .filter(Column::StatementRef.eq(reference))
+        .one(db)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// One, locked until the transaction ends.
 ///
 /// # Errors

@@ -106,6 +106,8 @@ const MUTATIONS: &[Case] = &[
         userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("INVALID_ID")]),
     case("resolveQuarantine", "mutation($order: ID!) { resolveQuarantine(input: { quarantineId: $order, decision: CREDIT, reason: \"x\" }) {
         userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("INVALID_ID")]),
+    case("importStatement", "mutation { importStatement(input: { csv: \"\" }) { userErrors { code } } }",
+        [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("STATEMENT_INVALID")]),
     case("topUpWallet", "mutation($account: ID!) { topUpWallet(input: { accountId: $account, amount: \"100000\", payment: { gateway: \"SANDBOX\" },
         idempotencyKey: \"access\" }) { userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("reportProvisioning", "mutation($task: ID!) { reportProvisioning(input: { taskId: $task, outcome: { succeeded: {} } }) { userErrors { code } } }",

@@ -34,6 +34,7 @@ mod relay;
 mod resume;
 mod schema;
 mod support;
+mod transfers;
 mod webhooks;
 mod worlds;
 mod writes;

@@ -92,7 +92,7 @@ on_every_store! {
         world.buy(crate::support::server("s-general-1x1")).await;
         let refused = world.act(&operator, "refundPayment", refund(&payment, None, "all")).await;
         assert_eq!((refused["userErrors"][0]["code"].clone(), refused["userErrors"][0]["shortfall"]["amount"].clone()), (json!("INSUFFICIENT_CREDIT"), json!("31000")));
-        world.done(&operator, "refundPayment", refund(&payment, Some("169000"), "what is there")).await;
+        world.done(&operator, "refundPayment", refund(&payment, Some("169000"), "what-is-there")).await;
         assert_eq!(stands(&world, &payment).await.0, "0");
     }
 

@@ -460,9 +460,10 @@ async fn put_in_quarantine(
     );
     let row = quarantine::Model {
         id: ids::new_id(),
-        account_id: account.id,
+        account_id: Some(account.id),
         payment_id: Some(payment_id),
         capture_id: Some(capture_id),
+        statement_ref: None,
         amount_minor: capture.amount.minor(),
         currency: capture.amount.currency().code().to_owned(),
         reason,

@@ -5,7 +5,7 @@ use entity::enums::{HoldStatus, StepStatus};
 use serde::{Deserialize as _, Serialize};
 use uuid::Uuid;
 
-use super::{PayBy, begin_collecting, check_return_url, check_waits, no_order, split};
+use super::{PayBy, begin_collecting, check_return_url, check_waits, no_order, order_waits, split};
 use crate::app::App;
 use crate::commands::collect::{self, Collecting};
 use crate::commands::fulfil::purchase::{self, Placing, Source, Waited};
@@ -138,7 +138,7 @@ pub async fn pay_order(app: &App, scope: &Scope, input: PayOrder) -> Result<Begu
             }
             let mut waits = order.clone();
             let longest = order.created_at + TimeDelta::hours(payment_rules::ORDER_MOST_HOURS);
-            let end = (now + TimeDelta::minutes(payment_rules::ORDER_MINUTES)).min(longest);
+            let end = (now + order_waits(split.gateway)).min(longest);
             waits.expires_at = Some(order.expires_at.map_or(end, |before| before.max(end)));
             purchases::update_waiting_order(&mut writes, scope, waits);
             writes.send(tx).await?;

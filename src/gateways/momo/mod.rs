@@ -237,6 +237,7 @@ impl Momo {
                     app_url: said.filled("deeplink"),
                     qr: said.filled("qrCodeUrl"),
                     client_secret: None,
+                    bank: None,
                 };
                 let shown = checkout.url.is_some() || checkout.app_url.is_some() || checkout.qr.is_some();
                 if shown && self.is_about(&said.fields, reference) {

@@ -109,6 +109,7 @@ impl ZaloPay {
                 app_url: said.deep_link,
                 qr: said.binding_qr_link,
                 client_secret: None,
+                bank: None,
             }),
             Code::Failed(sub) => Err(Failure::Refused {
                 decline: decline(sub),

@@ -56,7 +56,7 @@ async fn what_no_rule_writes_no_table_takes() {
             "insert into quote select x'00000000000000000000000000000001', id, 'an', 'OPEN', 'VND', {amounts}, null, '{{}}', null, {AT}, {AT}, 0, 0 from account limit 1"
         )).await;
         shelf.refuses(&format!(
-            "insert into orders select x'00000000000000000000000000000001', id, id, 'ORD-1', 'IN_PROGRESS', 'VND', {amounts}, null, 'an', null, {AT}, null, null, 1, 0, 0 from account limit 1"
+            "insert into orders select x'00000000000000000000000000000001', id, id, 'ORD-1', 'IN_PROGRESS', 'VND', {amounts}, null, 'an', null, {AT}, null, null, 1, 0, 0, null, null from account limit 1"
         )).await;
     }
     for promotional in [-1, 3] {

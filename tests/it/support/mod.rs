@@ -16,6 +16,7 @@ use std::sync::Arc;
 use billing_gateway::app::{App, Settings};
 use billing_gateway::commands::seed;
 use billing_gateway::config::Edge;
+use billing_gateway::gateways::bank::{Bank, BankAccount};
 use billing_gateway::run::serve::{Running, Serving, start};
 use billing_gateway::run::tools::{mint, principal};
 use billing_gateway::{db, engine};
@@ -236,6 +237,7 @@ impl World {
             }
             "cancelOrder" => "order { id status cancelledBecause }",
             "resolveQuarantine" => "quarantined { id status }",
+            "importStatement" => "lines { line outcome payment { code } }",
             "refundPayment" => "payment { id refunds { amount { amount } status } }",
             "createCoupon" => "coupon { id code }",
             "reportProvisioning" => "item { id status }",
@@ -413,7 +415,13 @@ pub(crate) async fn open(database: &str, most_releases: u64) -> Arc<App> {
         most_releases,
     };
     let options = db::Options::new(database.to_owned(), 10);
-    Arc::new(App::open(&options, settings).await.unwrap())
+    let bank = Bank::new(BankAccount {
+        bank_bin: "970436".to_owned(),
+        number: "0011001234567".to_owned(),
+        holder: "CLOUD JSC".to_owned(),
+    });
+    let app = App::open(&options, settings).await.unwrap();
+    Arc::new(app.with_gateways(vec![Arc::new(bank)]))
 }
 
 async fn serve(app: &Arc<App>) -> Running {
