@@ -100,6 +100,7 @@ impl MigrationTrait for Migration {
                     .col(text("currency", 3))
                     .col(instant("created_at"))
                     .col(instant("expires_at"))
+                    .col(optional(instant("tried_at")))
                     .col(optional(instant("begun_at")))
                     .col(optional(text("gateway_id", 255)))
                     .col(optional(json("checkout")))

@@ -135,6 +135,7 @@ pub(super) fn open(
         currency: account.currency.clone(),
         created_at: now,
         expires_at,
+        tried_at: None,
         begun_at: None,
         gateway_id: None,
         checkout: None,

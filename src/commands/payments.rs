@@ -57,8 +57,14 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
     let Some(gateway) = app.gateways.get(&row.gateway) else {
         return Ok(Begun::Unknown);
     };
-    if app.clock.now() - row.created_at > TimeDelta::minutes(1) && !gateway.capabilities().repeatable_checkout {
-        // Somebody tried before, and the answer was lost: the gateway would refuse the reference, or begin a second one.
+    let now = app.clock.now();
+    let first = app.db.write("try_to_begin", async |tx| {
+        let tx = &*tx;
+        gateway_payments::try_to_begin(tx, &Scope::engine(), payment, now).await
+    });
+    if !first.await? && !gateway.capabilities().repeatable_checkout {
+        // Somebody begins it this moment, or did and the answer was lost: the gateway would refuse the reference, or begin a
+        // second one.
         return Ok(Begun::Unknown);
     }
     match gateway.begin(&collect::attempt_of(app, &row, &account)?).await {
@@ -148,7 +154,7 @@ pub async fn hear_sandbox(app: &App) -> Result<u64, Error> {
             body: due.body.as_bytes(),
             received_at: now,
         };
-        let answer = hear(app, "sandbox", raw, true).await;
+        let answer = hear(app, "sandbox", raw, || true).await;
         let status = answer.map_or(404, |answer| answer.status);
         sandbox.answered(&due, status).await?;
         heard += 1;
@@ -162,7 +168,7 @@ pub async fn hear_sandbox(app: &App) -> Result<u64, Error> {
 /// [`Error::Unavailable`] when the store does not answer.
 async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
     let scope = Scope::engine();
-    let due = gateway_payments::take_due(&app.db, &scope, now, now + LEASE, PASS).await?;
+    let due = gateway_payments::take_due(&app.db, &scope, &app.gateways.codes(), (now, now + LEASE), PASS).await?;
     let mut owners: Vec<Uuid> = due.iter().map(|row| row.account_id).collect();
     owners.sort_unstable();
     owners.dedup();
@@ -197,9 +203,14 @@ async fn ask(app: &App, row: &gateway_payment::Model, account: &account::Model) 
 }
 
 /// Hears a notification of a gateway: believes it or not, settles what it says, keeps a record of it, and answers as the
-/// vendor wants to be answered. `keeps_rejected` is whether a record of one that is not believed is kept: anybody can send as
-/// many as they like. Nothing when there is no such gateway.
-pub async fn hear(app: &App, path: &str, raw: RawNotice<'_>, keeps_rejected: bool) -> Option<Answer> {
+/// vendor wants to be answered. `keeps_rejected` is asked whether a record of one that is not believed is kept: anybody can send
+/// as many as they like. Nothing when there is no such gateway.
+pub async fn hear(
+    app: &App,
+    path: &str,
+    raw: RawNotice<'_>,
+    keeps_rejected: impl FnOnce() -> bool + Send,
+) -> Option<Answer> {
     let gateway = app.gateways.at_path(path)?;
     // Whether what is taken is recorded by who takes it, in the same transaction.
     let mut written = false;
@@ -221,7 +232,7 @@ pub async fn hear(app: &App, path: &str, raw: RawNotice<'_>, keeps_rejected: boo
     };
     let code = verdict_code(verdict);
     metrics::counter!("gateway_notices_total", "gateway" => gateway.code(), "verdict" => code.as_str()).increment(1);
-    let keeps = seen.is_some() || keeps_rejected;
+    let keeps = seen.is_some() || keeps_rejected();
     if keeps && !(written && code == NoticeVerdict::Taken) {
         let mut row = seen.unwrap_or_else(|| record(gateway.as_ref(), &raw, None, None));
         row.id = ids::new_id();

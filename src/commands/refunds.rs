@@ -217,7 +217,14 @@ pub async fn begin(app: Arc<App>, refund: Uuid) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
-    let due = refunds::take_due(&app.db, &Scope::engine(), now, now + LEASE, PASS).await?;
+    let due = refunds::take_due(
+        &app.db,
+        &Scope::engine(),
+        &app.gateways.codes(),
+        (now, now + LEASE),
+        PASS,
+    )
+    .await?;
     let mut checked = 0;
     for row in due {
         pursue(app, &row, false).await?;

@@ -167,8 +167,9 @@ pub async fn advance_while(
 async fn next_instant(app: &App) -> Result<Option<DateTime<Utc>>, Error> {
     let scope = Scope::engine();
     let resources = due::next_instant(app.db.read(), &scope).await?;
-    let payments = gateway_payments::next_instant(app.db.read(), &scope).await?;
-    let refunds = crate::store::refunds::next_instant(app.db.read(), &scope).await?;
+    let gateways = app.gateways.codes();
+    let payments = gateway_payments::next_instant(app.db.read(), &scope, &gateways).await?;
+    let refunds = crate::store::refunds::next_instant(app.db.read(), &scope, &gateways).await?;
     let sandbox = match &app.sandbox {
         Some(sandbox) => sandbox.next_due().await?,
         None => None,

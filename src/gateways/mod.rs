@@ -391,6 +391,12 @@ impl Gateways {
         self.0.iter()
     }
 
+    /// The codes of all.
+    #[must_use]
+    pub fn codes(&self) -> Vec<&'static str> {
+        self.0.iter().map(|gateway| gateway.code()).collect()
+    }
+
     /// The one of a code.
     #[must_use]
     pub fn get(&self, code: &str) -> Option<&Arc<dyn Gateway>> {

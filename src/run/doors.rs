@@ -117,7 +117,7 @@ async fn notified(State(doors): State<Doors>, Path(gateway): Path<String>, reque
         body: &body,
         received_at: doors.app.clock.now(),
     };
-    let heard = payments::hear(&doors.app, &gateway, raw, doors.keeps_rejected());
+    let heard = payments::hear(&doors.app, &gateway, raw, || doors.keeps_rejected());
     match tokio::time::timeout(PATIENCE, heard).await {
         Ok(Some(answer)) => {
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

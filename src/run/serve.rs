@@ -24,6 +24,7 @@ use crate::http::{
     describe_metrics, router_with,
 };
 use crate::notify::mail::{self, Mailer};
+use crate::store::{Scope, gateway_payments};
 use crate::{clock, engine, graphql, ids, live, notify};
 
 use super::{doors, gateways};
@@ -122,6 +123,13 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         .map_err(|error| Error::Unavailable(format!("listening on {}: {error}", serving.listen).into()))?;
     let address = listener.local_addr().map_err(Error::internal)?;
 
+    let others = gateway_payments::of_others(app.db.read(), &Scope::engine(), &app.gateways.codes()).await?;
+    if others > 0 {
+        tracing::warn!(
+            payments = others,
+            "open payments wait for gateways that this process does not have"
+        );
+    }
     let public_url = serving.public_url.unwrap_or_else(|| format!("http://{address}"));
     app.is_reached_at(public_url.clone());
     let mailing = match serving.mail {

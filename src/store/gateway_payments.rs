@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use entity::enums::{OrderItemStatus, PaymentStatus};
 use entity::{gateway_capture, gateway_notice, gateway_payment, order, order_item, payment, quarantine};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
 };
 use uuid::Uuid;
 
@@ -130,7 +130,37 @@ pub fn update(writes: &mut Writes, _scope: &Scope, row: gateway_payment::Model) 
     );
 }
 
-/// Takes the payments that their gateways are to be asked about, at most `most`, and puts the next time off until then:
+/// Notes that a gateway is asked to begin a payment, and answers whether it is the first time: of two that would begin it at
+/// once, one does.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn try_to_begin(tx: &Tx, _scope: &Scope, id: Uuid, now: DateTime<Utc>) -> Result<bool, Error> {
+    use gateway_payment::{Column, Entity};
+    let done = Entity::update_many()
+        .col_expr(Column::TriedAt, Expr::val(now))
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .filter(Column::PaymentId.eq(id))
+        .filter(Column::TriedAt.is_null())
+        .exec(&**tx)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// How many open payments wait for a gateway that is none of these.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn of_others(db: &impl ConnectionTrait, _scope: &Scope, gateways: &[&str]) -> Result<u64, Error> {
+    use gateway_payment::{Column, Entity};
+    Ok(Entity::find()
+        .filter(Column::NextCheckAt.is_not_null())
+        .filter(Column::Gateway.is_not_in(gateways.iter().copied()))
+        .count(db)
+        .await?)
+}
+
+/// Takes the payments that their gateways, which are among these, are to be asked about, at most `most`, and puts the next time off until then:
 /// nobody else asks meanwhile.
 ///
 /// # Errors
@@ -138,14 +168,15 @@ pub fn update(writes: &mut Writes, _scope: &Scope, row: gateway_payment::Model) 
 pub async fn take_due(
     db: &Db,
     _scope: &Scope,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    gateways: &[&str],
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
     most: u64,
 ) -> Result<Vec<gateway_payment::Model>, Error> {
     use gateway_payment::{Column, Entity};
     let due: Vec<Uuid> = Entity::find()
         .select_only()
         .column(Column::PaymentId)
+        .filter(Column::Gateway.is_in(gateways.iter().copied()))
         .filter(Column::NextCheckAt.is_not_null())
         .filter(Column::NextCheckAt.lte(now))
         .order_by_asc(Column::NextCheckAt)
@@ -177,14 +208,19 @@ pub async fn take_due(
     .await
 }
 
-/// The next instant at which a gateway is to be asked, or an order's time to be paid runs out.
+/// The next instant at which one of these gateways is to be asked, or an order's time to be paid runs out.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn next_instant(db: &impl ConnectionTrait, _scope: &Scope) -> Result<Option<DateTime<Utc>>, Error> {
+pub async fn next_instant(
+    db: &impl ConnectionTrait,
+    _scope: &Scope,
+    gateways: &[&str],
+) -> Result<Option<DateTime<Utc>>, Error> {
     let check: Option<DateTime<Utc>> = gateway_payment::Entity::find()
         .select_only()
         .column(gateway_payment::Column::NextCheckAt)
+        .filter(gateway_payment::Column::Gateway.is_in(gateways.iter().copied()))
         .filter(gateway_payment::Column::NextCheckAt.is_not_null())
         .order_by_asc(gateway_payment::Column::NextCheckAt)
         .limit(1)

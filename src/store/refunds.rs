@@ -143,21 +143,22 @@ pub async fn lock(tx: &Tx, _scope: &Scope, id: Uuid) -> Result<gateway_refund::M
     query.one(&**tx).await?.ok_or(Error::NotFound("refund"))
 }
 
-/// Takes the refunds that their gateways are to be asked about, at most `most`, and puts the next time off until then.
+/// Takes the refunds that their gateways, which are among these, are to be asked about, at most `most`, and puts the next time off until then.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn take_due(
     db: &Db,
     _scope: &Scope,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    gateways: &[&str],
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
     most: u64,
 ) -> Result<Vec<gateway_refund::Model>, Error> {
     use gateway_refund::{Column, Entity};
     let due: Vec<Uuid> = Entity::find()
         .select_only()
         .column(Column::Id)
+        .filter(Column::Gateway.is_in(gateways.iter().copied()))
         .filter(Column::NextCheckAt.is_not_null())
         .filter(Column::NextCheckAt.lte(now))
         .order_by_asc(Column::NextCheckAt)
@@ -183,14 +184,19 @@ pub async fn take_due(
     .await
 }
 
-/// When a gateway is to be asked about a refund next.
+/// When one of these gateways is to be asked about a refund next.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn next_instant(db: &impl ConnectionTrait, _scope: &Scope) -> Result<Option<DateTime<Utc>>, Error> {
+pub async fn next_instant(
+    db: &impl ConnectionTrait,
+    _scope: &Scope,
+    gateways: &[&str],
+) -> Result<Option<DateTime<Utc>>, Error> {
     Ok(gateway_refund::Entity::find()
         .select_only()
         .column(gateway_refund::Column::NextCheckAt)
+        .filter(gateway_refund::Column::Gateway.is_in(gateways.iter().copied()))
         .filter(gateway_refund::Column::NextCheckAt.is_not_null())
         .order_by_asc(gateway_refund::Column::NextCheckAt)
         .limit(1)

@@ -19,8 +19,6 @@ use crate::store::purchases::{self, Purchase};
 
 /// How many orders one pass gives up.
 const PASS: u64 = 200;
-/// How long an order whose payment's fate is not known waits on, in minutes.
-const PUT_OFF_MINUTES: i64 = 5;
 
 /// An order to be cancelled.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +84,7 @@ pub async fn cancel_expired(app: &App, now: DateTime<Utc>) -> Result<u64, Error>
                     return give_up(tx, &scope, waiting, CancelReason::Expired, now).await;
                 }
                 let put_off = order::Model {
-                    expires_at: Some(now + TimeDelta::minutes(PUT_OFF_MINUTES)),
+                    expires_at: Some(now + put_off(now - waiting.order.created_at)),
                     ..waiting.order
                 };
                 let mut writes = Writes::of(tx);
@@ -100,6 +98,11 @@ pub async fn cancel_expired(app: &App, now: DateTime<Utc>) -> Result<u64, Error>
         }
     }
     Ok(cancelled)
+}
+
+/// How long an order waits on whose payment's fate is not known: the longer, the longer it has waited, up to a day.
+fn put_off(waited: TimeDelta) -> TimeDelta {
+    (waited / 4).clamp(TimeDelta::minutes(5), TimeDelta::days(1))
 }
 
 /// An order as it stands while nobody else changes it.

@@ -64,6 +64,14 @@ async fn what_no_rule_writes_no_table_takes() {
             "insert into paid_period select x'00000000000000000000000000000001', account_id, id, id, 1, 'PAID', {AT}, '2026-01-02 00:00:00+00:00', 1, 1, 'THIRTY_360', 'UTC', 'VND', 2, 0, 0, 2, {promotional}, '[]', {AT}, null from resource limit 1"
         )).await;
     }
+    // A later migration allowed more words; others are refused as ever.
+    let booked = |cause: &str| {
+        format!(
+            "insert into ledger_transaction select x'00000000000000000000000000000001', id, '{cause}', 'VND', null, null, null, null, null, 'an', null, {AT} from account limit 1"
+        )
+    };
+    shelf.refuses(&booked("WINDFALL")).await;
+    shelf.execute(&booked("QUARANTINE")).await.unwrap();
     let coupon = |minimum: &str, maximum: &str, total: &str, each: &str| {
         format!(
             "insert into coupon values (x'00000000000000000000000000000001', 'C', 'PERCENT', 1000, null, 'VND', {AT}, null, {minimum}, {maximum}, {total}, {each}, 0, '[]', 'ops', {AT})"
