@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::clock;
 use crate::commands::payments;
+use crate::domain::mail::escaped;
 use crate::gateways::RawNotice;
 use crate::store::{Scope, gateway_payments, payments as kept};
 
@@ -216,13 +217,4 @@ fn page(status: StatusCode, title: &str, words: &str, inner: Option<&str>) -> Re
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Text that can't be taken for HTML.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }

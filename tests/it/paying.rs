@@ -19,17 +19,7 @@ fn key() -> String {
 
 /// Presses a button of a checkout's page.
 async fn press(world: &World, reference: &str, press: &str) {
-    let url = format!("http://{}/sandbox/checkouts/{reference}", world.address());
-    let pressed = world
-        .http()
-        .post(url)
-        .header("accept", "application/json")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(format!("press={press}"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(pressed.status(), 200);
+    world.press(&format!("checkouts/{reference}"), press).await;
 }
 
 /// What the sandbox knows of a checkout.
@@ -43,19 +33,6 @@ async fn known(world: &World, reference: &str) -> Value {
         .await
         .unwrap();
     shown.json().await.unwrap()
-}
-
-async fn prepare(world: &World, press: &str) {
-    let url = format!("http://{}/sandbox/next", world.address());
-    let prepared = world
-        .http()
-        .post(url)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(format!("press={press}"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(prepared.status(), 200);
 }
 
 async fn top_up(world: &World, amount: &str) -> Value {
@@ -447,14 +424,14 @@ on_every_store! {
 
     async fn a_gateway_that_refuses_or_does_not_answer_leaves_the_order_to_be_paid(world: World) {
         let owner = world.token(Role::Owner);
-        prepare(&world, "REFUSE_BEGIN").await;
+        world.press("next", "REFUSE_BEGIN").await;
         let (quote, _) = world.quote(server("s-general-1x1"), None).await;
         let input = json!({ "quoteId": quote, "payment": { "gateway": "SANDBOX" }, "idempotencyKey": "refused" });
         let refused = world.act(&owner, "placeOrder", input).await;
         assert_eq!((refused["userErrors"][0]["code"].clone(), refused["userErrors"][0]["retryable"].clone()), (json!("GATEWAY_REFUSED"), json!(false)));
         assert_eq!((refused["order"]["status"].clone(), refused["payment"]["status"].clone()), (json!("AWAITING_PAYMENT"), json!("FAILED")));
 
-        prepare(&world, "LOSE_BEGIN").await;
+        world.press("next", "LOSE_BEGIN").await;
         let input = json!({ "orderId": refused["order"]["id"], "payment": { "gateway": "SANDBOX" }, "idempotencyKey": "lost" });
         let lost = world.act(&owner, "payOrder", input.clone()).await;
         assert_eq!((lost["userErrors"][0]["code"].clone(), lost["userErrors"][0]["retryable"].clone()), (json!("GATEWAY_UNAVAILABLE"), json!(true)));

@@ -6,29 +6,14 @@ use serde_json::{Value, json};
 
 use crate::support::{World, on_every_store, text};
 
-async fn press(world: &World, path: &str, press: &str) {
-    let post = world.http().post(format!("http://{}/sandbox/{path}", world.address()));
-    let post = post.header("content-type", "application/x-www-form-urlencoded");
-    let pressed = post
-        .header("accept", "application/json")
-        .body(format!("press={press}"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(pressed.status(), 200);
-}
-
 /// A top-up that the gateway has taken; answers its payment.
 async fn topped_up(world: &World, amount: &str) -> String {
     let input = json!({ "amount": amount, "payment": { "gateway": "SANDBOX" }, "idempotencyKey": uuid::Uuid::now_v7().to_string() });
     let begun = world.done(&world.token(Role::Owner), "topUpWallet", input).await;
     let url = text(&begun["nextAction"]["url"]);
-    press(
-        world,
-        &format!("checkouts/{}", url.rsplit('/').next().unwrap()),
-        "APPROVE",
-    )
-    .await;
+    world
+        .press(&format!("checkouts/{}", url.rsplit('/').next().unwrap()), "APPROVE")
+        .await;
     text(&begun["payment"]["id"])
 }
 
@@ -99,14 +84,14 @@ on_every_store! {
     async fn a_slow_refund_is_followed_and_one_that_fails_is_credit_again(world: World) {
         let operator = world.token(Role::Operator);
         let slow = topped_up(&world, "100000").await;
-        press(&world, "next", "REFUND_SLOWLY").await;
+        world.press("next", "REFUND_SLOWLY").await;
         world.done(&operator, "refundPayment", refund(&slow, None, "slow")).await;
         assert_eq!(stands(&world, &slow).await, ("0".into(), one("100000", "PENDING")));
         let failing = topped_up(&world, "50000").await;
-        press(&world, "next", "REFUND_FAILS").await;
+        world.press("next", "REFUND_FAILS").await;
         world.done(&operator, "refundPayment", refund(&failing, None, "fails")).await;
         let lost = topped_up(&world, "70000").await;
-        press(&world, "next", "LOSE_REFUND").await;
+        world.press("next", "LOSE_REFUND").await;
         world.done(&operator, "refundPayment", refund(&lost, None, "lost")).await;
         assert_eq!(stands(&world, &lost).await, ("0".into(), one("70000", "PENDING")), "no answer is neither yes nor no");
         world.advance("2023-03-06T01:00:00+07:00").await;

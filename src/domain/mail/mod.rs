@@ -411,8 +411,9 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-/// A text as HTML shows it.
-fn escaped(text: &str) -> String {
+/// A text as HTML shows it, on one line.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in one_line(text).chars() {
         match character {

@@ -8,8 +8,9 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 
-use super::{Doors, escaped, page, plain};
+use super::{Doors, page, plain};
 use crate::commands::payments;
+use crate::domain::mail::escaped;
 use crate::error::Error;
 use crate::gateways::sandbox::{Press, Record, Standing};
 

@@ -272,6 +272,16 @@ impl World {
             .to_owned()
     }
 
+    /// Presses a button of the sandbox: of a checkout (`checkouts/REFERENCE`), or of the next one (`next`).
+    pub(crate) async fn press(&self, path: &str, press: &str) {
+        let post = self.http.post(format!("http://{}/sandbox/{path}", self.address()));
+        let post = post
+            .header("accept", "application/json")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let pressed = post.body(format!("press={press}")).send().await.unwrap();
+        assert_eq!(pressed.status(), 200, "{path}: {press}");
+    }
+
     pub(crate) async fn grant(&self, kind: &str, amount: &str) {
         let input = json!({ "accountId": self.account_id().await, "kind": kind, "amount": amount, "reason": "for a test",
                             "idempotencyKey": Uuid::now_v7().to_string() });
