@@ -56,7 +56,7 @@ macro_rules! stored_enum {
 mod paying;
 mod telling;
 
-pub use paying::{CancelReason, CaptureUse, NoticeVerdict, QuarantineStatus, RefundStatus};
+pub use paying::{CancelReason, CaptureUse, LinkStatus, NoticeVerdict, QuarantineStatus, RefundStatus};
 pub use telling::{
     DeliveryChannel, DeliveryStatus, EventType, MailCategory, ProductCall, RecipientStatus, WebhookStatus,
 };

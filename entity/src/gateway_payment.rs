@@ -32,6 +32,8 @@ pub struct Model {
     /// What the payer needs to pay.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub checkout: Option<Json>,
+    /// The linked account or card that is charged, where the payer is not asked.
+    pub method_id: Option<Uuid>,
     /// Where the customer is sent back to.
     pub return_url: Option<String>,
     /// Whether the gateway looks into it.

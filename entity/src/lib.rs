@@ -6,6 +6,7 @@
 pub mod account;
 pub mod account_event;
 pub mod alert_recipient;
+pub mod auto_top_up;
 pub mod code_counter;
 pub mod component;
 pub mod coupon;
@@ -32,6 +33,7 @@ pub mod outbox_cursor;
 pub mod outbox_delivery;
 pub mod paid_period;
 pub mod payment;
+pub mod payment_method;
 pub mod price;
 pub mod product;
 pub mod quarantine;

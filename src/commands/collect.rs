@@ -1,8 +1,11 @@
 //! What collecting money through a gateway does, whoever begins it and whoever brings the news: an attempt is written before
 //! the gateway hears of it, and what the gateway says of it ends in one [`settle`].
 
+mod link;
 mod refund;
 mod settle;
+mod through;
+mod top_up;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{
@@ -27,8 +30,12 @@ use crate::store::gateway_payments::{self, Attempted};
 use crate::store::purchases;
 use crate::store::{Scope, codes};
 
+pub(super) use link::{end as end_method, ended_there, link_of, no_method, saved_of, settle_link};
 pub(super) use refund::settle_refund;
 pub(super) use settle::{Settled, settle};
+pub use through::Through;
+pub(super) use through::{Resolved, resolve};
+pub(super) use top_up::{ToppingUp, top_up};
 
 /// The gateway of a code, for a currency.
 ///
@@ -65,6 +72,8 @@ pub(super) struct Collecting<'a> {
     pub(super) order: Option<Uuid>,
     pub(super) method: PaymentMethod,
     pub(super) gateway: &'a dyn Gateway,
+    /// The linked account or card that is charged.
+    pub(super) saved: Option<Uuid>,
     /// What the gateway is to take.
     pub(super) amount: Money,
     /// What is held in the wallet for the rest.
@@ -126,7 +135,7 @@ pub(super) fn open(
         version: 1,
     };
     let expires_at = now + TimeDelta::minutes(gateway.payer_minutes());
-    let attempt = gateway_payment::Model {
+    let mut attempt = gateway_payment::Model {
         payment_id: collecting.id,
         account_id: account.id,
         gateway: gateway.code().to_owned(),
@@ -139,14 +148,16 @@ pub(super) fn open(
         begun_at: None,
         gateway_id: None,
         checkout: None,
+        method_id: collecting.saved,
         return_url: collecting.return_url.map(str::to_owned),
         is_reviewed: false,
         decline: None,
         detail: None,
-        next_check_at: rules::next_check(now, expires_at, 0, now),
+        next_check_at: None,
         checks: 0,
         version: 1,
     };
+    attempt.next_check_at = next_check(&attempt, now);
     let hold = credit.is_positive().then(|| hold::Model {
         id: ids::new_id(),
         account_id: account.id,
@@ -161,6 +172,19 @@ pub(super) fn open(
         ended_at: None,
     });
     Ok((Attempted { payment, attempt }, hold))
+}
+
+/// When a payment is asked about next. A bank tells by its statement alone: a transfer is looked at when its time is over.
+fn next_check(attempt: &gateway_payment::Model, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let last_call = attempt.expires_at + TimeDelta::minutes(rules::SLACK_MINUTES);
+    if attempt.method_id.is_some() && attempt.tried_at.is_none() {
+        // Nobody has to come to pay: who comes by charges, should the one who wrote it have died.
+        return Some(now);
+    }
+    if attempt.gateway == bank::CODE && now < last_call {
+        return Some(last_call);
+    }
+    rules::next_check(attempt.created_at, attempt.expires_at, attempt.checks, now)
 }
 
 /// Notes that a gateway did not answer: a payment stays as it is, and is asked about again. After as long as it is asked, an
@@ -178,7 +202,7 @@ pub(super) async fn not_answered(app: &App, attempt: &gateway_payment::Model) ->
             let Attempted { payment, mut attempt } = gateway_payments::lock(tx, &scope, attempt.payment_id).await?;
             attempt.checks += 1;
             attempt.next_check_at = (payment.status == PaymentStatus::Pending)
-                .then(|| rules::next_check(attempt.created_at, attempt.expires_at, attempt.checks, now))
+                .then(|| next_check(&attempt, now))
                 .flatten();
             if attempt.next_check_at.is_none() && payment.status == PaymentStatus::Pending {
                 tracing::error!(payment = %payment.id, gateway = attempt.gateway, "a gateway never said what became of a payment: it stays open until an operator has looked");

@@ -6,12 +6,14 @@
 
 pub mod alerts;
 pub mod auto_renew;
+pub mod auto_top_up;
 mod collect;
 pub mod coupon;
 pub mod credit;
 pub(crate) mod fulfil;
 pub mod mail;
 pub mod order;
+pub mod payment_methods;
 pub mod payments;
 pub mod power;
 pub mod provisioning;

@@ -11,7 +11,7 @@ use entity::order;
 use serde::{Deserialize as _, Serialize};
 use uuid::Uuid;
 
-use super::collect::{self, Collecting};
+use super::collect::{self, Collecting, Resolved};
 use super::fulfil::purchase::{self, Placing, Source, stale};
 use crate::app::App;
 use crate::db::Tx;
@@ -31,6 +31,7 @@ use crate::store::ledger as books;
 use crate::store::purchases::{self, Purchase, Rows};
 use crate::store::{Scope, codes};
 
+pub use super::collect::Through;
 pub use cancel::{CancelOrder, cancel_expired, cancel_order};
 pub use paying::{PayOrder, pay_order};
 pub use renewal::{Attempt, Attempted, Prospect, Renewal, renew_automatically, renewals};
@@ -40,10 +41,10 @@ pub use renewal::{Attempt, Attempted, Prospect, Renewal, renew_automatically, re
 pub enum PayBy {
     /// All of it from the credit wallet.
     Credit,
-    /// All of it through a gateway, by its code.
-    Gateway(String),
-    /// All available credit, and the rest through a gateway, by its code: together or not at all.
-    TopUpAndPay(String),
+    /// All of it through a gateway or a linked account.
+    Through(Through),
+    /// All available credit, and the rest through a gateway or a linked account: together or not at all.
+    TopUpAndPay(Through),
 }
 
 /// A quote to be ordered.
@@ -122,7 +123,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
                 now,
             };
             let split = match &input.payment {
-                Some(by) => split(app, by, priced.due()?, &purchase)?,
+                Some(by) => split(app, tx, scope, by, priced.due()?, &purchase).await?,
                 None => None,
             };
             match split {
@@ -179,43 +180,59 @@ async fn write(
 struct Split<'a> {
     method: PaymentMethod,
     gateway: &'a dyn Gateway,
+    saved: Option<Uuid>,
     shared: payment_rules::Shared,
 }
 
 /// What a gateway has to take; nothing when all of it is paid from credit.
 ///
 /// # Errors
-/// Refused with UNKNOWN_GATEWAY.
-fn split<'a>(app: &'a App, by: &PayBy, due: Money, purchase: &Purchase) -> Result<Option<Split<'a>>, Error> {
-    let under = |field: &'static str| move |refusal: Refusal| refusal.under(field).under("payment");
-    match by {
-        PayBy::Credit => Ok(None),
-        PayBy::Gateway(code) => {
-            let gateway = collect::gateway_of(app, code, due.currency()).map_err(under("gateway"))?;
-            Ok(Some(Split {
-                method: PaymentMethod::Gateway,
-                gateway,
-                shared: payment_rules::Shared {
-                    credit: Money::zero(due.currency()),
-                    gateway: due,
-                },
-            }))
-        }
-        PayBy::TopUpAndPay(code) => {
-            let gateway = collect::gateway_of(app, code, due.currency()).map_err(under("topUpAndPay"))?;
-            let wallet = &purchase.wallet;
-            let available = wallet.cash_minor + wallet.promotional_minor - wallet.held_minor;
-            let least = gateway
-                .limits(due.currency())
-                .map_or_else(|| Money::zero(due.currency()), |limits| limits.least);
-            let shared = payment_rules::share(due, Money::of(available, due.currency()), least)?;
-            Ok(shared.gateway.is_positive().then_some(Split {
-                method: PaymentMethod::TopUpAndPay,
-                gateway,
-                shared,
-            }))
-        }
-    }
+/// Refused with UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND.
+async fn split<'a>(
+    app: &'a App,
+    tx: &Tx,
+    scope: &Scope,
+    by: &PayBy,
+    due: Money,
+    purchase: &Purchase,
+) -> Result<Option<Split<'a>>, Error> {
+    let (through, field) = match by {
+        PayBy::Credit => return Ok(None),
+        PayBy::Through(through @ Through::Gateway(_)) => (through, "gateway"),
+        PayBy::Through(through @ Through::Linked(_)) => (through, "linkedAccount"),
+        PayBy::TopUpAndPay(through) => (through, "topUpAndPay"),
+    };
+    let resolved = collect::resolve(app, &**tx, scope, purchase.account.id, through, due.currency()).await;
+    let Resolved { gateway, saved } = resolved.map_err(|error| match error {
+        Error::Refused(refusal) => refusal.under(field).under("payment").into(),
+        error => error,
+    })?;
+    let (method, shared) = if let PayBy::TopUpAndPay(_) = by {
+        let wallet = &purchase.wallet;
+        let available = wallet.cash_minor + wallet.promotional_minor - wallet.held_minor;
+        let least = gateway
+            .limits(due.currency())
+            .map_or_else(|| Money::zero(due.currency()), |limits| limits.least);
+        let shared = payment_rules::share(due, Money::of(available, due.currency()), least)?;
+        (PaymentMethod::TopUpAndPay, shared)
+    } else {
+        let shared = payment_rules::Shared {
+            credit: Money::zero(due.currency()),
+            gateway: due,
+        };
+        let method = if saved.is_some() {
+            PaymentMethod::LinkedAccount
+        } else {
+            PaymentMethod::Gateway
+        };
+        (method, shared)
+    };
+    Ok(shared.gateway.is_positive().then_some(Split {
+        method,
+        gateway,
+        saved,
+        shared,
+    }))
 }
 
 /// Writes an order that waits, and the payment that is to be begun at its gateway.
@@ -244,6 +261,7 @@ async fn await_payment(
         order: Some(order_id),
         method: split.method,
         gateway: split.gateway,
+        saved: split.saved,
         amount: split.shared.gateway,
         credit: split.shared.credit,
         details: &details,

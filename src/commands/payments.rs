@@ -6,17 +6,18 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{NoticeVerdict, PaymentStatus};
 use entity::{account, gateway_notice, gateway_payment};
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::collect::{self, Settled};
 use crate::app::App;
 use crate::db::writes::Writes;
-use crate::domain::gateway::Outcome;
+use crate::domain::gateway::{Decline, LinkOutcome, Outcome};
 use crate::domain::payment::Settlement;
 use crate::error::Error;
-use crate::gateways::{About, Answer, Checkout, Failure, Gateway, RawNotice, Rejected, Verdict};
+use crate::gateways::{About, Answer, Attempt, Checkout, Failure, Gateway, RawNotice, Rejected, Verdict};
 use crate::store::gateway_payments;
-use crate::store::{Scope, accounts, refunds};
+use crate::store::{Scope, accounts, payment_methods, refunds};
 use crate::{clock, ids};
 
 /// How many payments one pass asks about.
@@ -62,12 +63,21 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
         let tx = &*tx;
         gateway_payments::try_to_begin(tx, &Scope::engine(), payment, now).await
     });
-    if !first.await? && !gateway.capabilities().repeatable_checkout {
+    let first = first.await?;
+    if !first && row.method_id.is_some() {
+        // Somebody charges it this moment, or did: what became of it is asked for.
+        return Ok(Begun::Nothing);
+    }
+    if !first && !gateway.capabilities().repeatable_checkout {
         // Somebody begins it this moment, or did and the answer was lost: the gateway would refuse the reference, or begin a
         // second one.
         return Ok(Begun::Unknown);
     }
-    match gateway.begin(&collect::attempt_of(app, &row, &account)?).await {
+    let attempt = collect::attempt_of(app, &row, &account)?;
+    if let Some(method) = row.method_id {
+        return charge(app, gateway.as_ref(), &row, &attempt, method).await;
+    }
+    match gateway.begin(&attempt).await {
         Ok(checkout) => {
             keep(app, &row, checkout).await?;
             Ok(Begun::Ready)
@@ -85,6 +95,45 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
             Ok(Begun::Unknown)
         }
     }
+}
+
+/// Charges a linked account, once, and settles what its gateway says.
+async fn charge(
+    app: &App,
+    gateway: &dyn Gateway,
+    row: &gateway_payment::Model,
+    attempt: &Attempt,
+    method: Uuid,
+) -> Result<Begun, Error> {
+    let found = payment_methods::by_ids(app.db.read(), &Scope::engine(), &[method]).await?;
+    let saved = found
+        .first()
+        .filter(|method| method.ended_at.is_none())
+        .and_then(collect::saved_of);
+    let said = match &saved {
+        Some(saved) => gateway.charge(attempt, saved).await,
+        None => Ok(Outcome::Failed {
+            decline: Decline::MethodRevoked,
+            detail: "it was unlinked".to_owned(),
+        }),
+    };
+    let outcome = match said {
+        Ok(outcome) => outcome,
+        Err(Failure::Refused { decline, detail }) => Outcome::Failed { decline, detail },
+        Err(failure) => {
+            tracing::warn!(payment = %row.payment_id, gateway = row.gateway, %failure, "whether a linked account was charged is not known; its gateway is asked");
+            collect::not_answered(app, row).await?;
+            return Ok(Begun::Unknown);
+        }
+    };
+    collect::settle(app, row, &outcome, None, true).await?;
+    let Outcome::Failed { decline, detail } = outcome else {
+        return Ok(Begun::Ready);
+    };
+    if decline == Decline::MethodRevoked && saved.is_some() {
+        collect::ended_there(app, method, &detail).await?;
+    }
+    Ok(Begun::Refused(detail))
 }
 
 /// Keeps what the payer needs, unless it was kept meanwhile.
@@ -123,7 +172,9 @@ async fn keep(app: &App, row: &gateway_payment::Model, checkout: Checkout) -> Re
 /// [`Error::NotFound`] when there is no such payment for this caller; [`Error::Unavailable`] when the store does not answer.
 pub async fn look(app: &App, scope: &Scope, payment: Uuid) -> Result<(), Error> {
     let (row, account) = read(app, scope, payment).await?;
-    if status_of(app, scope, payment).await? != PaymentStatus::Pending || row.begun_at.is_none() {
+    if status_of(app, scope, payment).await? != PaymentStatus::Pending
+        || (row.begun_at.is_none() && row.tried_at.is_none())
+    {
         return Ok(());
     }
     ask(app, &row, &account).await
@@ -178,7 +229,11 @@ async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
         let Some(account) = owners.iter().find(|account| account.id == row.account_id) else {
             continue;
         };
-        ask(app, &row, account).await?;
+        if row.method_id.is_some() && row.tried_at.is_none() {
+            begin_now(app, &scope, row.payment_id).await?;
+        } else {
+            ask(app, &row, account).await?;
+        }
         checked += 1;
     }
     Ok(checked)
@@ -261,7 +316,10 @@ async fn take(
             collect::settle_refund(app, row.id, &outcome).await?;
             return Ok(Verdict::Taken);
         }
-        _ => return Ok(Verdict::Taken),
+        About::Link { .. } | About::Confirmed { .. } | About::Unlinked { .. } => {
+            return take_link(app, gateway, about).await;
+        }
+        About::Nothing => return Ok(Verdict::Taken),
     };
     let found = gateway_payments::by_reference(app.db.read(), &scope, gateway.code(), &reference).await?;
     let Some(row) = found else {
@@ -272,6 +330,40 @@ async fn take(
         Settled::Done(Settlement::Quarantined) => Verdict::WrongAmount,
         Settled::Done(_) => Verdict::Taken,
     })
+}
+
+/// Settles what a believed notification says of a linked account or card.
+async fn take_link(app: &App, gateway: &dyn Gateway, about: About) -> Result<Verdict, Error> {
+    let scope = Scope::engine();
+    let Some(reference) = reference_of(&about) else {
+        return Ok(Verdict::Taken);
+    };
+    let found = payment_methods::by_reference(app.db.read(), &scope, gateway.code(), reference).await?;
+    let Some(row) = found else {
+        return Ok(Verdict::NoSuchReference);
+    };
+    let outcome = match about {
+        About::Link { outcome, .. } => outcome,
+        About::Confirmed { proof, .. } => {
+            let accounts = accounts::by_ids(app.db.read(), &scope, &[row.account_id]).await?;
+            let account = accounts.into_iter().next().ok_or(Error::NotFound("account"))?;
+            let link = collect::link_of(app, &row, &account);
+            match gateway.finish_link(&link, &SecretString::from(proof)).await {
+                Ok(outcome) => outcome,
+                Err(Failure::Refused { detail, .. }) => LinkOutcome::Failed { detail },
+                Err(failure) => {
+                    tracing::warn!(method = %row.id, gateway = gateway.code(), %failure, "a confirmed link could not be finished; it is told again");
+                    return Ok(Verdict::Later);
+                }
+            }
+        }
+        _ => {
+            collect::ended_there(app, row.id, "unlinked at the gateway").await?;
+            return Ok(Verdict::Taken);
+        }
+    };
+    collect::settle_link(app, row.id, &outcome).await?;
+    Ok(Verdict::Taken)
 }
 
 fn reference_of(about: &About) -> Option<&str> {

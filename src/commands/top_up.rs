@@ -1,23 +1,21 @@
 //! Topping a wallet up: money that a gateway takes becomes credit.
 
-use entity::enums::{PaymentMethod, WalletKind};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::collect::{self, Collecting};
+use super::collect;
 use crate::app::App;
 use crate::db::writes::Writes;
-use crate::domain::money::{Currency, MAX_MINOR, Money, Sign};
+use crate::domain::money::{Currency, Money, Sign};
 use crate::domain::payment::TopUpLimits;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::return_url;
 use crate::error::Error;
 use crate::ids;
-use crate::store::gateway_payments;
 use crate::store::idempotency::{self, Claim, Key};
-use crate::store::ledger as books;
-use crate::store::purchases::Rows;
 use crate::store::{Scope, accounts};
+
+pub use super::collect::Through;
 
 /// A wallet to be topped up.
 #[derive(Clone, Debug, Serialize)]
@@ -26,8 +24,8 @@ pub struct TopUp {
     pub account: Uuid,
     /// How much, as exact decimal text in the account's currency.
     pub amount: String,
-    /// The gateway, by its code.
-    pub gateway: String,
+    /// Through what.
+    pub through: Through,
     /// Where the customer is sent back to.
     pub return_url: Option<String>,
     /// The caller's key.
@@ -65,8 +63,6 @@ pub async fn top_up(app: &App, scope: &Scope, input: TopUp) -> Result<Begun, Err
     TopUpLimits::of(currency)
         .check(amount)
         .map_err(|refusal| refusal.under("amount"))?;
-    let gateway = collect::gateway_of(app, &input.gateway, currency)
-        .map_err(|refusal| refusal.under("gateway").under("payment"))?;
     let now = app.clock.now();
     let payment_id = ids::new_id();
     app.db
@@ -83,36 +79,19 @@ pub async fn top_up(app: &App, scope: &Scope, input: TopUp) -> Result<Begun, Err
                     replayed: true,
                 });
             }
-            let wallet = books::lock_wallet(tx, scope, account.id, WalletKind::Credit).await?;
-            if wallet.cash_minor + wallet.promotional_minor + amount.minor() > MAX_MINOR {
-                let full = Refusal::new(RefusalCode::WalletLimit, "The wallet can't hold as much. Top up less.");
-                return Err(full.under("amount").into());
-            }
-            let code = collect::payment_code(tx, scope, &account, now).await?;
-            let collecting = Collecting {
-                id: payment_id,
-                code: &code,
+            let resolved = collect::resolve(app, &**tx, scope, account.id, &input.through, currency).await;
+            let resolved = resolved.map_err(|error| within_payment(error, &input.through))?;
+            let topping = collect::ToppingUp {
+                payment: payment_id,
                 account: &account,
-                order: None,
-                method: PaymentMethod::Gateway,
-                gateway,
                 amount,
-                credit: Money::zero(currency),
+                resolved,
                 details: "Top-up",
                 return_url: input.return_url.as_deref(),
                 now,
             };
-            let (attempted, _) = collect::open(scope, collecting, &wallet).map_err(|error| match error {
-                Error::Refused(refusal) => refusal.under("amount").into(),
-                error => error,
-            })?;
             let mut writes = Writes::of(tx);
-            let rows = Rows {
-                payments: vec![attempted.payment],
-                ..Rows::default()
-            };
-            rows.write(&mut writes, scope);
-            gateway_payments::add(&mut writes, scope, vec![attempted.attempt]);
+            collect::top_up(tx, scope, &mut writes, topping).await?;
             writes.send(tx).await?;
             Ok(Begun {
                 payment: payment_id,
@@ -120,4 +99,15 @@ pub async fn top_up(app: &App, scope: &Scope, input: TopUp) -> Result<Begun, Err
             })
         })
         .await
+}
+
+fn within_payment(error: Error, through: &Through) -> Error {
+    let field = match through {
+        Through::Gateway(_) => "gateway",
+        Through::Linked(_) => "linkedAccount",
+    };
+    match error {
+        Error::Refused(refusal) => refusal.under(field).under("payment").into(),
+        error => error,
+    }
 }

@@ -5,6 +5,7 @@
 //! Money is whole minor units, rates are whole millionths, and a fraction is kept exact until its one rounding.
 
 pub mod address;
+pub mod auto_top_up;
 pub mod coupon;
 pub mod day_count;
 pub mod exact;

@@ -142,6 +142,12 @@ refusal_codes! {
     TopUpLimit = "TOP_UP_LIMIT",
     /// There is no such way to pay, or it does not take the currency.
     UnknownGateway = "UNKNOWN_GATEWAY",
+    /// The gateway links no accounts or cards.
+    LinkingNotSupported = "LINKING_NOT_SUPPORTED",
+    /// A wish to be topped up automatically that makes no sense.
+    AutoTopUpInvalid = "AUTO_TOP_UP_INVALID",
+    /// No such linked account or card can be charged.
+    PaymentMethodNotFound = "PAYMENT_METHOD_NOT_FOUND",
     /// An amount that the gateway does not take at once.
     GatewayLimit = "GATEWAY_LIMIT",
     /// The gateway did not take the payment: nothing was paid.

@@ -12,7 +12,7 @@ use super::decide::{Present, decide};
 use super::renewing::{self, Attempt};
 use crate::app::App;
 use crate::clock;
-use crate::commands::{order, payments, refunds};
+use crate::commands::{auto_top_up, order, payment_methods, payments, refunds};
 use crate::db::Tx;
 use crate::db::writes::Writes;
 use crate::domain::time;
@@ -170,17 +170,24 @@ async fn next_instant(app: &App) -> Result<Option<DateTime<Utc>>, Error> {
     let gateways = app.gateways.codes();
     let payments = gateway_payments::next_instant(app.db.read(), &scope, &gateways).await?;
     let refunds = crate::store::refunds::next_instant(app.db.read(), &scope, &gateways).await?;
+    let methods = crate::store::payment_methods::next_instant(app.db.read(), &scope, &gateways).await?;
+    let low = crate::store::payment_methods::next_too_low(app.db.read(), &scope).await?;
     let sandbox = match &app.sandbox {
         Some(sandbox) => sandbox.next_due().await?,
         None => None,
     };
-    Ok([resources, payments, refunds, sandbox].into_iter().flatten().min())
+    Ok([resources, payments, refunds, methods, low, sandbox]
+        .into_iter()
+        .flatten()
+        .min())
 }
 
 async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<Passed, Error> {
     let scope = Scope::engine();
     // Money first: what it pays for must not end for want of it.
-    let asked = payments::round(app, now).await?;
+    let topped_up = auto_top_up::round(app, now).await?;
+    let linked = payment_methods::round(app, now).await?;
+    let asked = topped_up + linked + payments::round(app, now).await?;
     let followed = refunds::check_due(app, now).await?;
     let given_up = order::cancel_expired(app, now).await?;
     let downtimes: Vec<_> = state::downtimes_since(app.db.read(), &scope, now - DOWNTIME_MEMORY)

@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::caller::{Needs, Permission};
 use super::errors::Result;
+use super::ids::{self, Kind};
 use super::payment::Payment;
 use super::scalars::{DateTime, Decimal, Money};
 use super::session::Reach as _;
 use super::user_error::{UserError, refused};
-use crate::commands::{payments, top_up as commands};
+use crate::commands::payments;
+use crate::commands::top_up::{self as commands, Through};
 use crate::domain::money::Currency;
 use crate::domain::payment::TopUpLimits;
 use crate::domain::refusal::{Facts, Refusal, RefusalCode};
@@ -171,24 +173,29 @@ pub(crate) struct PaymentFailure {
     pub(crate) detail: Option<String>,
 }
 
+/// What a gateway made of what it was asked, other than what was wished for.
+pub(crate) fn told_of_gateway(message: &str, retryable: bool) -> Result<Vec<UserError>> {
+    let code = if retryable {
+        RefusalCode::GatewayUnavailable
+    } else {
+        RefusalCode::GatewayRefused
+    };
+    let refusal = Refusal {
+        facts: Facts::Gateway { retryable },
+        ..Refusal::new(code, message)
+    };
+    refused(Error::from(refusal))
+}
+
 /// What stands in the way of a payment that was written, after its gateway was asked to begin it.
 pub(crate) fn trouble(begun: &payments::Begun) -> Result<Vec<UserError>> {
-    let told = |code, message: &str, retryable| {
-        let refusal = Refusal {
-            facts: Facts::Gateway { retryable },
-            ..Refusal::new(code, message)
-        };
-        refused(Error::from(refusal))
-    };
     match begun {
         payments::Begun::Ready | payments::Begun::Nothing => Ok(Vec::new()),
-        payments::Begun::Refused(_) => told(
-            RefusalCode::GatewayRefused,
+        payments::Begun::Refused(_) => told_of_gateway(
             "The gateway did not take this payment; nothing was paid. Pay another way.",
             false,
         ),
-        payments::Begun::Unknown => told(
-            RefusalCode::GatewayUnavailable,
+        payments::Begun::Unknown => told_of_gateway(
             "The gateway does not answer just now; nothing was paid. Begin another payment, here or another way.",
             true,
         ),
@@ -243,8 +250,39 @@ async fn currency(ctx: &Context<'_>, account: Option<&ID>) -> Result<Currency> {
 pub(crate) enum TopUpBy {
     /// Through a gateway, by its code.
     Gateway(String),
+    /// From a linked account or card, by its id: it is charged at once.
+    LinkedAccount(ID),
     /// By a bank transfer, within three days; true is the only value.
     BankTransfer(bool),
+}
+
+/// Through what money is taken: exactly one.
+#[derive(Clone, Debug, OneofObject)]
+pub(crate) enum ThroughInput {
+    /// A gateway, by its code.
+    Gateway(String),
+    /// A linked account or card, by its id.
+    PaymentMethodId(ID),
+}
+
+impl ThroughInput {
+    /// The way. Errors: PAYMENT_METHOD_NOT_FOUND.
+    pub(crate) fn through(self) -> std::result::Result<Through, Refusal> {
+        match self {
+            Self::Gateway(code) => Ok(Through::Gateway(code)),
+            Self::PaymentMethodId(id) => linked(&id).map_err(|refusal| refusal.under("paymentMethodId")),
+        }
+    }
+}
+
+/// A linked account or card, by its id. Errors: PAYMENT_METHOD_NOT_FOUND.
+pub(crate) fn linked(id: &ID) -> std::result::Result<Through, Refusal> {
+    ids::parse(id, Kind::PaymentMethod).map(Through::Linked).ok_or_else(|| {
+        Refusal::new(
+            RefusalCode::PaymentMethodNotFound,
+            "This is no id of a linked account or card.",
+        )
+    })
 }
 
 /// A top-up.
@@ -283,8 +321,8 @@ impl TopUpMutations {
     /// Begins to top a credit wallet up, once, however often it is sent.
     ///
     /// Codes: INVALID_ID, PAYMENT_REQUIRED, INVALID_AMOUNT, TOO_MANY_DECIMALS, AMOUNT_OUT_OF_RANGE, TOP_UP_LIMIT, WALLET_LIMIT,
-    /// UNKNOWN_GATEWAY, GATEWAY_LIMIT, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, RETURN_URL_NOT_ALLOWED,
-    /// IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
+    /// UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND, GATEWAY_LIMIT, GATEWAY_REFUSED, GATEWAY_UNAVAILABLE,
+    /// RETURN_URL_NOT_ALLOWED, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
     #[graphql(guard = "Needs(Permission::BuyCredit)")]
     async fn top_up_wallet(
         &self,
@@ -293,25 +331,29 @@ impl TopUpMutations {
     ) -> Result<Option<TopUpWalletPayload>> {
         let session = ctx.session()?;
         let account = session.account(input.account_id.as_ref()).await?;
-        let gateway = match input.payment {
-            TopUpBy::Gateway(code) => code,
-            TopUpBy::BankTransfer(true) => bank::CODE.to_owned(),
+        let through = match input.payment {
+            TopUpBy::Gateway(code) => Ok(Through::Gateway(code)),
+            TopUpBy::LinkedAccount(id) => linked(&id).map_err(|refusal| refusal.under("linkedAccount")),
+            TopUpBy::BankTransfer(true) => Ok(Through::Gateway(bank::CODE.to_owned())),
             TopUpBy::BankTransfer(false) => {
-                let refusal = Refusal::new(
-                    RefusalCode::PaymentRequired,
-                    "Choose a way to pay: `bankTransfer` takes only true.",
-                );
+                let message = "Choose a way to pay: `bankTransfer` takes only true.";
+                Err(Refusal::new(RefusalCode::PaymentRequired, message).under("bankTransfer"))
+            }
+        };
+        let through = match through {
+            Ok(through) => through,
+            Err(refusal) => {
                 return Ok(Some(TopUpWalletPayload {
                     payment: None,
                     next_action: None,
-                    user_errors: refused(refusal.under("bankTransfer").under("payment").into())?,
+                    user_errors: refused(refusal.under("payment").into())?,
                 }));
             }
         };
         let top_up = commands::TopUp {
             account,
             amount: input.amount.0,
-            gateway,
+            through,
             return_url: input.return_url,
             idempotency_key: input.idempotency_key,
         };

@@ -15,8 +15,8 @@ use chrono::{DateTime, Utc};
 use entity::enums::{OrderStatus, PaymentStatus};
 use entity::{
     account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert,
-    gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, price, product, quarantine, quote,
-    resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
+    gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, payment_method, price, product,
+    quarantine, quote, resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -31,7 +31,7 @@ use crate::store::page::{Page, Slice};
 use crate::store::quarantine as quarantine_store;
 use crate::store::{
     Scope, accounts, alerts, catalogue, coupons, deliveries, gateway_payments, invoices, letters, orders, outbox,
-    payments, provisioning, quotes, recipients, refunds, resources, wallets, webhooks,
+    payment_methods, payments, provisioning, quotes, recipients, refunds, resources, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -212,6 +212,8 @@ pub(crate) struct Loaders {
     pub(crate) payments_of_order: Many<payment::Model>,
     pub(crate) quarantined: One<quarantine::Model>,
     pub(crate) refunds_of_payment: Many<gateway_refund::Model>,
+    pub(crate) payment_methods: One<payment_method::Model>,
+    pub(crate) methods_of_account: Many<payment_method::Model>,
     /// What payments are at their gateways, by the payment.
     pub(crate) gateway_payments: One<gateway_payment::Model>,
     pub(crate) invoices: One<invoices::Row>,
@@ -365,6 +367,8 @@ impl Loaders {
             payments_of_order: many!(source, payments::of_orders),
             quarantined: one!(source, quarantine_store::by_ids),
             refunds_of_payment: many!(source, refunds::of_payments),
+            payment_methods: one!(source, payment_methods::by_ids),
+            methods_of_account: many!(source, payment_methods::of_accounts),
             gateway_payments: documents!(source, gateway_payments::of_payments),
             invoices: documents!(source, invoices::by_ids),
             invoices_of_account: paged!(

@@ -6,6 +6,7 @@
 
 mod account;
 mod alert;
+mod auto_top_up;
 mod caller;
 mod connection;
 mod coupon;
@@ -25,6 +26,7 @@ mod manage;
 mod node;
 mod order;
 mod payment;
+mod payment_method;
 mod price;
 mod product;
 mod provisioning;
@@ -78,6 +80,8 @@ pub struct Query(
     order::OrderQueries,
     payment::PaymentQueries,
     gateway::GatewayQueries,
+    payment_method::PaymentMethodQueries,
+    auto_top_up::AutoTopUpQueries,
     quarantine::QuarantineQueries,
     invoice::InvoiceQueries,
     alert::AlertQueries,
@@ -94,6 +98,8 @@ pub struct Mutation(
     quote::QuoteMutations,
     order::OrderMutations,
     gateway::TopUpMutations,
+    payment_method::PaymentMethodMutations,
+    auto_top_up::AutoTopUpMutations,
     refund::RefundMutations,
     quarantine::QuarantineMutations,
     statement::StatementMutations,

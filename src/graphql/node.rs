@@ -12,6 +12,7 @@ use super::invoice::{CreditNote, Invoice};
 use super::mail::MailDelivery;
 use super::order::{Order, OrderItem};
 use super::payment::Payment;
+use super::payment_method::SavedPaymentMethod;
 use super::product::{Product, ResourceType};
 use super::provisioning::ProvisioningTask;
 use super::quarantine::QuarantinedMoney;
@@ -52,12 +53,13 @@ pub(crate) enum Node {
     WebhookDelivery(WebhookDelivery),
     MailDelivery(MailDelivery),
     QuarantinedMoney(QuarantinedMoney),
+    SavedPaymentMethod(SavedPaymentMethod),
 }
 
 /// What a caller needs to see a thing by its id: as much as to see it in its list.
 const fn permission(kind: Kind) -> Option<Permission> {
     match kind {
-        Kind::Wallet => Some(Permission::GetUserBalance),
+        Kind::Wallet | Kind::PaymentMethod => Some(Permission::GetUserBalance),
         Kind::WalletEntry => Some(Permission::ListCredit),
         Kind::Order | Kind::OrderItem | Kind::Quote | Kind::Coupon | Kind::MailDelivery => {
             Some(Permission::ListBillings)
@@ -142,6 +144,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         Kind::Quarantine => {
             let row = loaders.quarantined.load(key).await?;
             row.map(|row| Node::QuarantinedMoney(QuarantinedMoney(row)))
+        }
+        Kind::PaymentMethod => {
+            let row = loaders.payment_methods.load(key).await?;
+            row.map(|row| Node::SavedPaymentMethod(SavedPaymentMethod(row)))
         }
         Kind::WebhookEndpoint => loaders.webhooks.load(key).await?.map(|row| Node::Webhook(Webhook(row))),
         Kind::MailDelivery => loaders

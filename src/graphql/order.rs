@@ -13,7 +13,7 @@ use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
 use super::coupon::Coupon;
 use super::errors::Result;
-use super::gateway::{NextAction, trouble};
+use super::gateway::{NextAction, ThroughInput, linked, trouble};
 use super::ids::{self, Kind, global};
 use super::loaders::ListKey;
 use super::payment::Payment;
@@ -24,7 +24,7 @@ use super::resource::Resource;
 use super::scalars::{DateTime, Money, instant, money};
 use super::session::{Reach as _, Session};
 use super::user_error::{UserError, refused, wrong_id};
-use crate::commands::order::{self as commands, PayBy};
+use crate::commands::order::{self as commands, PayBy, Through};
 use crate::commands::payments;
 use crate::domain::order as rules;
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -312,15 +312,17 @@ pub(crate) enum PaymentInput {
     Credit(bool),
     /// All of it through a gateway, by its code; the wallet is not touched. See `paymentGateways`.
     Gateway(String),
-    /// All available credit, and the rest through a gateway, by its code: together or not at all. The credit is held until
-    /// the gateway's part is there.
-    TopUpAndPay(String),
+    /// All of it from a linked account or card, by its id: it is charged at once, without its owner.
+    LinkedAccount(ID),
+    /// All available credit, and the rest through a gateway or a linked account: together or not at all. The credit is held
+    /// until the other part is there.
+    TopUpAndPay(ThroughInput),
     /// All of it by a bank transfer, within three days; true is the only value.
     BankTransfer(bool),
 }
 
 impl PaymentInput {
-    /// The way to pay. Errors: PAYMENT_REQUIRED for credit that is not true.
+    /// The way to pay. Errors: PAYMENT_REQUIRED for credit that is not true, PAYMENT_METHOD_NOT_FOUND.
     fn by(self) -> std::result::Result<PayBy, Refusal> {
         match self {
             Self::Credit(true) => Ok(PayBy::Credit),
@@ -331,9 +333,18 @@ impl PaymentInput {
                 );
                 Err(refusal.under("credit").under("payment"))
             }
-            Self::Gateway(code) => Ok(PayBy::Gateway(code)),
-            Self::TopUpAndPay(code) => Ok(PayBy::TopUpAndPay(code)),
-            Self::BankTransfer(true) => Ok(PayBy::Gateway(bank::CODE.to_owned())),
+            Self::Gateway(code) => Ok(PayBy::Through(Through::Gateway(code))),
+            Self::LinkedAccount(id) => {
+                let through = linked(&id).map_err(|refusal| refusal.under("linkedAccount").under("payment"))?;
+                Ok(PayBy::Through(through))
+            }
+            Self::TopUpAndPay(through) => {
+                let through = through.through();
+                Ok(PayBy::TopUpAndPay(
+                    through.map_err(|refusal| refusal.under("topUpAndPay").under("payment"))?,
+                ))
+            }
+            Self::BankTransfer(true) => Ok(PayBy::Through(Through::Gateway(bank::CODE.to_owned()))),
             Self::BankTransfer(false) => {
                 let refusal = Refusal::new(
                     RefusalCode::PaymentRequired,
@@ -431,7 +442,7 @@ impl OrderMutations {
     /// order is there, with its quote and its coupon, until it is paid, cancelled or too late.
     ///
     /// Codes: INVALID_ID, QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_ALREADY_ORDERED, QUOTE_STALE, PAYMENT_REQUIRED,
-    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, GATEWAY_LIMIT,
+    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND, GATEWAY_LIMIT,
     /// GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED. With GATEWAY_REFUSED and
     /// GATEWAY_UNAVAILABLE the order is there as well: pay it with `payOrder`.
     #[graphql(guard = "Needs(Permission::PayOrder)")]
@@ -476,12 +487,13 @@ impl OrderMutations {
         };
         session.forget();
         let loaders = session.loaders();
+        if replayed {
+            session.was_replayed();
+        }
         let order = match placed.written {
-            Some(order) => Arc::new(order),
-            None => {
-                session.was_replayed();
-                loaders.orders.must(placed.order).await?
-            }
+            // What was charged at once has paid it meanwhile.
+            Some(order) if placed.collecting.is_none() => Arc::new(order),
+            _ => loaders.orders.must(placed.order).await?,
         };
         let shows = |field| ctx.look_ahead().field(field).exists();
         let payment = if shows("payment") || shows("nextAction") {
@@ -510,7 +522,7 @@ impl OrderMutations {
     /// Pays an order that waits, another way or once more, once, however often it is sent.
     ///
     /// Codes: INVALID_ID, ORDER_NOT_FOUND, ORDER_PAID, ORDER_CANCELLED, ORDER_EXPIRED, QUOTE_STALE, PAYMENT_REQUIRED,
-    /// INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, GATEWAY_LIMIT, GATEWAY_REFUSED,
+    /// INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND, GATEWAY_LIMIT, GATEWAY_REFUSED,
     /// GATEWAY_UNAVAILABLE, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
     #[graphql(guard = "Needs(Permission::PayOrder)")]
     async fn pay_order(

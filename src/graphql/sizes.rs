@@ -13,6 +13,7 @@ const SIZES: &[(&str, u64)] = &[
     ("items", 5),
     ("lines", 10),
     ("paymentGateways", 5),
+    ("paymentMethods", 3),
     ("payments", 2),
     ("prices", 2),
     ("refunds", 2),

@@ -12,16 +12,16 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::routing::{any, get};
-use entity::enums::PaymentStatus;
+use entity::enums::{LinkStatus, PaymentStatus};
 use lru::LruCache;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::clock;
-use crate::commands::payments;
+use crate::commands::{payment_methods, payments};
 use crate::domain::mail::escaped;
 use crate::gateways::RawNotice;
-use crate::store::{Scope, gateway_payments, payments as kept};
+use crate::store::{Scope, gateway_payments, payment_methods as methods, payments as kept};
 
 /// The largest notification.
 const MOST_BYTES: usize = 64 * 1024;
@@ -155,30 +155,17 @@ async fn returned(State(doors): State<Doors>, Path(payment): Path<String>) -> Re
     };
     let (attempt, payment) = match found.await {
         Ok(Some(found)) => found,
-        Ok(None) => return page(StatusCode::NOT_FOUND, "Payment", "There is no such payment.", None),
+        Ok(None) => return returned_from_link(&doors, id).await,
         Err(error) => {
             tracing::warn!(%error, "a payer's payment could not be read");
             let words = "This can't be answered just now. Try again in a minute.";
             return page(StatusCode::SERVICE_UNAVAILABLE, "Payment", words, None);
         }
     };
-    if let Some(url) = &attempt.return_url {
-        let joined = if url.contains('?') { '&' } else { '?' };
-        // A fragment stays behind the query.
-        let (address, fragment) = url
-            .split_once('#')
-            .map_or((url.as_str(), String::new()), |(address, rest)| {
-                (address, format!("#{rest}"))
-            });
-        let target = format!(
-            "{address}{joined}payment={}&status={}{fragment}",
-            payment.code, payment.status
-        );
-        if let Ok(target) = HeaderValue::from_str(&target) {
-            let mut response = plain(StatusCode::SEE_OTHER, "");
-            response.headers_mut().insert(LOCATION, target);
-            return response;
-        }
+    if let Some(url) = &attempt.return_url
+        && let Some(response) = sent_on(url, &format!("payment={}&status={}", payment.code, payment.status))
+    {
+        return response;
     }
     let words = match payment.status {
         PaymentStatus::Pending => "The payment is on its way. You can close this page.",
@@ -187,6 +174,50 @@ async fn returned(State(doors): State<Doors>, Path(payment): Path<String>) -> Re
         PaymentStatus::Expired => "The time to pay has run out. Go back and try again.",
     };
     page(StatusCode::OK, &payment.code, words, None)
+}
+
+/// The owner of an account or card that is linked comes back from its gateway.
+async fn returned_from_link(doors: &Doors, id: Uuid) -> Response<Body> {
+    let scope = Scope::engine();
+    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, payment_methods::look(&doors.app, &scope, id)).await {
+        tracing::info!(%error, method = %id, "somebody came back and the link could not be asked about");
+    }
+    let row = match methods::by_ids(doors.app.db.read(), &scope, &[id]).await {
+        Ok(rows) => rows.into_iter().next(),
+        Err(error) => {
+            tracing::warn!(%error, "a link could not be read");
+            let words = "This can't be answered just now. Try again in a minute.";
+            return page(StatusCode::SERVICE_UNAVAILABLE, "Payment", words, None);
+        }
+    };
+    let Some(row) = row else {
+        return page(StatusCode::NOT_FOUND, "Payment", "There is no such payment.", None);
+    };
+    if let Some(url) = &row.return_url
+        && let Some(response) = sent_on(url, &format!("link={}", row.status))
+    {
+        return response;
+    }
+    let words = match row.status {
+        LinkStatus::Pending => "The link is on its way. You can close this page.",
+        LinkStatus::Active => "It is linked. You can close this page.",
+        LinkStatus::Failed => "It was not linked. Go back and try again.",
+        LinkStatus::Ended => "It is not linked any more. You can close this page.",
+    };
+    page(StatusCode::OK, "Link", words, None)
+}
+
+/// Sends a browser on to where it came from, with what became of it.
+fn sent_on(url: &str, what: &str) -> Option<Response<Body>> {
+    let joined = if url.contains('?') { '&' } else { '?' };
+    // A fragment stays behind the query.
+    let (address, fragment) = url
+        .split_once('#')
+        .map_or((url, String::new()), |(address, rest)| (address, format!("#{rest}")));
+    let target = HeaderValue::from_str(&format!("{address}{joined}{what}{fragment}")).ok()?;
+    let mut response = plain(StatusCode::SEE_OTHER, "");
+    response.headers_mut().insert(LOCATION, target);
+    Some(response)
 }
 
 fn plain(status: StatusCode, words: &'static str) -> Response<Body> {

@@ -313,10 +313,12 @@ impl About {
             }
             EventType::WalletCredited => self.credited(event)?,
             EventType::WebhookDisabled => Some(Occasion::WebhookDisabled),
+            EventType::AutoTopUpStopped => Some(Occasion::AutoTopUpStopped),
             EventType::OrderPaid
             | EventType::OrderCompleted
             | EventType::OrderCancelled
             | EventType::PaymentHeld
+            | EventType::PaymentMethodChanged
             | EventType::ResourceChanged
             | EventType::ResourceStopped
             | EventType::ResourceStarted

@@ -23,6 +23,7 @@ pub mod letters;
 pub mod orders;
 pub mod outbox;
 pub mod page;
+pub mod payment_methods;
 pub mod payments;
 pub mod pricing;
 pub mod provisioning;

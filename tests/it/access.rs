@@ -83,6 +83,8 @@ const QUERIES: &[Case] = &[
     case("orders", "query($account: ID!) { orders(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("payments", "query($account: ID!) { payments(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("paymentGateways", "query($account: ID!) { paymentGateways(accountId: $account) { code } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("paymentMethods", "query($account: ID!) { paymentMethods(accountId: $account) { id } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("autoTopUp", "query($account: ID!) { autoTopUp(accountId: $account) { isOn } }", [Nothing, Nothing, MISSING, FORBIDDEN, Nothing]),
     case("topUpOptions", "query($account: ID!) { topUpOptions(accountId: $account) { least { amount } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("quarantine", "{ quarantine(first: 1) { nodes { id } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
     case("invoices", "query($account: ID!) { invoices(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
@@ -110,6 +112,14 @@ const MUTATIONS: &[Case] = &[
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("STATEMENT_INVALID")]),
     case("topUpWallet", "mutation($account: ID!) { topUpWallet(input: { accountId: $account, amount: \"100000\", payment: { gateway: \"SANDBOX\" },
         idempotencyKey: \"access\" }) { userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("linkPaymentMethod", "mutation($account: ID!) { linkPaymentMethod(input: { accountId: $account, gateway: \"SANDBOX\", idempotencyKey: \"access\" }) {
+        userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("unlinkPaymentMethod", "mutation($account: ID!) { unlinkPaymentMethod(input: { accountId: $account, paymentMethodId: $account }) {
+        userErrors { code } } }", [Code("INVALID_ID"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("setDefaultPaymentMethod", "mutation($account: ID!) { setDefaultPaymentMethod(input: { accountId: $account, paymentMethodId: $account }) {
+        userErrors { code } } }", [Code("INVALID_ID"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("setAutoTopUp", "mutation($account: ID!) { setAutoTopUp(input: { accountId: $account, isOn: true, below: \"1\", amount: \"10000\", monthlyLimit: \"10000\" }) {
+        userErrors { code } } }", [Code("PAYMENT_METHOD_NOT_FOUND"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("reportProvisioning", "mutation($task: ID!) { reportProvisioning(input: { taskId: $task, outcome: { succeeded: {} } }) { userErrors { code } } }",
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data]),
     case("grantCredit", "mutation($account: ID!) { grantCredit(input: { accountId: $account, kind: CASH, amount: \"1\", reason: \"x\",

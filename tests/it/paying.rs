@@ -239,7 +239,7 @@ on_every_store! {
         let owner = world.token(Role::Owner);
         world.grant("CASH", "60000").await;
         world.grant("PROMOTIONAL", "40000").await;
-        let both = json!({ "topUpAndPay": "SANDBOX" });
+        let both = json!({ "topUpAndPay": { "gateway": "SANDBOX" } });
         let begun = order_by(&world, both.clone()).await;
         assert_eq!(wallet(&world).await, amounts("60000", "40000", "100000"), "all credit is held");
         // What is held can't be spent.
@@ -269,12 +269,12 @@ on_every_store! {
     async fn enough_credit_needs_no_gateway_and_a_small_rest_is_made_large_enough(world: World) {
         world.grant("CASH", "180900").await;
         // 100 dong are less than the gateway takes: it takes its least, and less credit is used.
-        let begun = order_by(&world, json!({ "topUpAndPay": "SANDBOX" })).await;
+        let begun = order_by(&world, json!({ "topUpAndPay": { "gateway": "SANDBOX" } })).await;
         assert_eq!(wallet(&world).await, amounts("180900", "0", "180000"));
         press(&world, &reference(&begun), "APPROVE").await;
         assert_eq!(wallet(&world).await, amounts("900", "0", "0"));
         world.grant("CASH", "181000").await;
-        let paid = order_by(&world, json!({ "topUpAndPay": "SANDBOX" })).await;
+        let paid = order_by(&world, json!({ "topUpAndPay": { "gateway": "SANDBOX" } })).await;
         assert_eq!((text(&paid["order"]["status"]), paid["nextAction"].clone()), ("IN_PROGRESS".into(), Value::Null));
         assert_eq!(wallet(&world).await, amounts("900", "0", "0"));
     }
@@ -335,7 +335,7 @@ on_every_store! {
 
     async fn what_nobody_pays_expires_and_late_money_is_credit(world: World) {
         world.grant("CASH", "100000").await;
-        let begun = order_by(&world, json!({ "topUpAndPay": "SANDBOX" })).await;
+        let begun = order_by(&world, json!({ "topUpAndPay": { "gateway": "SANDBOX" } })).await;
         world.advance("2023-03-06T00:18:00+07:00").await;
         assert_eq!(payment(&world, &begun).await["status"], "EXPIRED");
         assert_eq!(wallet(&world).await, amounts("100000", "0", "0"));
@@ -460,6 +460,27 @@ on_every_store! {
         assert_eq!((over["status"].clone(), over["cancelledBecause"].clone()), (json!("CANCELLED"), json!("STALE")));
         assert_eq!(payment(&world, &begun).await["becameCredit"], true);
         assert_eq!(wallet(&world).await, amounts("219000", "0", "0"));
+    }
+
+    async fn an_order_that_is_given_up_holds_nothing_any_more(world: World) {
+        let owner = world.token(Role::Owner);
+        world.grant("CASH", "300000").await;
+        world.buy(server("s-general-1x1")).await;
+        world.provision().await;
+        let data = world.data(&owner, "{ resources(first: 1) { nodes { id } } }", json!({})).await;
+        let renew = json!({ "renew": { "resourceId": data["resources"]["nodes"][0]["id"], "term": { "months": 1 } } });
+        let quote = world.done(&owner, "createQuote", json!({ "items": [renew.clone()] })).await["quote"]["id"].take();
+        let input = json!({ "quoteId": quote, "payment": { "gateway": "SANDBOX" }, "idempotencyKey": key() });
+        let begun = world.done(&owner, "placeOrder", input).await;
+        // A second try holds credit; then somebody renews the server another way, and the first try is paid.
+        let both = json!({ "orderId": begun["order"]["id"], "payment": { "topUpAndPay": { "gateway": "SANDBOX" } }, "idempotencyKey": key() });
+        world.done(&owner, "payOrder", both).await;
+        assert_eq!(wallet(&world).await.2, "119000");
+        world.grant("CASH", "200000").await;
+        world.order(renew).await;
+        press(&world, &reference(&begun), "APPROVE").await;
+        assert_eq!(order(&world, &begun).await["cancelledBecause"], "STALE");
+        assert_eq!(wallet(&world).await.2, "0", "with the order goes what was held for it");
     }
 
     async fn fifty_notifications_and_questions_at_once_settle_once(world: World) {

@@ -74,3 +74,17 @@ stored_enum! {
         Later = "LATER",
     }
 }
+
+stored_enum! {
+    /// Where a linked account or card stands.
+    LinkStatus {
+        /// Its payer has not confirmed it yet.
+        Pending = "PENDING",
+        /// It can be charged.
+        Active = "ACTIVE",
+        /// It was not linked.
+        Failed = "FAILED",
+        /// It was unlinked, here or at its gateway: it is charged no more.
+        Ended = "ENDED",
+    }
+}

@@ -32,6 +32,10 @@ stored_enum! {
         PaymentFailed = "PAYMENT_FAILED",
         /// Money came in that is not what was to be paid: it is looked into.
         PaymentHeld = "PAYMENT_HELD",
+        /// An account or card was linked, unlinked, or made the default.
+        PaymentMethodChanged = "PAYMENT_METHOD_CHANGED",
+        /// Topping up by itself stopped: what was to be charged was declined too often, or is gone.
+        AutoTopUpStopped = "AUTO_TOP_UP_STOPPED",
         /// Money came back.
         Refunded = "REFUNDED",
         /// An invoice was issued.

@@ -11,7 +11,7 @@ use entity::{
 use serde::Deserialize as _;
 use uuid::Uuid;
 
-use super::cancel;
+use super::{cancel, next_check};
 use crate::app::App;
 use crate::commands::fulfil::purchase::{self, Placing, Source, Waited};
 use crate::db::Tx;
@@ -214,6 +214,17 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
     Ok((Settled::Done(settlement), newest))
 }
 
+/// What the other open payments of an order hold for it.
+async fn of_others(tx: &Tx, scope: &Scope, order: Uuid, payment: Uuid) -> Result<Vec<hold::Model>, Error> {
+    let others = gateway_payments::open_of_order(&**tx, scope, order).await?;
+    let others: Vec<Uuid> = others
+        .iter()
+        .map(|other| other.id)
+        .filter(|id| *id != payment)
+        .collect();
+    books::open_holds(tx, scope, &others).await
+}
+
 /// Pays the order that waited for it.
 async fn pay_order(
     tx: &Tx,
@@ -233,15 +244,9 @@ async fn pay_order(
         waited: StepStatus::Superseded,
         now,
     };
-    // What other attempts hold is let go: the order is paid.
-    let others = gateway_payments::open_of_order(&**tx, scope, order.id).await?;
-    let others: Vec<Uuid> = others
-        .iter()
-        .map(|other| other.id)
-        .filter(|id| *id != locked.payment.id)
-        .collect();
     let waited = Waited {
-        let_go: books::open_holds(tx, scope, &others).await?,
+        // The order is paid.
+        let_go: of_others(tx, scope, order.id, locked.payment.id).await?,
         order,
         items,
     };
@@ -352,7 +357,15 @@ async fn credit_wallet(
         order: payment.order_id,
     };
     let transaction = entry.id;
-    let held = hold.as_ref().map_or(0, |hold| hold.amount_minor);
+    // With its order goes what its other payments hold for it.
+    let given_up = locked
+        .order
+        .filter(|(order, _)| gives_up_order && order.status == OrderStatus::AwaitingPayment);
+    let mut holds: Vec<hold::Model> = hold.into_iter().collect();
+    if let Some((order, _)) = &given_up {
+        holds.extend(of_others(tx, scope, order.id, payment.id).await?);
+    }
+    let held: i64 = holds.iter().map(|hold| hold.amount_minor).sum();
     let mut writes = Writes::of(tx);
     let mut news = Vec::new();
     if payment.status != PaymentStatus::Succeeded {
@@ -380,7 +393,7 @@ async fn credit_wallet(
     );
     books::post(&mut writes, scope, account.id, vec![entry], now);
     books::change_wallet(&mut writes, scope, &wallet, vec![movement], -held, now)?;
-    if let Some(hold) = &hold {
+    for hold in &holds {
         books::end_hold(&mut writes, scope, hold, HoldStatus::Released, now);
     }
     captured(
@@ -392,10 +405,7 @@ async fn credit_wallet(
         transaction,
         now,
     );
-    if let Some((order, items)) = locked.order
-        && gives_up_order
-        && order.status == OrderStatus::AwaitingPayment
-    {
+    if let Some((order, items)) = given_up {
         news.push(cancel(&mut writes, scope, order, &items, CancelReason::Stale, now));
     }
     event_log::append(&mut writes, scope, account.id, &news, now)?;
@@ -548,7 +558,7 @@ async fn note_asked(
     if asked {
         attempt.checks += 1;
         attempt.next_check_at = (locked.payment.status == PaymentStatus::Pending)
-            .then(|| rules::next_check(attempt.created_at, attempt.expires_at, attempt.checks, now))
+            .then(|| next_check(&attempt, now))
             .flatten();
     }
     let mut writes = Writes::of(tx);

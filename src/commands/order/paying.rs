@@ -95,7 +95,7 @@ pub async fn pay_order(app: &App, scope: &Scope, input: PayOrder) -> Result<Begu
 
             // What is let go may be spent again.
             purchase.wallet.held_minor -= held;
-            let split = split(app, &input.payment, priced.due()?, &purchase)?;
+            let split = split(app, tx, scope, &input.payment, priced.due()?, &purchase).await?;
             purchase.wallet.held_minor += held;
             let mut writes = Writes::of(tx);
             let Some(split) = split else {
@@ -126,6 +126,7 @@ pub async fn pay_order(app: &App, scope: &Scope, input: PayOrder) -> Result<Begu
                 order: Some(order.id),
                 method: split.method,
                 gateway: split.gateway,
+                saved: split.saved,
                 amount: split.shared.gateway,
                 credit: split.shared.credit,
                 details: &details,

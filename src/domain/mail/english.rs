@@ -186,6 +186,10 @@ pub(super) fn draft(letter: &Letter) -> Draft {
             .words("A webhook of the account took nothing for so long that nothing is sent there any more.")
             .facts(vec![("Account", Some(letter.account.clone()))])
             .words("Look at its deliveries, mend what receives them, and switch it on again."),
+        Occasion::AutoTopUpStopped => Draft::new("Topping up by itself has stopped".to_owned())
+            .words("The linked account or card was declined several times, or is gone: the wallet is topped up by itself no more.")
+            .facts(vec![("Account", Some(letter.account.clone()))])
+            .words("Link another one, or top up by hand, and switch it on again."),
         Occasion::Paid { payment, amount, order } => Draft::new(format!("Payment {payment}: {}", money(*amount)))
             .words("A payment succeeded.")
             .facts(vec![

@@ -64,7 +64,8 @@ pub const fn topic(kind: EventType) -> Option<Topic> {
         | EventType::Refunded
         | EventType::InvoiceIssued
         | EventType::CreditNoteIssued
-        | EventType::WalletCredited => Topic::Chosen(MailCategory::Billing),
+        | EventType::WalletCredited
+        | EventType::AutoTopUpStopped => Topic::Chosen(MailCategory::Billing),
         EventType::ResourceProvisioned
         | EventType::ProvisioningFailed
         | EventType::ResourceRecovered
@@ -75,6 +76,7 @@ pub const fn topic(kind: EventType) -> Option<Topic> {
         | EventType::OrderCompleted
         | EventType::OrderCancelled
         | EventType::PaymentHeld
+        | EventType::PaymentMethodChanged
         | EventType::ResourceChanged
         | EventType::ResourceStopped
         | EventType::ResourceStarted
@@ -216,6 +218,8 @@ pub enum Occasion {
     Deleted(Thing),
     /// A webhook took nothing for so long that nothing is sent there any more.
     WebhookDisabled,
+    /// Topping up by itself stopped.
+    AutoTopUpStopped,
     /// A payment succeeded.
     Paid {
         /// The payment's code.

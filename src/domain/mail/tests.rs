@@ -224,6 +224,7 @@ fn occasions() -> Vec<Occasion> {
         Occasion::Resized(thing.clone()),
         Occasion::Deleted(thing.clone()),
         Occasion::WebhookDisabled,
+        Occasion::AutoTopUpStopped,
         Occasion::Paid {
             payment: "PAY-1".to_owned(),
             amount: money(181_000),

@@ -176,6 +176,10 @@ pub(super) fn draft(letter: &Letter) -> Draft {
             .words("Một webhook của tài khoản không nhận được gì trong thời gian dài, nên không có gì được gửi đến đó nữa.")
             .facts(vec![("Tài khoản", Some(letter.account.clone()))])
             .words("Hãy xem các lần gửi, sửa nơi nhận, rồi bật lại webhook."),
+        Occasion::AutoTopUpStopped => Draft::new("Nạp tiền tự động đã dừng".to_owned())
+            .words("Tài khoản hoặc thẻ liên kết bị từ chối nhiều lần hoặc không còn: ví không được nạp tự động nữa.")
+            .facts(vec![("Tài khoản", Some(letter.account.clone()))])
+            .words("Hãy liên kết tài khoản khác, hoặc nạp tiền thủ công, rồi bật lại."),
         Occasion::Paid { payment, amount, order } => Draft::new(format!("Thanh toán {payment}: {}", money(*amount)))
             .words("Một khoản thanh toán đã thành công.")
             .facts(vec![

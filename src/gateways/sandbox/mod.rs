@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, Mac as _};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::Sha256;
@@ -89,6 +90,9 @@ pub struct Due {
 struct Body {
     id: String,
     merchant: String,
+    /// Whether it is about an account that is linked, not about a payment.
+    #[serde(default)]
+    link: bool,
     reference: String,
     status: String,
     amount: String,
@@ -202,6 +206,19 @@ impl Sandbox {
         self.memory.next_due().await
     }
 
+    /// Keeps a new record. One that is known already stays as it is.
+    async fn remember(&self, record: &Record) -> Result<(), Failure> {
+        let (document, due) = (
+            serde_json::to_value(record).map_err(Failure::unknown)?,
+            record.next_due(),
+        );
+        let kept = self
+            .memory
+            .keep(&record.reference, document, due, None, self.clock.now());
+        kept.await.map_err(|error| lost(&error))?;
+        Ok(())
+    }
+
     async fn change(&self, reference: &str, change: impl Fn(&mut Record)) -> Result<Option<Record>, Error> {
         for _ in 0..TRIES {
             let Some(kept) = self.memory.read(reference).await? else {
@@ -239,6 +256,7 @@ impl Sandbox {
                 MERCHANT
             }
             .to_owned(),
+            link: record.is_link,
             reference: record.reference.clone(),
             status: status.to_owned(),
             amount: amount.to_decimal_text(),
@@ -311,7 +329,7 @@ impl Gateway for Sandbox {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             checkout: true,
-            saved_methods: false,
+            saved_methods: true,
             partial_refunds: true,
             repeatable_checkout: true,
         }
@@ -344,33 +362,45 @@ impl Gateway for Sandbox {
         if let Some(press) = prepared {
             record.press(press, self.clock.now());
         }
-        let (document, due) = (
-            serde_json::to_value(&record).map_err(Failure::unknown)?,
-            record.next_due(),
-        );
-        // Begun before, it stays as it is.
-        self.memory
-            .keep(&attempt.reference, document, due, None, self.clock.now())
-            .await
-            .map_err(|error| lost(&error))?;
+        self.remember(&record).await?;
         if prepared == Some(Press::LoseBegin) {
             return Err(Failure::unknown("the sandbox was told not to answer"));
         }
-        let page = attempt
-            .notify_url
-            .split_once("/webhooks/")
-            .map_or_else(String::new, |(base, _)| {
-                format!("{base}/sandbox/checkouts/{}", attempt.reference)
-            });
-        Ok(Checkout {
-            gateway_id: Some(attempt.reference.clone()),
-            url: Some(page),
-            ..Checkout::default()
-        })
+        Ok(page_of(&attempt.reference, &attempt.notify_url))
     }
 
-    async fn charge(&self, _attempt: &Attempt, _method: &SavedMethod) -> Result<Outcome, Failure> {
-        Err(Failure::Unsupported)
+    async fn charge(&self, attempt: &Attempt, method: &SavedMethod) -> Result<Outcome, Failure> {
+        let now = self.clock.now();
+        let prepared = self.prepared().await.map_err(|error| lost(&error))?;
+        let link = self.record(&method.reference).await.map_err(|error| lost(&error))?;
+        let token = method.token.expose_secret();
+        let Some(link) = link.filter(|link| link.is_charged_by(token)) else {
+            return Ok(Outcome::Failed {
+                decline: Decline::MethodRevoked,
+                detail: "it is not linked any more".to_owned(),
+            });
+        };
+        let press = prepared.or(link.charged).unwrap_or(Press::Approve);
+        if press == Press::RefuseBegin {
+            return Err(Failure::Refused {
+                decline: Decline::Rejected,
+                detail: "the sandbox was told to refuse".to_owned(),
+            });
+        }
+        let mut record = Record::of(attempt);
+        match press {
+            Press::Challenge => record.is_challenged(now),
+            Press::LoseBegin => record.press(Press::Approve, now),
+            press => record.press(press, now),
+        }
+        self.remember(&record).await?;
+        // Charged before, it stays as it was.
+        let known = self.record(&attempt.reference).await.map_err(|error| lost(&error))?;
+        match known {
+            _ if press == Press::LoseBegin => Err(Failure::unknown("the sandbox was told not to answer")),
+            Some(known) => Ok(outcome_of(&known.standing_at(now), known.asked_amount())),
+            None => Err(Failure::unknown("the sandbox has forgotten it")),
+        }
     }
 
     async fn query(&self, attempt: &Attempt) -> Result<Outcome, Failure> {
@@ -417,16 +447,42 @@ impl Gateway for Sandbox {
         Ok(refunded(record.as_ref(), &refund.reference, self.clock.now()))
     }
 
-    async fn begin_link(&self, _link: &Link) -> Result<Checkout, Failure> {
-        Err(Failure::Unsupported)
+    async fn begin_link(&self, link: &Link) -> Result<Checkout, Failure> {
+        let prepared = self.prepared().await.map_err(|error| lost(&error))?;
+        if prepared == Some(Press::RefuseBegin) {
+            return Err(Failure::Refused {
+                decline: Decline::Rejected,
+                detail: "the sandbox was told to refuse".to_owned(),
+            });
+        }
+        let mut record = Record::of_link(link);
+        if let Some(press) = prepared {
+            record.press(press, self.clock.now());
+        }
+        self.remember(&record).await?;
+        if prepared == Some(Press::LoseBegin) {
+            return Err(Failure::unknown("the sandbox was told not to answer"));
+        }
+        Ok(page_of(&link.reference, &link.notify_url))
     }
 
-    async fn query_link(&self, _link: &Link) -> Result<LinkOutcome, Failure> {
-        Err(Failure::Unsupported)
+    async fn query_link(&self, link: &Link) -> Result<LinkOutcome, Failure> {
+        let now = self.clock.now();
+        let record = self.record(&link.reference).await.map_err(|error| lost(&error))?;
+        Ok(match record.filter(|record| record.is_link) {
+            Some(record) => linked(&record.standing_at(now)),
+            None => LinkOutcome::Unknown,
+        })
     }
 
-    async fn unlink(&self, _method: &SavedMethod) -> Result<(), Failure> {
-        Err(Failure::Unsupported)
+    async fn unlink(&self, method: &SavedMethod) -> Result<(), Failure> {
+        let prepared = self.prepared().await.map_err(|error| lost(&error))?;
+        let changed = self.change(&method.reference, Record::end).await;
+        changed.map_err(|error| lost(&error))?;
+        if prepared == Some(Press::LoseBegin) {
+            return Err(Failure::unknown("the sandbox was told not to answer"));
+        }
+        Ok(())
     }
 
     fn notified(&self, notice: &RawNotice<'_>) -> Result<Notice, Rejected> {
@@ -448,7 +504,7 @@ impl Gateway for Sandbox {
         }
         let currency: Currency = body.currency.parse().map_err(|_| Rejected::Malformed)?;
         let amount =
-            Money::from_decimal_text(&body.amount, currency, Sign::Positive).map_err(|_| Rejected::Malformed)?;
+            Money::from_decimal_text(&body.amount, currency, Sign::NotNegative).map_err(|_| Rejected::Malformed)?;
         let standing = match (body.status.as_str(), body.transaction, body.decline) {
             ("PAID", Some(transaction), _) => Standing::Paid { transaction },
             ("DECLINED", _, Some(decline)) => Standing::Declined { decline },
@@ -457,13 +513,24 @@ impl Gateway for Sandbox {
             ("PENDING", ..) => Standing::Open,
             _ => return Err(Rejected::Malformed),
         };
-        Ok(Notice {
-            event: body.id,
-            about: About::Payment {
-                reference: body.reference,
+        let reference = body.reference;
+        let about = match (body.link, &standing) {
+            (
+                true,
+                Standing::Declined {
+                    decline: Decline::MethodRevoked,
+                },
+            ) => About::Unlinked { reference },
+            (true, _) => About::Link {
+                reference,
+                outcome: linked(&standing),
+            },
+            (false, _) => About::Payment {
+                reference,
                 outcome: outcome_of(&standing, amount),
             },
-        })
+        };
+        Ok(Notice { event: body.id, about })
     }
 
     fn answer(&self, verdict: Verdict) -> Answer {
@@ -478,6 +545,33 @@ impl Gateway for Sandbox {
             status,
             body: format!("{{\"result\":\"{said}\"}}"),
         }
+    }
+}
+
+/// The page that a payer is sent to.
+fn page_of(reference: &str, notify_url: &str) -> Checkout {
+    let base = notify_url.split_once("/webhooks/").map_or("", |(base, _)| base);
+    Checkout {
+        gateway_id: Some(reference.to_owned()),
+        url: Some(format!("{base}/sandbox/checkouts/{reference}")),
+        ..Checkout::default()
+    }
+}
+
+/// Where a link stands.
+fn linked(standing: &Standing) -> LinkOutcome {
+    match standing {
+        Standing::Open | Standing::Review => LinkOutcome::Pending,
+        Standing::Paid { transaction } => LinkOutcome::Linked {
+            token: transaction.clone(),
+            label: "Sandbox •••• 4242".to_owned(),
+        },
+        Standing::Declined { decline } => LinkOutcome::Failed {
+            detail: decline.as_str().to_owned(),
+        },
+        Standing::Expired => LinkOutcome::Failed {
+            detail: "EXPIRED".to_owned(),
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::super::Attempt;
+use super::super::{Attempt, Link};
 use crate::domain::gateway::Decline;
 use crate::domain::money::{Currency, Money};
 
@@ -70,6 +70,16 @@ pub enum Press {
     RefundFails,
     /// Takes the next refund on, and does not answer.
     LoseRefund,
+    /// Links; what is charged there has not enough money.
+    LinkWithoutFunds,
+    /// Links; what is charged there has to be confirmed in person.
+    LinkChallenged,
+    /// Links; what is charged there is taken, and not answered.
+    LinkLost,
+    /// Links; what is charged there is looked into.
+    LinkReviewed,
+    /// The owner unlinks it.
+    Unlink,
 }
 
 impl Press {
@@ -102,6 +112,11 @@ impl Press {
         Self::RefundSlowly,
         Self::RefundFails,
         Self::LoseRefund,
+        Self::LinkWithoutFunds,
+        Self::LinkChallenged,
+        Self::LinkLost,
+        Self::LinkReviewed,
+        Self::Unlink,
     ];
 }
 
@@ -177,6 +192,12 @@ pub struct Record {
     /// What went back of it, the oldest first.
     #[serde(default)]
     pub refunds: Vec<Refunded>,
+    /// Whether nothing is paid: an account is linked.
+    #[serde(default)]
+    pub is_link: bool,
+    /// What happens to what is charged at the account, where it is not paid.
+    #[serde(default)]
+    pub charged: Option<Press>,
 }
 
 /// A refund, as it is known here.
@@ -209,7 +230,36 @@ impl Record {
             silent_queries: 0,
             deliveries: Vec::new(),
             refunds: Vec::new(),
+            is_link: false,
+            charged: None,
         }
+    }
+
+    /// An account that is to be linked, open.
+    #[must_use]
+    pub fn of_link(link: &Link) -> Self {
+        Self {
+            reference: link.reference.clone(),
+            amount: Money::zero(Currency::Vnd),
+            description: "Link your sandbox account".to_owned(),
+            created_at: link.created_at,
+            expires_at: link.expires_at,
+            return_url: link.return_url.clone(),
+            standing: Standing::Open,
+            captures: 0,
+            taken: None,
+            silent_queries: 0,
+            deliveries: Vec::new(),
+            refunds: Vec::new(),
+            is_link: true,
+            charged: None,
+        }
+    }
+
+    /// Whether a token charges it.
+    #[must_use]
+    pub fn is_charged_by(&self, token: &str) -> bool {
+        self.is_link && matches!(&self.standing, Standing::Paid { transaction } if transaction == token)
     }
 
     /// Where it stands at an instant: what nobody paid in time has expired.
@@ -246,11 +296,11 @@ impl Record {
             Press::ApproveSlowly if is_open => self.pay(now + TimeDelta::minutes(SLOW_MINUTES)),
             Press::ApproveSilently if is_open => {
                 self.pay(now);
-                self.deliveries.clear();
+                self.be_silent();
             }
             Press::ApproveUnreachable if is_open => {
                 self.pay(now);
-                self.deliveries.clear();
+                self.be_silent();
                 self.silent_queries = 3;
             }
             Press::ApproveRepeatedly if is_open => {
@@ -294,6 +344,13 @@ impl Record {
                 self.tell(Standing::Review, now);
             }
             Press::Clear if standing == Standing::Review => self.pay(now),
+            Press::LinkWithoutFunds if is_open && self.is_link => self.link(Press::DeclineFunds, now),
+            Press::LinkChallenged if is_open && self.is_link => self.link(Press::Challenge, now),
+            Press::LinkLost if is_open && self.is_link => self.link(Press::LoseBegin, now),
+            Press::LinkReviewed if is_open && self.is_link => self.link(Press::Review, now),
+            Press::Unlink if self.is_link && matches!(standing, Standing::Paid { .. }) => {
+                self.decline(Decline::MethodRevoked, now);
+            }
             Press::Challenge if is_open => self.tell(Standing::Open, now),
             Press::DeclineFunds if is_open => self.decline(Decline::InsufficientFunds, now),
             Press::DeclineLimit if is_open => self.decline(Decline::LimitReached, now),
@@ -347,6 +404,23 @@ impl Record {
         }
     }
 
+    fn link(&mut self, charged: Press, now: DateTime<Utc>) {
+        self.charged = Some(charged);
+        self.pay(now);
+    }
+
+    /// Is not charged: its payer has to confirm in person.
+    pub fn is_challenged(&mut self, now: DateTime<Utc>) {
+        self.decline(Decline::ChallengeRequired, now);
+    }
+
+    /// Ends a link, as the merchant wishes: nobody is told.
+    pub fn end(&mut self) {
+        self.standing = Standing::Declined {
+            decline: Decline::MethodRevoked,
+        };
+    }
+
     fn pay(&mut self, told_at: DateTime<Utc>) {
         self.captures += 1;
         self.standing = Standing::Paid {
@@ -379,6 +453,13 @@ impl Record {
             answers: Vec::new(),
             done: false,
         });
+    }
+
+    /// Sends nothing more of what was to be told. It is not forgotten: an event's number is never used again.
+    fn be_silent(&mut self) {
+        for delivery in &mut self.deliveries {
+            delivery.done = true;
+        }
     }
 
     fn repeat_last(&mut self) {

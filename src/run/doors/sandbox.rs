@@ -45,6 +45,20 @@ const BUTTONS: &[(Press, &str)] = &[
     (Press::Clear, "End the looking into it well"),
 ];
 
+/// The buttons of an account that is linked.
+const LINK_BUTTONS: &[(Press, &str)] = &[
+    (Press::LinkWithoutFunds, "Link; charges have not enough money"),
+    (Press::LinkChallenged, "Link; charges have to be confirmed in person"),
+    (Press::LinkLost, "Link; charges are taken, and not answered"),
+    (Press::LinkReviewed, "Link; charges are looked into"),
+    (Press::Cancel, "Give up"),
+    (Press::Decline, "Decline"),
+    (Press::ApproveSilently, "Link, never tell it"),
+    (Press::ApproveSlowly, "Link, tell it 10 minutes later"),
+    (Press::ApproveRepeatedly, "Link, tell it three times"),
+    (Press::Forge, "Link, sign with another key"),
+];
+
 /// Says what the next checkout does.
 pub(super) async fn prepare(State(doors): State<Doors>, Form(pressed): Form<Pressed>) -> Response<Body> {
     let Some(sandbox) = &doors.app.sandbox else {
@@ -109,6 +123,8 @@ fn checkout(doors: &Doors, record: &Record) -> Response<Body> {
         escaped(&record.return_url)
     );
     let (words, refresh) = match record.standing_at(now) {
+        Standing::Open if record.is_link => ("To be linked.".to_owned(), true),
+        Standing::Paid { .. } if record.is_link => ("Linked.".to_owned(), false),
         Standing::Open => {
             let left = (record.expires_at - now).num_seconds().max(0);
             (format!("To be paid within {}:{:02}.", left / 60, left % 60), true)
@@ -118,22 +134,39 @@ fn checkout(doors: &Doors, record: &Record) -> Response<Body> {
         Standing::Declined { decline } => (format!("Declined: {}.", decline.as_str()), false),
         Standing::Expired => ("The time to pay has run out.".to_owned(), false),
     };
+    let amount = if record.is_link {
+        String::new()
+    } else {
+        record.amount.to_string()
+    };
     let mut inner = format!(
         "<p class=\"amount\">{}</p>\n<p>{}<br><small>{}</small></p>\n",
-        escaped(&record.amount.to_string()),
+        escaped(&amount),
         escaped(&record.description),
         escaped(&record.reference)
     );
     if refresh {
         inner.push_str("<meta http-equiv=\"refresh\" content=\"15\">\n");
         let mut buttons = String::new();
-        for (press, words) in BUTTONS {
+        let (buttons_of, first) = if record.is_link {
+            (LINK_BUTTONS, "Link")
+        } else {
+            (BUTTONS, "Pay")
+        };
+        for (press, words) in buttons_of {
             buttons.push_str(&button(record, *press, words, ""));
         }
-        inner.push_str(&button(record, Press::Approve, "Pay", "pay"));
+        inner.push_str(&button(record, Press::Approve, first, "pay"));
         inner.push_str("<details><summary>Or what else a gateway may do</summary>\n");
         inner.push_str(&buttons);
         inner.push_str("</details>\n");
+    } else if record.is_link && matches!(record.standing, Standing::Paid { .. }) {
+        inner.push_str(&button(
+            record,
+            Press::Unlink,
+            "Unlink, as its owner at the gateway",
+            "",
+        ));
     } else {
         // On to the shop by itself; a click is faster.
         inner.push_str(&format!(

@@ -235,6 +235,11 @@ impl World {
             "topUpWallet" => {
                 "payment { id code status amount { amount } failure { code } } nextAction { ... on RedirectAction { url } }"
             }
+            "linkPaymentMethod" => {
+                "paymentMethod { id status } nextAction { ... on RedirectAction { url } }"
+            }
+            "unlinkPaymentMethod" | "setDefaultPaymentMethod" => "paymentMethod { id status isDefault }",
+            "setAutoTopUp" => "autoTopUp { isOn }",
             "cancelOrder" => "order { id status cancelledBecause }",
             "resolveQuarantine" => "quarantined { id status }",
             "importStatement" => "lines { line outcome payment { code } }",
