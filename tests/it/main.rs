@@ -28,6 +28,7 @@ mod kill;
 mod mail;
 mod manage;
 mod paying;
+mod peers;
 mod reads;
 mod refunds;
 mod relay;
