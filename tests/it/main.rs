@@ -15,6 +15,7 @@ mod auto_renewal;
 mod bad_input;
 mod bad_requests;
 mod books;
+mod browser;
 mod buying;
 mod clients;
 mod configuration;

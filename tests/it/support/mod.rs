@@ -437,7 +437,7 @@ pub(crate) async fn open(database: &str, most_releases: u64) -> Arc<App> {
 async fn open_with(database: &str, most_releases: u64, more: Vec<Arc<dyn Gateway>>) -> Arc<App> {
     let settings = Settings {
         development: true,
-        return_origins: vec!["https://console.test".to_owned()],
+        return_origins: vec!["https://console.test".to_owned(), "http://shop.test".to_owned()],
         most_releases,
     };
     let options = db::Options::new(database.to_owned(), 10);
