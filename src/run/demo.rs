@@ -88,6 +88,7 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
         operator: token(Role::Operator, None)?,
         product: token(Role::Product, Some("vserver"))?,
         quiet: options.json,
+        alone: options.exit,
     };
     // Listened for before anyone is told that there is something to end.
     let told = told_to_stop();
@@ -113,9 +114,9 @@ pub async fn demo(options: Demo) -> Result<(), Error> {
     }
     let viewer = token(Role::Viewer, None)?;
     let play = async {
-        stage.play(&code).await?;
+        let checkout = stage.play(&code).await?;
         if !options.exit {
-            stage.stay(&running, &viewer).await;
+            stage.stay(&running, &viewer, &checkout).await;
         }
         Ok(())
     };
@@ -140,6 +141,8 @@ struct Stage {
     operator: String,
     product: String,
     quiet: bool,
+    /// Nobody is there to press buttons.
+    alone: bool,
 }
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
@@ -208,9 +211,10 @@ impl Stage {
         Ok(socket)
     }
 
-    async fn stay(&self, running: &Running, viewer: &str) {
+    async fn stay(&self, running: &Running, viewer: &str, checkout: &str) {
         self.say(&format!(
-            "It stays up at {}; GraphiQL is at http://{}/graphiql. Tokens:\n  OWNER     {}\n  VIEWER    {}\n  PRODUCT   {}\n  OPERATOR  {}\n\nCtrl-C ends it.",
+            "It stays up at {}; GraphiQL is at http://{}/graphiql. Tokens:\n  OWNER     {}\n  VIEWER    {}\n  PRODUCT   {}\n  OPERATOR  {}\n\n\
+             A checkout waits for you, for 15 minutes: pay, decline, go back, click twice.\n  {checkout}\n\nCtrl-C ends it.",
             self.url, running.address, self.owner, viewer, self.product, self.operator
         ));
         engine::drive(Arc::clone(&self.app), Duration::from_secs(1)).await;

@@ -1,5 +1,5 @@
 //! The script: a server is bought with auto-renewal, renewed while the credit lasts, reminded of, goes to grace, is renewed
-//! by hand, resized, deleted and refunded. Every step is what any client may do.
+//! by hand, resized, deleted and refunded, and a checkout begins at the sandbox. Every step is what any client may do.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -10,7 +10,8 @@ use crate::engine;
 use crate::error::Error;
 
 impl Stage {
-    pub(super) async fn play(&self, code: &str) -> Result<(), Error> {
+    /// Plays all of it, and answers the page of a checkout that is open unless the script had to press its button itself.
+    pub(super) async fn play(&self, code: &str) -> Result<String, Error> {
         self.say(&format!(
             "billing-gateway demo: {code} at {}\n",
             shown(self.app.clock.now())
@@ -21,12 +22,13 @@ impl Stage {
         let end = self.run_dry(end, &mut alerts).await?;
         self.come_back(end).await?;
         self.give_up().await?;
+        let checkout = self.top_up().await?;
         let differences = db::proof::differences(&self.app.db).await?;
         if !differences.is_empty() {
             return Err(Error::internal(format_args!("the books do not agree: {differences:?}")));
         }
-        self.say("12. The books agree.\n");
-        Ok(())
+        self.say("13. The books agree.\n");
+        Ok(checkout)
     }
 
     /// From the first credit to the invoice; answers the end of what is paid.
@@ -196,6 +198,37 @@ impl Stage {
         Ok(())
     }
 
+    /// Tops the wallet up through the sandbox, whose page is for people; answers the page.
+    async fn top_up(&self) -> Result<String, Error> {
+        let input = json!({ "amount": "200000", "payment": { "gateway": "SANDBOX" }, "idempotencyKey": "demo-top-up" });
+        let begun = self.act(&self.owner, "topUpWallet", TOP_UP, input).await?;
+        let page = text(&begun["nextAction"]["url"]);
+        self.say(&format!(
+            "12. The customer tops up {} through a gateway, the sandbox, whose page is\n     {page}",
+            money(&begun["payment"]["amount"])
+        ));
+        if self.alone {
+            let press = self
+                .http
+                .post(&page)
+                .header("accept", "application/json")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("press=APPROVE");
+            let pressed = press.send().await.map_err(Error::internal)?;
+            pressed.error_for_status().map_err(Error::internal)?;
+            let mut paid = self.ask(&self.owner, PAID, json!({})).await?;
+            let status = text(&paid["payments"]["nodes"][0].take()["status"]);
+            if status != "SUCCEEDED" {
+                return Err(Error::internal(format_args!("the top-up is {status}")));
+            }
+            self.say(&format!(
+                "     nobody is there, so the script presses the button: {status}, {} available",
+                money(&paid["wallet"]["available"])
+            ));
+        }
+        Ok(page)
+    }
+
     /// Lets time pass, with the engine running.
     async fn pass(&self, until: DateTime<Utc>, number: &str) -> Result<(), Error> {
         self.say(&format!("{number} Time moves to {}.", shown(until)));
@@ -289,6 +322,9 @@ const QUOTE: &str = "mutation($input: CreateQuoteInput!) { createQuote(input: $i
         items { credited { amount currency } lines { explanation } } } userErrors { code message } } }";
 const PLACE: &str = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) {
     order { id code status } userErrors { code message } } }";
+const TOP_UP: &str = "mutation($input: TopUpWalletInput!) { topUpWallet(input: $input) {
+    payment { amount { amount currency } } nextAction { ... on RedirectAction { url } } userErrors { code message } } }";
+const PAID: &str = "{ payments(first: 1) { nodes { status } } wallet { available { amount currency } } }";
 const REPORT: &str =
     "mutation($input: ReportProvisioningInput!) { reportProvisioning(input: $input) { userErrors { code message } } }";
 const FORECAST: &str = "query($until: DateTime!) { forecast(until: $until) { topUp { amount currency }

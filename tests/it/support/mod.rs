@@ -4,6 +4,7 @@
 pub(crate) mod binary;
 pub(crate) mod cutter;
 pub(crate) mod nginx;
+pub(crate) mod peer;
 pub(crate) mod post;
 pub(crate) mod postgres;
 pub(crate) mod rows;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use billing_gateway::app::{App, Settings};
 use billing_gateway::commands::seed;
 use billing_gateway::config::Edge;
+use billing_gateway::gateways::Gateway;
 use billing_gateway::gateways::bank::{Bank, BankAccount};
 use billing_gateway::run::serve::{Running, Serving, start};
 use billing_gateway::run::tools::{mint, principal};
@@ -134,6 +136,15 @@ impl World {
         self.running = Some(running);
     }
 
+    /// Serves anew, with another gateway beside the sandbox and the bank.
+    pub(crate) async fn take_payments_through(&mut self, gateway: Arc<dyn Gateway>) {
+        self.running.take().unwrap().stop().await;
+        self.app = open_with(&self.database, 100, vec![gateway]).await;
+        let running = serve(&self.app).await;
+        self.url = format!("http://{}/graphql", running.address);
+        self.running = Some(running);
+    }
+
     /// What another process over the same store would have: its own connections, its own leases.
     pub(crate) async fn another(&self, most_releases: u64) -> Arc<App> {
         open(&self.database, most_releases).await
@@ -230,10 +241,11 @@ impl World {
             }
             "placeOrder" | "payOrder" => {
                 "order { id code status items { id status } } payment { id code status amount { amount } failure { code } }
-                 nextAction { ... on RedirectAction { url } }"
+                 nextAction { ... on RedirectAction { url } ... on ClientSecretAction { clientSecret } }"
             }
             "topUpWallet" => {
-                "payment { id code status amount { amount } failure { code } } nextAction { ... on RedirectAction { url } }"
+                "payment { id code status amount { amount } failure { code } }
+                 nextAction { ... on RedirectAction { url } ... on ClientSecretAction { clientSecret } }"
             }
             "linkPaymentMethod" => {
                 "paymentMethod { id status } nextAction { ... on RedirectAction { url } }"
@@ -424,9 +436,13 @@ fn secret() -> SecretString {
 }
 
 pub(crate) async fn open(database: &str, most_releases: u64) -> Arc<App> {
+    open_with(database, most_releases, Vec::new()).await
+}
+
+async fn open_with(database: &str, most_releases: u64, more: Vec<Arc<dyn Gateway>>) -> Arc<App> {
     let settings = Settings {
         development: true,
-        return_origins: vec!["https://console.test".to_owned()],
+        return_origins: vec!["https://console.test".to_owned(), "http://shop.test".to_owned()],
         most_releases,
     };
     let options = db::Options::new(database.to_owned(), 10);
@@ -436,7 +452,7 @@ pub(crate) async fn open(database: &str, most_releases: u64) -> Arc<App> {
         holder: "CLOUD JSC".to_owned(),
     });
     let app = App::open(&options, settings).await.unwrap();
-    Arc::new(app.with_gateways(vec![Arc::new(bank)]))
+    Arc::new(app.with_gateways(vec![Arc::new(bank)]).with_gateways(more))
 }
 
 async fn serve(app: &Arc<App>) -> Running {
