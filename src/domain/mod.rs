@@ -6,11 +6,13 @@
 
 pub mod address;
 pub mod coupon;
+pub mod csv;
 pub mod day_count;
 pub mod exact;
 pub mod explain;
 pub mod funding;
 pub mod gateway;
+pub mod history;
 pub mod ledger;
 pub mod lifecycle;
 pub mod mail;

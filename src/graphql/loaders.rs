@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ::dataloader::BatchFn;
 use ::dataloader::cached::Loader;
 use chrono::{DateTime, Utc};
-use entity::enums::{OrderStatus, PaymentStatus};
+use entity::enums::OrderStatus;
 use entity::{
     account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert,
     gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, price, product, quarantine, quote,
@@ -27,6 +27,7 @@ use crate::app::App;
 use crate::commands::order::{Renewal, renewals};
 use crate::domain::mail::Letter;
 use crate::error::Error;
+use crate::store::histories::{EntryFilter, PaymentFilter};
 use crate::store::page::{Page, Slice};
 use crate::store::quarantine as quarantine_store;
 use crate::store::{
@@ -188,7 +189,7 @@ pub(crate) struct Loaders {
     pub(crate) wallets: One<wallet::Model>,
     pub(crate) wallets_of_account: Many<wallet::Model>,
     pub(crate) entries: One<wallet_entry::Model>,
-    pub(crate) entries_of_wallet: Paged<(), Arc<wallet_entry::Model>>,
+    pub(crate) entries_of_wallet: Paged<EntryFilter, Arc<wallet_entry::Model>>,
     pub(crate) products: One<product::Model>,
     pub(crate) resource_types: One<resource_type::Model>,
     pub(crate) types_of_product: Many<resource_type::Model>,
@@ -208,7 +209,7 @@ pub(crate) struct Loaders {
     pub(crate) items_of_order: Many<orders::Item>,
     pub(crate) item_documents: One<serde_json::Value>,
     pub(crate) payments: One<payment::Model>,
-    pub(crate) payments_of_account: Paged<Option<PaymentStatus>, Arc<payment::Model>>,
+    pub(crate) payments_of_account: Paged<PaymentFilter, Arc<payment::Model>>,
     pub(crate) payments_of_order: Many<payment::Model>,
     pub(crate) quarantined: One<quarantine::Model>,
     pub(crate) refunds_of_payment: Many<gateway_refund::Model>,
@@ -328,7 +329,7 @@ impl Loaders {
             entries: one!(source, wallets::entries_by_ids),
             entries_of_wallet: paged!(
                 source,
-                |s, parents, _list, page| wallets::entries(s.db(), &s.scope, parents, page),
+                |s, parents, list, page| wallets::entries(s.db(), &s.scope, parents, list, page),
                 Arc::new
             ),
             products: one!(source, catalogue::products_by_ids),
@@ -359,7 +360,7 @@ impl Loaders {
             payments: one!(source, payments::by_ids),
             payments_of_account: paged!(
                 source,
-                |s, parents, list, page| payments::of_accounts(s.db(), &s.scope, parents, *list, page),
+                |s, parents, list, page| payments::of_accounts(s.db(), &s.scope, parents, list, page),
                 Arc::new
             ),
             payments_of_order: many!(source, payments::of_orders),

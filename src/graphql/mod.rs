@@ -16,6 +16,7 @@ mod errors;
 mod event;
 mod forecast;
 mod gateway;
+mod history;
 mod ids;
 mod in_place;
 mod invoice;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
 use super::errors::Result;
+use super::history::WalletEntryFilter;
 use super::ids::{Kind, global};
 use super::loaders::ListKey;
 use super::order::Order;
@@ -82,9 +83,11 @@ impl Wallet {
 
     /// The credit history, newest first, each entry with the balance after it.
     #[graphql(guard = "Needs(Permission::ListCredit)")]
+    #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn entries(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Which entries; all when absent.")] filter: Option<WalletEntryFilter>,
         #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
@@ -94,7 +97,7 @@ impl Wallet {
         let slice = ctx
             .loaders()?
             .entries_of_wallet
-            .must(ListKey::new(self.0.id, (), page))
+            .must(ListKey::new(self.0.id, filter.unwrap_or_default().checked()?, page))
             .await?;
         let row = |row: &Arc<wallet_entry::Model>| WalletEntry {
             row: Arc::clone(row),

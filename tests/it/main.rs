@@ -23,6 +23,7 @@ mod engine;
 mod events;
 mod faults;
 mod forecast;
+mod histories;
 mod house;
 mod kill;
 mod mail;
