@@ -6,6 +6,7 @@
 pub mod account;
 pub mod account_event;
 pub mod alert_recipient;
+pub mod billing_address;
 pub mod code_counter;
 pub mod component;
 pub mod coupon;

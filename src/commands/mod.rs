@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod auto_renew;
+pub mod billing_addresses;
 mod collect;
 pub mod coupon;
 pub mod credit;

@@ -111,7 +111,7 @@ pub async fn top_up(app: &App, scope: &Scope, input: TopUp) -> Result<Begun, Err
                 payments: vec![attempted.payment],
                 ..Rows::default()
             };
-            rows.write(&mut writes, scope);
+            rows.write(&mut writes, scope)?;
             gateway_payments::add(&mut writes, scope, vec![attempted.attempt]);
             writes.send(tx).await?;
             Ok(Begun {

@@ -5,6 +5,7 @@
 //! Money is whole minor units, rates are whole millionths, and a fraction is kept exact until its one rounding.
 
 pub mod address;
+pub mod billing_address;
 pub mod coupon;
 pub mod csv;
 pub mod day_count;

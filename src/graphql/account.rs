@@ -7,6 +7,7 @@ use entity::account;
 use entity::enums::{BillingMode, InvoiceStatus, Language, OrderStatus, Role, WalletKind};
 
 use super::alert::{self, ExpiryAlertConnection};
+use super::billing_address::{self, BillingAddress};
 use super::caller::{Needs, Permission, ReadsAccounts, SignedIn};
 use super::connection::{List, page};
 use super::errors::Result;
@@ -163,6 +164,12 @@ impl Account {
     /// Who is written to about it, those who have not confirmed their address included.
     async fn alert_recipients(&self, ctx: &Context<'_>) -> Result<Vec<AlertRecipient>> {
         recipient::of_account(ctx, self.0.id).await
+    }
+
+    /// To whom its invoices may be written, the default one first; at most 20.
+    #[graphql(guard = "Needs(Permission::GetBilling)")]
+    async fn billing_addresses(&self, ctx: &Context<'_>) -> Result<Option<Vec<BillingAddress>>> {
+        billing_address::of_account(ctx, self.0.id).await.map(Some)
     }
 
     /// Its expiry alerts, newest first.

@@ -14,9 +14,9 @@ use ::dataloader::cached::Loader;
 use chrono::{DateTime, Utc};
 use entity::enums::OrderStatus;
 use entity::{
-    account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert,
-    gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, price, product, quarantine, quote,
-    resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
+    account, account_event, alert_recipient, billing_address, component, coupon, credit_note, credit_note_line,
+    expiry_alert, gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, price, product,
+    quarantine, quote, resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -31,8 +31,8 @@ use crate::store::histories::{EntryFilter, PaymentFilter};
 use crate::store::page::{Page, Slice};
 use crate::store::quarantine as quarantine_store;
 use crate::store::{
-    Scope, accounts, alerts, catalogue, coupons, deliveries, gateway_payments, invoices, letters, orders, outbox,
-    payments, provisioning, quotes, recipients, refunds, resources, wallets, webhooks,
+    Scope, accounts, alerts, billing_addresses, catalogue, coupons, deliveries, gateway_payments, invoices, letters,
+    orders, outbox, payments, provisioning, quotes, recipients, refunds, resources, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -233,6 +233,8 @@ pub(crate) struct Loaders {
     pub(crate) webhook_deliveries: One<webhook_delivery::Model>,
     pub(crate) recipients_of_account: Many<alert_recipient::Model>,
     pub(crate) mail_deliveries: One<outbox_delivery::Model>,
+    pub(crate) billing_addresses: One<billing_address::Model>,
+    pub(crate) billing_addresses_of_account: Many<billing_address::Model>,
     /// Events by their account and number.
     pub(crate) events: Batched<(Uuid, i64), Arc<account_event::Model>>,
     /// What deliveries say, by the delivery.
@@ -400,6 +402,8 @@ impl Loaders {
             webhook_deliveries: one!(source, deliveries::by_ids),
             recipients_of_account: many!(source, recipients::of_accounts),
             mail_deliveries: one!(source, outbox::by_ids),
+            billing_addresses: one!(source, billing_addresses::by_ids),
+            billing_addresses_of_account: many!(source, billing_addresses::of_accounts),
             events: Batched::new(source, |source, keys| Box::pin(events_at(source, keys))),
             letters: Batched::new(source, |source, keys| Box::pin(letters_of(source, keys))),
         }

@@ -6,6 +6,7 @@
 
 mod account;
 mod alert;
+mod billing_address;
 mod caller;
 mod connection;
 mod coupon;
@@ -87,6 +88,7 @@ pub struct Query(
     mail::MailQueries,
     forecast::ForecastQueries,
     webhook::WebhookQueries,
+    billing_address::BillingAddressQueries,
 );
 
 /// What clients change. What moves money takes an idempotency key.
@@ -108,6 +110,7 @@ pub struct Mutation(
     alert::AlertMutations,
     engine::EngineMutations,
     webhook::WebhookMutations,
+    billing_address::BillingAddressMutations,
 );
 
 /// What clients are told as it happens.

@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Interface, Object};
 
 use super::account::Account;
 use super::alert::ExpiryAlert;
+use super::billing_address::BillingAddress;
 use super::caller::{Permission, SignedIn};
 use super::coupon::Coupon;
 use super::errors::{ApiError, Result};
@@ -52,6 +53,7 @@ pub(crate) enum Node {
     WebhookDelivery(WebhookDelivery),
     MailDelivery(MailDelivery),
     QuarantinedMoney(QuarantinedMoney),
+    BillingAddress(BillingAddress),
 }
 
 /// What a caller needs to see a thing by its id: as much as to see it in its list.
@@ -63,7 +65,7 @@ const fn permission(kind: Kind) -> Option<Permission> {
             Some(Permission::ListBillings)
         }
         Kind::Payment | Kind::Quarantine => Some(Permission::ListPayments),
-        Kind::Invoice | Kind::CreditNote => Some(Permission::GetBilling),
+        Kind::Invoice | Kind::CreditNote | Kind::BillingAddress => Some(Permission::GetBilling),
         Kind::WebhookEndpoint | Kind::WebhookDelivery => Some(Permission::ManageResources),
         Kind::Account
         | Kind::Product
@@ -142,6 +144,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         Kind::Quarantine => {
             let row = loaders.quarantined.load(key).await?;
             row.map(|row| Node::QuarantinedMoney(QuarantinedMoney(row)))
+        }
+        Kind::BillingAddress => {
+            let row = loaders.billing_addresses.load(key).await?;
+            row.map(BillingAddress::of).transpose()?.map(Node::BillingAddress)
         }
         Kind::WebhookEndpoint => loaders.webhooks.load(key).await?.map(|row| Node::Webhook(Webhook(row))),
         Kind::MailDelivery => loaders

@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     WebhookEndpoint = 20,
     WebhookDelivery = 21,
     Quarantine = 22,
+    BillingAddress = 25,
 }
 
 impl Kind {
@@ -50,6 +51,7 @@ impl Kind {
         Self::WebhookEndpoint,
         Self::WebhookDelivery,
         Self::Quarantine,
+        Self::BillingAddress,
     ];
 }
 

@@ -10,6 +10,7 @@
 
 mod access;
 mod actions;
+mod addresses;
 mod alerts;
 mod auto_renewal;
 mod bad_input;

@@ -241,6 +241,8 @@ impl World {
             "refundPayment" => "payment { id refunds { amount { amount } status } }",
             "createCoupon" => "coupon { id code }",
             "reportProvisioning" => "item { id status }",
+            "setBillingAddress" => "billingAddress { id isDefault }",
+            "deleteBillingAddress" => "deletedId",
             "grantCredit" => "wallet { cash { amount } promotional { amount } }",
             other => panic!("no selection for {other}"),
         };
