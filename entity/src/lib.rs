@@ -13,6 +13,7 @@ pub mod coupon;
 pub mod coupon_redemption;
 pub mod credit_note;
 pub mod credit_note_line;
+pub mod credit_transfer;
 pub mod engine_downtime;
 pub mod engine_lease;
 pub mod enums;

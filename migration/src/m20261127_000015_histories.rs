@@ -1,10 +1,10 @@
-//! What a wallet's history is searched by, and to whom invoices are written.
+//! What a wallet's history is searched by, to whom invoices are written, and credit that partners move.
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{flag, index, instant, json, optional, references, text, unique, uuid};
+use crate::columns::{flag, index, instant, json, minor, optional, references, text, unique, uuid, widen_by};
 
-/// What a wallet's history is searched by, and to whom invoices are written.
+/// What a wallet's history is searched by, to whom invoices are written, and credit that partners move.
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -49,12 +49,48 @@ impl MigrationTrait for Migration {
         let one_default = unique("billing_address", &["account_id"])
             .and_where(Expr::cust("is_default"))
             .to_owned();
-        manager.create_index(one_default).await
+        manager.create_index(one_default).await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table("credit_transfer")
+                    .col(uuid("id"))
+                    .col(uuid("from_account_id"))
+                    .col(uuid("to_account_id"))
+                    .col(minor("amount_minor"))
+                    .col(text("currency", 3))
+                    .col(optional(text("note", 255)))
+                    .col(uuid("from_transaction_id"))
+                    .col(uuid("to_transaction_id"))
+                    .col(text("principal", 200))
+                    .col(instant("created_at"))
+                    .primary_key(Index::create().col("id"))
+                    .foreign_key(&mut references("credit_transfer", "from_account_id", "account"))
+                    .foreign_key(&mut references("credit_transfer", "to_account_id", "account"))
+                    .foreign_key(&mut references(
+                        "credit_transfer",
+                        "from_transaction_id",
+                        "ledger_transaction",
+                    ))
+                    .foreign_key(&mut references(
+                        "credit_transfer",
+                        "to_transaction_id",
+                        "ledger_transaction",
+                    ))
+                    .check(Expr::cust("amount_minor > 0"))
+                    .check(Expr::cust("from_account_id <> to_account_id"))
+                    .to_owned(),
+            )
+            .await?;
+        for half in ["from_transaction_id", "to_transaction_id"] {
+            manager.create_index(unique("credit_transfer", &[half])).await?;
+        }
+        widen_by(manager, "account_event", "kind", &["WALLET_DEBITED"]).await
     }
 
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
         Err(DbErr::Migration(
-            "to whom invoices were written can't be told by the older version".to_owned(),
+            "to whom invoices were written, and what was transferred, can't be told by the older version".to_owned(),
         ))
     }
 }

@@ -10,6 +10,7 @@ pub mod billing_addresses;
 mod collect;
 pub mod coupon;
 pub mod credit;
+pub mod credit_transfer;
 pub(crate) mod fulfil;
 pub mod mail;
 pub mod order;

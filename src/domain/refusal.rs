@@ -176,6 +176,10 @@ refusal_codes! {
     BillingAddressNotFound = "BILLING_ADDRESS_NOT_FOUND",
     /// Invoices are written to this address: it stays until another one is the default.
     DefaultBillingAddress = "DEFAULT_BILLING_ADDRESS",
+    /// The account is not the caller's own.
+    NotOwnAccount = "NOT_OWN_ACCOUNT",
+    /// The two accounts are the same.
+    SameAccount = "SAME_ACCOUNT",
     /// The rules were given values that contradict each other. Our mistake: shown as an internal error.
     Inconsistent = "INCONSISTENT",
 }

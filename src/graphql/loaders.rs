@@ -30,9 +30,10 @@ use crate::error::Error;
 use crate::store::histories::{EntryFilter, PaymentFilter};
 use crate::store::page::{Page, Slice};
 use crate::store::quarantine as quarantine_store;
+use crate::store::transfers::Transfer;
 use crate::store::{
     Scope, accounts, alerts, billing_addresses, catalogue, coupons, deliveries, gateway_payments, invoices, letters,
-    orders, outbox, payments, provisioning, quotes, recipients, refunds, resources, wallets, webhooks,
+    orders, outbox, payments, provisioning, quotes, recipients, refunds, resources, transfers, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -233,6 +234,9 @@ pub(crate) struct Loaders {
     pub(crate) webhook_deliveries: One<webhook_delivery::Model>,
     pub(crate) recipients_of_account: Many<alert_recipient::Model>,
     pub(crate) mail_deliveries: One<outbox_delivery::Model>,
+    /// Credit that was moved between accounts, by its key, and by either half in the books.
+    pub(crate) transfers: One<Transfer>,
+    pub(crate) transfers_of_transaction: One<Transfer>,
     pub(crate) billing_addresses: One<billing_address::Model>,
     pub(crate) billing_addresses_of_account: Many<billing_address::Model>,
     /// Events by their account and number.
@@ -402,6 +406,8 @@ impl Loaders {
             webhook_deliveries: one!(source, deliveries::by_ids),
             recipients_of_account: many!(source, recipients::of_accounts),
             mail_deliveries: one!(source, outbox::by_ids),
+            transfers: documents!(source, transfers::by_ids),
+            transfers_of_transaction: documents!(source, transfers::of_transactions),
             billing_addresses: one!(source, billing_addresses::by_ids),
             billing_addresses_of_account: many!(source, billing_addresses::of_accounts),
             events: Batched::new(source, |source, keys| Box::pin(events_at(source, keys))),

@@ -11,6 +11,7 @@ mod caller;
 mod connection;
 mod coupon;
 mod credit;
+mod credit_transfer;
 mod delivery;
 mod engine;
 mod errors;
@@ -102,6 +103,7 @@ pub struct Mutation(
     statement::StatementMutations,
     provisioning::ProvisioningMutations,
     credit::CreditMutations,
+    credit_transfer::CreditTransferMutations,
     coupon::CouponMutations,
     releases::ReleaseMutations,
     manage::ManageMutations,

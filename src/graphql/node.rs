@@ -7,6 +7,7 @@ use super::alert::ExpiryAlert;
 use super::billing_address::BillingAddress;
 use super::caller::{Permission, SignedIn};
 use super::coupon::Coupon;
+use super::credit_transfer::CreditTransfer;
 use super::errors::{ApiError, Result};
 use super::ids::{self, Kind};
 use super::invoice::{CreditNote, Invoice};
@@ -54,13 +55,14 @@ pub(crate) enum Node {
     MailDelivery(MailDelivery),
     QuarantinedMoney(QuarantinedMoney),
     BillingAddress(BillingAddress),
+    CreditTransfer(CreditTransfer),
 }
 
 /// What a caller needs to see a thing by its id: as much as to see it in its list.
 const fn permission(kind: Kind) -> Option<Permission> {
     match kind {
         Kind::Wallet => Some(Permission::GetUserBalance),
-        Kind::WalletEntry => Some(Permission::ListCredit),
+        Kind::WalletEntry | Kind::CreditTransfer => Some(Permission::ListCredit),
         Kind::Order | Kind::OrderItem | Kind::Quote | Kind::Coupon | Kind::MailDelivery => {
             Some(Permission::ListBillings)
         }
@@ -144,6 +146,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         Kind::Quarantine => {
             let row = loaders.quarantined.load(key).await?;
             row.map(|row| Node::QuarantinedMoney(QuarantinedMoney(row)))
+        }
+        Kind::CreditTransfer => {
+            let transfer = loaders.transfers.load(key).await?;
+            transfer.map(|transfer| Node::CreditTransfer(CreditTransfer(transfer)))
         }
         Kind::BillingAddress => {
             let row = loaders.billing_addresses.load(key).await?;

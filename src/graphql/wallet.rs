@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
+use super::credit_transfer::CreditTransfer;
 use super::errors::Result;
 use super::history::WalletEntryFilter;
 use super::ids::{Kind, global};
@@ -194,6 +195,15 @@ impl WalletEntry {
             return Ok(None);
         };
         Ok(ctx.loaders()?.orders.load(order).await?.map(Order))
+    }
+
+    /// The transfer that it is a half of.
+    async fn transfer(&self, ctx: &Context<'_>) -> Result<Option<CreditTransfer>> {
+        if self.row.action != WalletAction::Transfer {
+            return Ok(None);
+        }
+        let transfers = &ctx.loaders()?.transfers_of_transaction;
+        Ok(transfers.load(self.row.transaction_id).await?.map(CreditTransfer))
     }
 
     /// When.

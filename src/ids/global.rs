@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     WebhookDelivery = 21,
     Quarantine = 22,
     BillingAddress = 25,
+    CreditTransfer = 26,
 }
 
 impl Kind {
@@ -52,6 +53,7 @@ impl Kind {
         Self::WebhookDelivery,
         Self::Quarantine,
         Self::BillingAddress,
+        Self::CreditTransfer,
     ];
 }
 

@@ -219,6 +219,7 @@ pub(super) fn caller_of(principal: &Principal) -> graphql::Caller {
             .filter_map(|permission| permission.as_str().parse().ok())
             .collect(),
     )
+    .serving(&principal.serves)
 }
 
 fn edge_config(app: &App, options: &EdgeOptions) -> EdgeConfig {

@@ -38,6 +38,7 @@ pub mod sandbox;
 mod scope;
 mod search;
 pub mod state;
+pub mod transfers;
 pub mod wallets;
 pub mod webhooks;
 

@@ -115,6 +115,8 @@ const MUTATIONS: &[Case] = &[
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data]),
     case("grantCredit", "mutation($account: ID!) { grantCredit(input: { accountId: $account, kind: CASH, amount: \"1\", reason: \"x\",
         idempotencyKey: \"access\" }) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
+    case("transferCredit", "mutation($account: ID!) { transferCredit(input: { fromAccountId: $account, toAccountId: $account, amount: \"1\",
+        idempotencyKey: \"access\" }) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN]),
     case("createCoupon", "mutation { createCoupon(input: { code: \"ACCESS\", value: { percent: \"1\" }, currency: \"VND\" }) { userErrors { code } } }",
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
     case("stopResource", "mutation($account: ID!, $resource: ID!) { stopResource(input: { accountId: $account, resourceId: $resource }) { userErrors { code } } }",

@@ -29,6 +29,7 @@ mod house;
 mod kill;
 mod mail;
 mod manage;
+mod partners;
 mod paying;
 mod reads;
 mod refunds;

@@ -64,7 +64,8 @@ pub const fn topic(kind: EventType) -> Option<Topic> {
         | EventType::Refunded
         | EventType::InvoiceIssued
         | EventType::CreditNoteIssued
-        | EventType::WalletCredited => Topic::Chosen(MailCategory::Billing),
+        | EventType::WalletCredited
+        | EventType::WalletDebited => Topic::Chosen(MailCategory::Billing),
         EventType::ResourceProvisioned
         | EventType::ProvisioningFailed
         | EventType::ResourceRecovered
