@@ -201,6 +201,9 @@ pub struct Token {
     /// The account, by its code or UUID; needed for OWNER, BILLING_ADMIN and VIEWER.
     #[arg(long)]
     pub account: Option<String>,
+    /// A customer's account that a PARTNER serves, by its code or UUID; repeat.
+    #[arg(long)]
+    pub serves: Vec<String>,
     /// The product's code; needed for PRODUCT.
     #[arg(long)]
     pub product: Option<String>,

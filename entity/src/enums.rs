@@ -53,9 +53,11 @@ macro_rules! stored_enum {
     };
 }
 
+mod billing;
 mod paying;
 mod telling;
 
+pub use billing::BillingAddressKind;
 pub use paying::{CancelReason, CaptureUse, LinkStatus, NoticeVerdict, QuarantineStatus, RefundStatus};
 pub use telling::{
     DeliveryChannel, DeliveryStatus, EventType, MailCategory, ProductCall, RecipientStatus, WebhookStatus,

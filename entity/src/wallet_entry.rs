@@ -23,6 +23,8 @@ pub struct Model {
     pub action: WalletAction,
     /// What it was for, in words.
     pub details: String,
+    /// Its words in small letters, by which it is found in any case.
+    pub search_text: String,
     /// What it did to the cash part; negative is spent.
     pub cash_minor: i64,
     /// What it did to the promotional part.

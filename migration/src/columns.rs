@@ -113,6 +113,43 @@ pub(crate) fn unique(table: &'static str, columns: &[&'static str]) -> IndexCrea
     named("uq", table, columns).unique().to_owned()
 }
 
+/// Allows a column these words beside those that it takes, whichever these are by then.
+pub(crate) async fn widen_by(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    column: &'static str,
+    more: &[&str],
+) -> Result<(), DbErr> {
+    let backend = manager.get_database_backend();
+    let sql = if backend == DbBackend::Sqlite {
+        format!("select sql from sqlite_schema where type = 'table' and name = '{table}'")
+    } else {
+        format!("select pg_get_constraintdef(oid) from pg_constraint where conname = '{table}_{column}_check'")
+    };
+    let found = manager
+        .get_connection()
+        .query_one_raw(Statement::from_string(backend, sql))
+        .await?;
+    let wrong = || DbErr::Migration(format!("{table}.{column}: there is no CHECK of words"));
+    let made: String = found.ok_or_else(wrong)?.try_get_by_index(0)?;
+    let within = if backend == DbBackend::Sqlite {
+        let from = format!("{column} in (");
+        let start = made.find(&from).ok_or_else(wrong)? + from.len();
+        let end = made[start..].find(')').ok_or_else(wrong)? + start;
+        &made[start..end]
+    } else {
+        made.as_str()
+    };
+    // Between apostrophes: no word of ours has one.
+    let mut words: Vec<&str> = within.split('\'').skip(1).step_by(2).collect();
+    words.extend(
+        more.iter()
+            .copied()
+            .filter(|word| !within.contains(&format!("'{word}'"))),
+    );
+    widen(manager, table, column, &words).await
+}
+
 /// Allows a column more words. Rows are not touched: SQLite, which can't change a CHECK, has it changed in its catalogue,
 /// in the way that its documentation gives for changes that don't touch what is stored.
 pub(crate) async fn widen(

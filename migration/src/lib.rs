@@ -21,6 +21,7 @@ mod m20261126_000011_webhooks;
 mod m20261126_000012_calls;
 mod m20261127_000013_gateways;
 mod m20261127_000014_linked;
+mod m20261127_000015_histories;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000012_calls::Migration),
             Box::new(m20261127_000013_gateways::Migration),
             Box::new(m20261127_000014_linked::Migration),
+            Box::new(m20261127_000015_histories::Migration),
         ]
     }
 }

@@ -7,9 +7,11 @@
 pub mod alerts;
 pub mod auto_renew;
 pub mod auto_top_up;
+pub mod billing_addresses;
 mod collect;
 pub mod coupon;
 pub mod credit;
+pub mod credit_transfer;
 pub(crate) mod fulfil;
 pub mod mail;
 pub mod order;

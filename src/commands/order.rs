@@ -274,7 +274,7 @@ async fn await_payment(
         items,
         ..Rows::default()
     };
-    rows.write(&mut writes, scope);
+    rows.write(&mut writes, scope)?;
     begin_collecting(&mut writes, scope, collecting, purchase, 0)?;
     purchases::close_quote(&mut writes, scope, purchase.quote.id, order_id);
     writes.send(tx).await?;
@@ -307,7 +307,7 @@ fn begin_collecting(
         payments: vec![attempted.payment],
         ..Rows::default()
     };
-    rows.write(writes, scope);
+    rows.write(writes, scope)?;
     gateway_payments::add(writes, scope, vec![attempted.attempt]);
     let held = hold.as_ref().map_or(0, |hold| hold.amount_minor);
     books::change_wallet(writes, scope, &purchase.wallet, Vec::new(), held - let_go, now)?;

@@ -203,7 +203,7 @@ async fn succeed(
     task.item.status = OrderItemStatus::Fulfilled;
     let mut writes = Writes::of(tx);
     finish(&mut writes, &engine, &task, &mut news, now);
-    rows.write(&mut writes, &engine);
+    rows.write(&mut writes, &engine)?;
     books::post(&mut writes, scope, account.id, entries, now);
     if let Some(wallet) = wallet {
         books::move_wallet(&mut writes, &engine, &wallet, movements, now)?;

@@ -228,6 +228,26 @@ const LAWS: &[(&str, &str)] = &[
          from hold h join payment y on y.id = h.payment_id where h.status = 'OPEN' and y.status <> 'PENDING'",
     ),
     (
+        "a transfer's two halves are what was moved",
+        "select f.code || ' to ' || t.code as place, c.amount_minor as one_side,
+           cast(case when coalesce(-o.total, 0) <> c.amount_minor then coalesce(-o.total, 0) else coalesce(i.total, 0) end as bigint) as other_side
+         from credit_transfer c join account f on f.id = c.from_account_id join account t on t.id = c.to_account_id
+         left join (select transaction_id, account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'PARTNER'
+                    group by transaction_id, account_id) o on o.transaction_id = c.from_transaction_id and o.account_id = c.from_account_id
+         left join (select transaction_id, account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'PARTNER'
+                    group by transaction_id, account_id) i on i.transaction_id = c.to_transaction_id and i.account_id = c.to_account_id
+         where coalesce(-o.total, 0) <> c.amount_minor or coalesce(i.total, 0) <> c.amount_minor",
+    ),
+    (
+        "what is booked with partners is what came by transfers less what went",
+        "select a.code as place, cast(coalesce(p.total, 0) as bigint) as one_side, cast(coalesce(i.total, 0) - coalesce(o.total, 0) as bigint) as other_side
+         from account a
+         left join (select account_id, sum(amount_minor) as total from ledger_posting where ledger_account = 'PARTNER' group by account_id) p on p.account_id = a.id
+         left join (select to_account_id, sum(amount_minor) as total from credit_transfer group by to_account_id) i on i.to_account_id = a.id
+         left join (select from_account_id, sum(amount_minor) as total from credit_transfer group by from_account_id) o on o.from_account_id = a.id
+         where coalesce(p.total, 0) <> coalesce(i.total, 0) - coalesce(o.total, 0)",
+    ),
+    (
         "an order that waits or was cancelled has nothing done",
         "select o.code as place, cast(count(*) as bigint) as one_side, cast(0 as bigint) as other_side
          from orders o join order_item i on i.order_id = o.id

@@ -231,6 +231,30 @@ pub fn refund_failed(amount: Money) -> Result<Transaction, Refusal> {
     )
 }
 
+/// Credit that a partner moves to a customer leaves the partner's books.
+pub fn transfer_out(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::Transfer,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::CustomerCash, amount),
+            Side::Credit(LedgerAccount::Partner, amount),
+        ],
+    )
+}
+
+/// It comes into the customer's: the two postings to the partner's account are each other's mirror.
+pub fn transfer_in(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::Transfer,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::Partner, amount),
+            Side::Credit(LedgerAccount::CustomerCash, amount),
+        ],
+    )
+}
+
 /// An item provisioned: what was charged for it leaves orders in progress, and with the coupon's share, given as a
 /// discount, becomes deferred revenue and tax. Errors: INCONSISTENT unless `net + tax - coupon = charged`.
 pub fn provisioned(charged: Money, net: Money, tax: Money, coupon: Money) -> Result<Transaction, Refusal> {
@@ -366,6 +390,15 @@ mod tests {
         let failed = provisioning_refund(&funding).unwrap();
         for account in LedgerAccount::ALL {
             assert_eq!(posted(&paid, *account), -posted(&failed, *account), "{account}");
+        }
+    }
+
+    #[test]
+    fn the_halves_of_a_transfer_mirror_each_other() {
+        let (out, incoming) = (transfer_out(vnd(50_000)).unwrap(), transfer_in(vnd(50_000)).unwrap());
+        assert_eq!(posted(&out, LedgerAccount::CustomerCash), 50_000);
+        for account in LedgerAccount::ALL {
+            assert_eq!(posted(&out, *account), -posted(&incoming, *account), "{account}");
         }
     }
 

@@ -6,12 +6,15 @@
 
 pub mod address;
 pub mod auto_top_up;
+pub mod billing_address;
 pub mod coupon;
+pub mod csv;
 pub mod day_count;
 pub mod exact;
 pub mod explain;
 pub mod funding;
 pub mod gateway;
+pub mod history;
 pub mod ledger;
 pub mod lifecycle;
 pub mod mail;

@@ -174,6 +174,18 @@ refusal_codes! {
     QuarantineNotFound = "QUARANTINE_NOT_FOUND",
     /// What becomes of this money was decided before.
     QuarantineResolved = "QUARANTINE_RESOLVED",
+    /// The text is no tax code.
+    InvalidTaxCode = "INVALID_TAX_CODE",
+    /// The text is no personal number.
+    InvalidPersonalNumber = "INVALID_PERSONAL_NUMBER",
+    /// There is no such billing address.
+    BillingAddressNotFound = "BILLING_ADDRESS_NOT_FOUND",
+    /// Invoices are written to this address: it stays until another one is the default.
+    DefaultBillingAddress = "DEFAULT_BILLING_ADDRESS",
+    /// The account is not the caller's own.
+    NotOwnAccount = "NOT_OWN_ACCOUNT",
+    /// The two accounts are the same.
+    SameAccount = "SAME_ACCOUNT",
     /// The rules were given values that contradict each other. Our mistake: shown as an internal error.
     Inconsistent = "INCONSISTENT",
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 use entity::account;
-use entity::enums::{BillingMode, InvoiceStatus, Language, OrderStatus, PaymentStatus, Role, WalletKind};
+use entity::enums::{BillingMode, InvoiceStatus, Language, OrderStatus, Role, WalletKind};
 
 use super::alert::{self, ExpiryAlertConnection};
+use super::billing_address::{self, BillingAddress};
 use super::caller::{Needs, Permission, ReadsAccounts, SignedIn};
 use super::connection::{List, page};
 use super::errors::Result;
+use super::history::PaymentFilter;
 use super::ids::{Kind, global};
 use super::invoice::{self, InvoiceConnection};
 use super::order::{self, OrderConnection};
@@ -133,14 +135,14 @@ impl Account {
     async fn payments(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of one status only.")] status: Option<PaymentStatus>,
+        #[graphql(desc = "Which payments; all when absent.")] filter: Option<PaymentFilter>,
         #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<Option<PaymentConnection>> {
         let page = page(List::Payments, first, after, last, before)?;
-        payment::of_account(ctx, self.0.id, status, page).await.map(Some)
+        payment::of_account(ctx, self.0.id, filter, page).await.map(Some)
     }
 
     /// Its invoices, newest first: the billing history.
@@ -162,6 +164,12 @@ impl Account {
     /// Who is written to about it, those who have not confirmed their address included.
     async fn alert_recipients(&self, ctx: &Context<'_>) -> Result<Vec<AlertRecipient>> {
         recipient::of_account(ctx, self.0.id).await
+    }
+
+    /// To whom its invoices may be written, the default one first; at most 20.
+    #[graphql(guard = "Needs(Permission::GetBilling)")]
+    async fn billing_addresses(&self, ctx: &Context<'_>) -> Result<Option<Vec<BillingAddress>>> {
+        billing_address::of_account(ctx, self.0.id).await.map(Some)
     }
 
     /// Its expiry alerts, newest first.

@@ -148,10 +148,14 @@ impl Caller {
         }
     }
 
-    /// The same caller, serving these accounts. For partners.
+    /// The same caller, serving these accounts beside its own. For partners.
     #[must_use]
-    pub fn serving(mut self, accounts: Vec<Uuid>) -> Self {
-        self.accounts = accounts;
+    pub fn serving(mut self, accounts: &[Uuid]) -> Self {
+        for account in accounts {
+            if !self.accounts.contains(account) {
+                self.accounts.push(*account);
+            }
+        }
         self
     }
 
@@ -172,6 +176,7 @@ impl Caller {
             },
             Role::Operator => Scope::Operator { principal },
             Role::Partner => Scope::Partner {
+                own: self.account,
                 accounts: self.accounts.clone(),
                 principal,
             },
@@ -249,6 +254,15 @@ pub(crate) struct OperatorOnly;
 impl Guard for OperatorOnly {
     async fn check(&self, ctx: &Context<'_>) -> async_graphql::Result<()> {
         Ok(has_role(ctx.caller()?, &[Role::Operator], "the role OPERATOR")?)
+    }
+}
+
+/// Lets partners in.
+pub(crate) struct PartnerOnly;
+
+impl Guard for PartnerOnly {
+    async fn check(&self, ctx: &Context<'_>) -> async_graphql::Result<()> {
+        Ok(has_role(ctx.caller()?, &[Role::Partner], "the role PARTNER")?)
     }
 }
 

@@ -9,6 +9,7 @@ use entity::enums::{InvoiceStatus, PriceUnit};
 use entity::{credit_note, credit_note_line, resource};
 use uuid::Uuid;
 
+use super::billing_address::InvoiceAddress;
 use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page, rows, selects};
 use super::errors::Result;
@@ -154,9 +155,9 @@ impl Invoice {
     }
 
     /// The billing address as it was; null when the account had none.
-    async fn billing_address(&self, ctx: &Context<'_>) -> Result<Option<BillingAddress>> {
+    async fn billing_address(&self, ctx: &Context<'_>) -> Result<Option<InvoiceAddress>> {
         let documents = ctx.loaders()?.invoice_documents.must(self.0.head.id).await?;
-        Ok(documents.billing_address.as_ref().map(BillingAddress::read))
+        documents.billing_address.as_ref().map(InvoiceAddress::read).transpose()
     }
 
     /// The resource's tags as they were, by key.
@@ -192,31 +193,6 @@ impl Invoice {
         Ok(Cow::Owned(
             detail.ok_or_else(|| Error::internal("an invoice without its detail"))?,
         ))
-    }
-}
-
-/// To whom an invoice is written.
-#[derive(Clone, Debug, SimpleObject)]
-pub(crate) struct BillingAddress {
-    /// ENTERPRISE or PERSONAL.
-    kind: Option<String>,
-    /// The name.
-    name: Option<String>,
-    /// The tax code of an enterprise.
-    tax_code: Option<String>,
-    /// The address.
-    address: Option<String>,
-}
-
-impl BillingAddress {
-    fn read(stored: &serde_json::Value) -> Self {
-        let text = |key: &str| stored.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
-        Self {
-            kind: text("kind"),
-            name: text("name"),
-            tax_code: text("tax_code"),
-            address: text("address"),
-        }
     }
 }
 

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use ::dataloader::BatchFn;
 use ::dataloader::cached::Loader;
 use chrono::{DateTime, Utc};
-use entity::enums::{OrderStatus, PaymentStatus};
+use entity::enums::OrderStatus;
 use entity::{
-    account, account_event, alert_recipient, component, coupon, credit_note, credit_note_line, expiry_alert,
-    gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, payment_method, price, product,
-    quarantine, quote, resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery, webhook_endpoint,
+    account, account_event, alert_recipient, billing_address, component, coupon, credit_note, credit_note_line,
+    expiry_alert, gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, payment_method, price,
+    product, quarantine, quote, resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery,
+    webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -27,11 +28,14 @@ use crate::app::App;
 use crate::commands::order::{Renewal, renewals};
 use crate::domain::mail::Letter;
 use crate::error::Error;
+use crate::store::histories::{EntryFilter, PaymentFilter};
 use crate::store::page::{Page, Slice};
 use crate::store::quarantine as quarantine_store;
+use crate::store::transfers::Transfer;
 use crate::store::{
-    Scope, accounts, alerts, catalogue, coupons, deliveries, gateway_payments, invoices, letters, orders, outbox,
-    payment_methods, payments, provisioning, quotes, recipients, refunds, resources, wallets, webhooks,
+    Scope, accounts, alerts, billing_addresses, catalogue, coupons, deliveries, gateway_payments, invoices, letters,
+    orders, outbox, payment_methods, payments, provisioning, quotes, recipients, refunds, resources, transfers,
+    wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -188,7 +192,7 @@ pub(crate) struct Loaders {
     pub(crate) wallets: One<wallet::Model>,
     pub(crate) wallets_of_account: Many<wallet::Model>,
     pub(crate) entries: One<wallet_entry::Model>,
-    pub(crate) entries_of_wallet: Paged<(), Arc<wallet_entry::Model>>,
+    pub(crate) entries_of_wallet: Paged<EntryFilter, Arc<wallet_entry::Model>>,
     pub(crate) products: One<product::Model>,
     pub(crate) resource_types: One<resource_type::Model>,
     pub(crate) types_of_product: Many<resource_type::Model>,
@@ -208,7 +212,7 @@ pub(crate) struct Loaders {
     pub(crate) items_of_order: Many<orders::Item>,
     pub(crate) item_documents: One<serde_json::Value>,
     pub(crate) payments: One<payment::Model>,
-    pub(crate) payments_of_account: Paged<Option<PaymentStatus>, Arc<payment::Model>>,
+    pub(crate) payments_of_account: Paged<PaymentFilter, Arc<payment::Model>>,
     pub(crate) payments_of_order: Many<payment::Model>,
     pub(crate) quarantined: One<quarantine::Model>,
     pub(crate) refunds_of_payment: Many<gateway_refund::Model>,
@@ -234,6 +238,11 @@ pub(crate) struct Loaders {
     pub(crate) webhook_deliveries: One<webhook_delivery::Model>,
     pub(crate) recipients_of_account: Many<alert_recipient::Model>,
     pub(crate) mail_deliveries: One<outbox_delivery::Model>,
+    /// Credit that was moved between accounts, by its key, and by either half in the books.
+    pub(crate) transfers: One<Transfer>,
+    pub(crate) transfers_of_transaction: One<Transfer>,
+    pub(crate) billing_addresses: One<billing_address::Model>,
+    pub(crate) billing_addresses_of_account: Many<billing_address::Model>,
     /// Events by their account and number.
     pub(crate) events: Batched<(Uuid, i64), Arc<account_event::Model>>,
     /// What deliveries say, by the delivery.
@@ -330,7 +339,7 @@ impl Loaders {
             entries: one!(source, wallets::entries_by_ids),
             entries_of_wallet: paged!(
                 source,
-                |s, parents, _list, page| wallets::entries(s.db(), &s.scope, parents, page),
+                |s, parents, list, page| wallets::entries(s.db(), &s.scope, parents, list, page),
                 Arc::new
             ),
             products: one!(source, catalogue::products_by_ids),
@@ -361,7 +370,7 @@ impl Loaders {
             payments: one!(source, payments::by_ids),
             payments_of_account: paged!(
                 source,
-                |s, parents, list, page| payments::of_accounts(s.db(), &s.scope, parents, *list, page),
+                |s, parents, list, page| payments::of_accounts(s.db(), &s.scope, parents, list, page),
                 Arc::new
             ),
             payments_of_order: many!(source, payments::of_orders),
@@ -403,6 +412,10 @@ impl Loaders {
             webhook_deliveries: one!(source, deliveries::by_ids),
             recipients_of_account: many!(source, recipients::of_accounts),
             mail_deliveries: one!(source, outbox::by_ids),
+            transfers: documents!(source, transfers::by_ids),
+            transfers_of_transaction: documents!(source, transfers::of_transactions),
+            billing_addresses: one!(source, billing_addresses::by_ids),
+            billing_addresses_of_account: many!(source, billing_addresses::of_accounts),
             events: Batched::new(source, |source, keys| Box::pin(events_at(source, keys))),
             letters: Batched::new(source, |source, keys| Box::pin(letters_of(source, keys))),
         }

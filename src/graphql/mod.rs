@@ -7,16 +7,19 @@
 mod account;
 mod alert;
 mod auto_top_up;
+mod billing_address;
 mod caller;
 mod connection;
 mod coupon;
 mod credit;
+mod credit_transfer;
 mod delivery;
 mod engine;
 mod errors;
 mod event;
 mod forecast;
 mod gateway;
+mod history;
 mod ids;
 mod in_place;
 mod invoice;
@@ -90,6 +93,7 @@ pub struct Query(
     mail::MailQueries,
     forecast::ForecastQueries,
     webhook::WebhookQueries,
+    billing_address::BillingAddressQueries,
 );
 
 /// What clients change. What moves money takes an idempotency key.
@@ -105,6 +109,7 @@ pub struct Mutation(
     statement::StatementMutations,
     provisioning::ProvisioningMutations,
     credit::CreditMutations,
+    credit_transfer::CreditTransferMutations,
     coupon::CouponMutations,
     releases::ReleaseMutations,
     manage::ManageMutations,
@@ -113,6 +118,7 @@ pub struct Mutation(
     alert::AlertMutations,
     engine::EngineMutations,
     webhook::WebhookMutations,
+    billing_address::BillingAddressMutations,
 );
 
 /// What clients are told as it happens.

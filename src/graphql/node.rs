@@ -4,8 +4,10 @@ use async_graphql::{Context, ID, Interface, Object};
 
 use super::account::Account;
 use super::alert::ExpiryAlert;
+use super::billing_address::BillingAddress;
 use super::caller::{Permission, SignedIn};
 use super::coupon::Coupon;
+use super::credit_transfer::CreditTransfer;
 use super::errors::{ApiError, Result};
 use super::ids::{self, Kind};
 use super::invoice::{CreditNote, Invoice};
@@ -54,18 +56,20 @@ pub(crate) enum Node {
     MailDelivery(MailDelivery),
     QuarantinedMoney(QuarantinedMoney),
     SavedPaymentMethod(SavedPaymentMethod),
+    BillingAddress(BillingAddress),
+    CreditTransfer(CreditTransfer),
 }
 
 /// What a caller needs to see a thing by its id: as much as to see it in its list.
 const fn permission(kind: Kind) -> Option<Permission> {
     match kind {
         Kind::Wallet | Kind::PaymentMethod => Some(Permission::GetUserBalance),
-        Kind::WalletEntry => Some(Permission::ListCredit),
+        Kind::WalletEntry | Kind::CreditTransfer => Some(Permission::ListCredit),
         Kind::Order | Kind::OrderItem | Kind::Quote | Kind::Coupon | Kind::MailDelivery => {
             Some(Permission::ListBillings)
         }
         Kind::Payment | Kind::Quarantine => Some(Permission::ListPayments),
-        Kind::Invoice | Kind::CreditNote => Some(Permission::GetBilling),
+        Kind::Invoice | Kind::CreditNote | Kind::BillingAddress => Some(Permission::GetBilling),
         Kind::WebhookEndpoint | Kind::WebhookDelivery => Some(Permission::ManageResources),
         Kind::Account
         | Kind::Product
@@ -148,6 +152,14 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         Kind::PaymentMethod => {
             let row = loaders.payment_methods.load(key).await?;
             row.map(|row| Node::SavedPaymentMethod(SavedPaymentMethod(row)))
+        }
+        Kind::CreditTransfer => {
+            let transfer = loaders.transfers.load(key).await?;
+            transfer.map(|transfer| Node::CreditTransfer(CreditTransfer(transfer)))
+        }
+        Kind::BillingAddress => {
+            let row = loaders.billing_addresses.load(key).await?;
+            row.map(BillingAddress::of).transpose()?.map(Node::BillingAddress)
         }
         Kind::WebhookEndpoint => loaders.webhooks.load(key).await?.map(|row| Node::Webhook(Webhook(row))),
         Kind::MailDelivery => loaders

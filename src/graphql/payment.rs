@@ -11,6 +11,7 @@ use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
 use super::errors::Result;
 use super::gateway::{NextAction, PaymentFailure};
+use super::history::PaymentFilter;
 use super::ids::{Kind, global};
 use super::invoice::Invoice;
 use super::loaders::ListKey;
@@ -186,13 +187,13 @@ connection!(
 pub(crate) async fn of_account(
     ctx: &Context<'_>,
     account: Uuid,
-    status: Option<PaymentStatus>,
+    filter: Option<PaymentFilter>,
     page: Page,
 ) -> Result<PaymentConnection> {
     let slice = ctx
         .loaders()?
         .payments_of_account
-        .must(ListKey::new(account, status, page))
+        .must(ListKey::new(account, filter.unwrap_or_default().checked()?, page))
         .await?;
     Ok(PaymentConnection(Cut::new(
         &slice,
@@ -215,7 +216,7 @@ impl PaymentQueries {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
-        #[graphql(desc = "Of one status only.")] status: Option<PaymentStatus>,
+        #[graphql(desc = "Which payments; all when absent.")] filter: Option<PaymentFilter>,
         #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
@@ -223,6 +224,6 @@ impl PaymentQueries {
     ) -> Result<Option<PaymentConnection>> {
         let page = page(List::Payments, first, after, last, before)?;
         let account = ctx.session()?.account(account_id.as_ref()).await?;
-        of_account(ctx, account, status, page).await.map(Some)
+        of_account(ctx, account, filter, page).await.map(Some)
     }
 }

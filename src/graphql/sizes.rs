@@ -7,6 +7,7 @@ const SIZES: &[(&str, u64)] = &[
     ("accounts", 5),
     ("alertRecipients", 3),
     ("alerts", 10),
+    ("billingAddresses", 3),
     ("components", 10),
     ("configuration", 5),
     ("creditNotes", 2),

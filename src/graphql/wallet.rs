@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
+use super::credit_transfer::CreditTransfer;
 use super::errors::Result;
+use super::history::WalletEntryFilter;
 use super::ids::{Kind, global};
 use super::loaders::ListKey;
 use super::order::Order;
@@ -82,9 +84,11 @@ impl Wallet {
 
     /// The credit history, newest first, each entry with the balance after it.
     #[graphql(guard = "Needs(Permission::ListCredit)")]
+    #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn entries(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Which entries; all when absent.")] filter: Option<WalletEntryFilter>,
         #[graphql(desc = "How many from the start, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
@@ -94,7 +98,7 @@ impl Wallet {
         let slice = ctx
             .loaders()?
             .entries_of_wallet
-            .must(ListKey::new(self.0.id, (), page))
+            .must(ListKey::new(self.0.id, filter.unwrap_or_default().checked()?, page))
             .await?;
         let row = |row: &Arc<wallet_entry::Model>| WalletEntry {
             row: Arc::clone(row),
@@ -191,6 +195,15 @@ impl WalletEntry {
             return Ok(None);
         };
         Ok(ctx.loaders()?.orders.load(order).await?.map(Order))
+    }
+
+    /// The transfer that it is a half of.
+    async fn transfer(&self, ctx: &Context<'_>) -> Result<Option<CreditTransfer>> {
+        if self.row.action != WalletAction::Transfer {
+            return Ok(None);
+        }
+        let transfers = &ctx.loaders()?.transfers_of_transaction;
+        Ok(transfers.load(self.row.transaction_id).await?.map(CreditTransfer))
     }
 
     /// When.

@@ -137,6 +137,8 @@ pub struct Principal {
     pub role: Role,
     /// What it may do: what its role may, or that part of it which its token's list names.
     pub permissions: BTreeSet<Permission>,
+    /// The customers' accounts that a partner serves beside its own.
+    pub serves: Vec<Uuid>,
     /// The product it serves; always there for PRODUCT.
     pub product: Option<String>,
     /// When the token ends, by machine time.
@@ -183,6 +185,8 @@ struct Claims {
     sub: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accounts: Vec<Uuid>,
     role: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     permissions: Option<Vec<String>>,
@@ -320,6 +324,7 @@ impl Authenticator {
         let claims = Claims {
             sub: principal.subject.clone(),
             account: principal.account,
+            accounts: principal.serves.clone(),
             role: principal.role.as_str().to_owned(),
             permissions: Some(principal.permissions.iter().map(ToString::to_string).collect()),
             product: principal.product.clone(),
@@ -361,6 +366,11 @@ fn verified(claims: Claims) -> Result<Verified, AuthError> {
     let principal = Arc::new(Principal {
         subject: claims.sub,
         account: claims.account,
+        serves: if role == Role::Partner {
+            claims.accounts
+        } else {
+            Vec::new()
+        },
         role,
         permissions,
         product: claims.product,
@@ -391,6 +401,7 @@ mod tests {
         Principal {
             subject: "an".to_owned(),
             account: Some(Uuid::nil()),
+            serves: Vec::new(),
             role: Role::Owner,
             permissions: Permission::of_role(Role::Owner),
             product: None,

@@ -10,6 +10,7 @@ mod config;
 mod confirm;
 mod console;
 mod edge;
+mod further;
 mod graphql;
 mod guard;
 mod health;
@@ -35,6 +36,7 @@ pub use config::{Console, EdgeConfig, GuardLimits, Introspection, SocketLimits};
 pub use edge::{
     Caller, Edge, Engine, IdSource, MachineClock, MetricsText, Page, Pages, ReadyCheck, SchemaEngine, Step, Transport,
 };
+pub use further::{Refusal, refuse};
 pub use guard::{Measured, Refused};
 pub use mend::Shape;
 pub use observe::{RequestId, describe_metrics};

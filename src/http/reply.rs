@@ -19,6 +19,7 @@ pub(super) mod code {
     pub(in crate::http) const BAD_REQUEST: &str = "BAD_REQUEST";
     pub(in crate::http) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     pub(in crate::http) const BODY_TOO_LARGE: &str = "BODY_TOO_LARGE";
+    pub(in crate::http) const FORBIDDEN: &str = "FORBIDDEN";
     pub(in crate::http) const FORBIDDEN_ORIGIN: &str = "FORBIDDEN_ORIGIN";
     pub(in crate::http) const INTERNAL: &str = "INTERNAL";
     pub(in crate::http) const INTROSPECTION_DISABLED: &str = "INTROSPECTION_DISABLED";
@@ -32,6 +33,7 @@ pub(super) mod code {
     pub(in crate::http) const TOO_MANY_SOCKETS: &str = "TOO_MANY_SOCKETS";
     pub(in crate::http) const TOO_MANY_SUBSCRIPTIONS: &str = "TOO_MANY_SUBSCRIPTIONS";
     pub(in crate::http) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    pub(in crate::http) const UNAVAILABLE: &str = "UNAVAILABLE";
     pub(in crate::http) const UNSUPPORTED_MEDIA_TYPE: &str = "UNSUPPORTED_MEDIA_TYPE";
     pub(in crate::http) const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 }
@@ -247,6 +249,17 @@ impl Rejection {
             error,
             header: Some((WWW_AUTHENTICATE, challenge)),
         }
+    }
+
+    /// The answer to who has no token where one is needed.
+    pub(super) fn anonymous() -> Self {
+        let mut rejection = Self::new(
+            StatusCode::UNAUTHORIZED,
+            code::UNAUTHENTICATED,
+            "A valid token is required.",
+        );
+        rejection.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        rejection
     }
 
     pub(super) fn unsupported(why: Unsupported) -> Self {

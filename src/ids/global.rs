@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     WebhookDelivery = 21,
     Quarantine = 22,
     PaymentMethod = 23,
+    BillingAddress = 25,
+    CreditTransfer = 26,
 }
 
 impl Kind {
@@ -52,6 +54,8 @@ impl Kind {
         Self::WebhookDelivery,
         Self::Quarantine,
         Self::PaymentMethod,
+        Self::BillingAddress,
+        Self::CreditTransfer,
     ];
 }
 

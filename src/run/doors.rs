@@ -1,5 +1,7 @@
-//! The doors beside the API: where gateways knock with notifications, where payers come back to, and the sandbox's page.
+//! The doors beside the API: where gateways knock with notifications, where payers come back to, the sandbox's page, and
+//! the histories as files.
 
+mod exports;
 mod sandbox;
 
 use std::num::NonZeroUsize;
@@ -21,6 +23,7 @@ use crate::clock;
 use crate::commands::{payment_methods, payments};
 use crate::domain::mail::escaped;
 use crate::gateways::RawNotice;
+use crate::http::Edge;
 use crate::store::{Scope, gateway_payments, payment_methods as methods, payments as kept};
 
 /// The largest notification.
@@ -75,8 +78,9 @@ impl Doors {
     }
 }
 
-/// The routes: `/webhooks/{gateway}`, `/payments/return/{payment}`, and in development `/sandbox`.
-pub(super) fn routes(app: Arc<App>) -> Router {
+/// The routes: `/webhooks/{gateway}`, `/payments/return/{payment}`, `/exports`, and in development `/sandbox`.
+pub(super) fn routes(app: Arc<App>, edge: Arc<Edge>) -> Router {
+    let exports = exports::routes(Arc::clone(&app), edge);
     let is_sandbox = app.sandbox.is_some();
     let doors = Doors {
         app,
@@ -94,7 +98,7 @@ pub(super) fn routes(app: Arc<App>) -> Router {
                 get(sandbox::show).post(sandbox::press),
             );
     }
-    routes.with_state(doors)
+    routes.with_state(doors).merge(exports)
 }
 
 /// A gateway tells something.

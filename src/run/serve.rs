@@ -20,8 +20,8 @@ use crate::domain::mail::page;
 use crate::domain::mail::server::Server;
 use crate::error::Error;
 use crate::http::{
-    Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, Page, SchemaEngine, SocketLimits, Step,
-    describe_metrics, router_with,
+    Authenticator, Console, Edge, EdgeConfig, GuardLimits, Introspection, Page, Principal, SchemaEngine, SocketLimits,
+    Step, describe_metrics, router_with,
 };
 use crate::notify::mail::{self, Mailer};
 use crate::store::{Scope, gateway_payments};
@@ -94,7 +94,9 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let schema = graphql::schema(Arc::clone(&app));
     let prepare = {
         let app = Arc::clone(&app);
-        move |caller: &crate::http::Caller, request| graphql::prepare(request, &app, caller_of(caller))
+        move |caller: &crate::http::Caller, request| {
+            graphql::prepare(request, &app, caller.principal.as_deref().map(caller_of))
+        }
     };
     let shutdown = CancellationToken::new();
     let ready = Arc::clone(&app);
@@ -151,7 +153,7 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let routes = router_with(Arc::clone(&edge), doors::routes(Arc::clone(&app)));
+    let routes = router_with(Arc::clone(&edge), doors::routes(Arc::clone(&app), Arc::clone(&edge)));
     let signal = shutdown.clone();
     tasks.spawn(async move {
         let served = axum::serve(listener, routes)
@@ -204,9 +206,9 @@ async fn page_of_link(app: Arc<App>, step: Step, token: String) -> Result<Page, 
     })
 }
 
-fn caller_of(caller: &crate::http::Caller) -> Option<graphql::Caller> {
-    let principal = caller.principal.as_deref()?;
-    Some(graphql::Caller::new(
+/// Who calls, as the schema and the doors beside it know them.
+pub(super) fn caller_of(principal: &Principal) -> graphql::Caller {
+    graphql::Caller::new(
         principal.subject.clone(),
         principal.role,
         principal.account,
@@ -216,7 +218,8 @@ fn caller_of(caller: &crate::http::Caller) -> Option<graphql::Caller> {
             .iter()
             .filter_map(|permission| permission.as_str().parse().ok())
             .collect(),
-    ))
+    )
+    .serving(&principal.serves)
 }
 
 fn edge_config(app: &App, options: &EdgeOptions) -> EdgeConfig {

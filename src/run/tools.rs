@@ -86,6 +86,7 @@ pub async fn token(options_given: &Token) -> Result<String, Error> {
     let mut principal = Principal {
         subject: options_given.subject.clone(),
         account: None,
+        serves: Vec::new(),
         role,
         permissions: Permission::of_role(role),
         product: None,
@@ -99,15 +100,16 @@ pub async fn token(options_given: &Token) -> Result<String, Error> {
     if role == Role::Product && options_given.product.is_none() {
         return Err(Error::configuration("--product is needed for the role PRODUCT"));
     }
-    if options_given.account.is_some() || options_given.product.is_some() {
+    if role != Role::Partner && !options_given.serves.is_empty() {
+        return Err(Error::configuration("--serves is for the role PARTNER"));
+    }
+    if options_given.account.is_some() || options_given.product.is_some() || !options_given.serves.is_empty() {
         let db = Db::connect(&options(store)).await?;
         if let Some(wanted) = &options_given.account {
-            let mut query = account::Entity::find();
-            query = match config::as_uuid(wanted) {
-                Some(id) => query.filter(account::Column::Id.eq(id)),
-                None => query.filter(account::Column::Code.eq(wanted.as_str())),
-            };
-            principal.account = Some(query.one(db.read()).await?.ok_or(Error::NotFound("account"))?.id);
+            principal.account = Some(account_of(&db, wanted).await?);
+        }
+        for wanted in &options_given.serves {
+            principal.serves.push(account_of(&db, wanted).await?);
         }
         if let Some(code) = &options_given.product {
             let found = product::Entity::find()
@@ -118,6 +120,15 @@ pub async fn token(options_given: &Token) -> Result<String, Error> {
         }
     }
     mint(&secret, &principal)
+}
+
+/// An account by its code or key.
+async fn account_of(db: &Db, wanted: &str) -> Result<uuid::Uuid, Error> {
+    let query = match config::as_uuid(wanted) {
+        Some(id) => account::Entity::find_by_id(id),
+        None => account::Entity::find().filter(account::Column::Code.eq(wanted)),
+    };
+    Ok(query.one(db.read()).await?.ok_or(Error::NotFound("account"))?.id)
 }
 
 /// Signs a token.
@@ -144,6 +155,7 @@ pub fn principal(
     Principal {
         subject: subject.to_owned(),
         account,
+        serves: Vec::new(),
         role,
         permissions,
         product: product.map(str::to_owned),

@@ -37,6 +37,7 @@ macro_rules! each_of_the_catalogue {
 macro_rules! each_of_an_account {
     ($call:ident($($argument:expr),*)) => {
         $call::<entity::account::Entity>($($argument),*).await?;
+        $call::<entity::billing_address::Entity>($($argument),*).await?;
         $call::<entity::code_counter::Entity>($($argument),*).await?;
         $call::<entity::wallet::Entity>($($argument),*).await?;
         $call::<entity::quote::Entity>($($argument),*).await?;

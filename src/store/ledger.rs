@@ -174,6 +174,7 @@ pub fn change_wallet(
             sequence,
             transaction_id: movement.transaction,
             action: movement.action,
+            search_text: movement.details.to_lowercase(),
             details: movement.details,
             cash_minor: movement.cash_minor,
             promotional_minor: movement.promotional_minor,

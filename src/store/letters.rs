@@ -151,6 +151,11 @@ struct About {
     entries: Vec<wallet_entry::Model>,
 }
 
+/// Whether an event tells no more than that a wallet's balance has changed.
+const fn changes_balance(kind: EventType) -> bool {
+    matches!(kind, EventType::WalletCredited | EventType::WalletDebited)
+}
+
 impl About {
     async fn read<'e>(
         db: &impl ConnectionTrait,
@@ -163,10 +168,10 @@ impl About {
         };
         let order_ids = ids(|event| event.order_id);
         let noted = ids(|event| event.invoice_id.filter(|_| event.kind == EventType::CreditNoteIssued));
-        let credited = ids(|event| event.wallet_id.filter(|_| event.kind == EventType::WalletCredited));
+        let credited = ids(|event| event.wallet_id.filter(|_| changes_balance(event.kind)));
         let credits: BTreeSet<(Uuid, DateTime<Utc>)> = events
             .clone()
-            .filter(|event| event.kind == EventType::WalletCredited)
+            .filter(|event| changes_balance(event.kind))
             .map(|event| (event.account_id, event.created_at))
             .collect();
         let items = match order_ids.as_slice() {
@@ -311,7 +316,7 @@ impl About {
                     note: note.map(|note| (note.code.clone(), money(note.amount_minor))),
                 })
             }
-            EventType::WalletCredited => self.credited(event)?,
+            EventType::WalletCredited | EventType::WalletDebited => self.credited(event)?,
             EventType::WebhookDisabled => Some(Occasion::WebhookDisabled),
             EventType::AutoTopUpStopped => Some(Occasion::AutoTopUpStopped),
             EventType::OrderPaid

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod billing_addresses;
 pub mod catalogue;
 pub mod codes;
 mod columns;
@@ -15,6 +16,7 @@ pub mod due;
 pub mod event_log;
 pub mod fulfilment;
 pub mod gateway_payments;
+pub mod histories;
 pub mod idempotency;
 mod insert;
 pub mod invoices;
@@ -35,7 +37,9 @@ pub mod refunds;
 pub mod resources;
 pub mod sandbox;
 mod scope;
+mod search;
 pub mod state;
+pub mod transfers;
 pub mod wallets;
 pub mod webhooks;
 

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use entity::enums::PaymentStatus;
 use entity::payment;
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
     QueryTrait as _,
@@ -12,11 +10,12 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::histories::{PaymentFilter, matching_payments};
 use super::page::{self, Key, Keyset, Page, Place, Slice};
 use crate::db::writes::Writes;
 use crate::error::Error;
 
-/// The payments of each account, newest first, of one status when it is given.
+/// The payments of each account that a filter lets through, newest first.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -24,16 +23,15 @@ pub async fn of_accounts(
     db: &impl ConnectionTrait,
     scope: &Scope,
     accounts: &[Uuid],
-    status: Option<PaymentStatus>,
+    filter: &PaymentFilter,
     page: &Page,
 ) -> Result<HashMap<Uuid, Slice<payment::Model>>, Error> {
     use payment::{Column, Entity};
     let mut select = page::whole(Entity);
-    select.cond_where(scope.accounts((Entity, Column::AccountId)));
-    if let Some(status) = status {
-        select.and_where(Expr::col((Entity, Column::Status)).eq(status.as_str()));
-    }
-    let keyset = Keyset::new((Entity, Column::CreatedAt), (Entity, Column::Id)).descending();
+    select
+        .cond_where(scope.accounts((Entity, Column::AccountId)))
+        .cond_where(matching_payments(filter));
+    let keyset = oldest_first().descending();
     page::read(
         db,
         select,
@@ -44,6 +42,12 @@ pub async fn of_accounts(
         page::model,
     )
     .await
+}
+
+/// The order in which payments were begun.
+pub(super) fn oldest_first() -> Keyset {
+    use payment::{Column, Entity};
+    Keyset::new((Entity, Column::CreatedAt), (Entity, Column::Id))
 }
 
 /// Writes a payment as it now is. One that was changed since it was read undoes the whole.

@@ -17,6 +17,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::billing_addresses;
 use super::deliveries;
 use super::insert::insert;
 use super::page;
@@ -68,14 +69,17 @@ pub struct Rows {
 
 impl Rows {
     /// Adds them all to what is written.
-    pub fn write(self, writes: &mut Writes, scope: &Scope) {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when a row does not fit its table.
+    pub fn write(self, writes: &mut Writes, scope: &Scope) -> Result<(), Error> {
         insert::<order::ActiveModel, _>(writes, self.orders);
         insert::<order_item::ActiveModel, _>(writes, self.items);
         insert::<payment::ActiveModel, _>(writes, self.payments);
         insert::<resource::ActiveModel, _>(writes, self.resources);
         insert::<resource_tag::ActiveModel, _>(writes, self.tags);
         insert::<paid_period::ActiveModel, _>(writes, self.periods);
-        insert::<invoice::ActiveModel, _>(writes, self.invoices);
+        billing_addresses::insert_invoices(writes, scope, &self.invoices)?;
         insert::<invoice_line::ActiveModel, _>(writes, self.lines);
         insert::<credit_note::ActiveModel, _>(writes, self.credit_notes);
         insert::<credit_note_line::ActiveModel, _>(writes, self.credit_note_lines);
@@ -118,6 +122,7 @@ impl Rows {
         for row in self.settled {
             super::payments::update(writes, scope, row);
         }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use entity::enums::{Life, Power};
 use entity::{paid_period, product, resource, resource_tag, resource_type};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, Query};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter, QueryOrder,
     QueryResult, QuerySelect as _, QueryTrait as _,
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::Scope;
 use super::page::{self, Key, Keyset, Page, Place, Slice};
+use super::search::containing;
 use crate::db::{self, Tx};
 use crate::error::Error;
 
@@ -201,8 +202,7 @@ fn matching(filter: &Filter) -> Condition {
         all = all.add(Expr::exists(tagged));
     }
     if let Some(text) = &filter.text {
-        let like = LikeExpr::new(format!("%{}%", escaped(&text.to_lowercase()))).escape('\\');
-        all = all.add(Expr::col((Entity, Column::SearchText)).like(like));
+        all = all.add(Expr::col((Entity, Column::SearchText)).like(containing(text)));
     }
     all
 }
@@ -211,13 +211,6 @@ fn matching(filter: &Filter) -> Condition {
 #[must_use]
 pub fn search_text(name: &str, external_id: Option<&str>) -> String {
     format!("{name}\n{}", external_id.unwrap_or_default()).to_lowercase()
-}
-
-/// A text that LIKE takes as it stands.
-fn escaped(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| matches!(c, '\\' | '%' | '_').then_some('\\').into_iter().chain([c]))
-        .collect()
 }
 
 /// These resources.

@@ -26,9 +26,11 @@ pub enum Scope {
         /// The token's subject.
         principal: String,
     },
-    /// A partner: the customer accounts it serves.
+    /// A partner: its own account and the customer accounts it serves.
     Partner {
-        /// The accounts.
+        /// Its own account, if it has one: the one whose credit it may move.
+        own: Option<Uuid>,
+        /// The accounts, its own included.
         accounts: Vec<Uuid>,
         /// The token's subject.
         principal: String,

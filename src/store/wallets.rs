@@ -7,6 +7,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 use uuid::Uuid;
 
 use super::Scope;
+use super::histories::{EntryFilter, matching_entries};
 use super::page::{self, Key, Keyset, Page, Place, Slice};
 use crate::error::Error;
 
@@ -44,7 +45,7 @@ pub async fn of_accounts(
     Ok(page::grouped(rows, |row| row.account_id))
 }
 
-/// The history of each wallet, newest first.
+/// What a filter lets through of the history of each wallet, newest first.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
@@ -52,12 +53,15 @@ pub async fn entries(
     db: &impl ConnectionTrait,
     scope: &Scope,
     wallets: &[Uuid],
+    filter: &EntryFilter,
     page: &Page,
 ) -> Result<HashMap<Uuid, Slice<wallet_entry::Model>>, Error> {
     use wallet_entry::{Column, Entity};
     let mut select = page::whole(Entity);
-    select.cond_where(scope.accounts((Entity, Column::AccountId)));
-    let keyset = Keyset::unique((Entity, Column::Sequence)).descending();
+    select
+        .cond_where(scope.accounts((Entity, Column::AccountId)))
+        .cond_where(matching_entries(filter));
+    let keyset = oldest_first().descending();
     page::read(
         db,
         select,
@@ -68,6 +72,11 @@ pub async fn entries(
         page::model,
     )
     .await
+}
+
+/// The order of a wallet's history.
+pub(super) fn oldest_first() -> Keyset {
+    Keyset::unique((wallet_entry::Entity, wallet_entry::Column::Sequence))
 }
 
 /// Where an entry stands in its wallet's history.

@@ -90,6 +90,7 @@ const QUERIES: &[Case] = &[
     case("invoices", "query($account: ID!) { invoices(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("expiryAlerts", "query($account: ID!) { expiryAlerts(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("mailDeliveries", "query($account: ID!) { mailDeliveries(accountId: $account, first: 1) { nodes { id } } }", [Data, Data, MISSING, FORBIDDEN, Data]),
+    case("billingAddresses", "query($account: ID!) { billingAddresses(accountId: $account) { id } }", [Data, Data, MISSING, FORBIDDEN, Data]),
     case("provisioningTasks", "{ provisioningTasks(first: 1) { nodes { id } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data]),
 ];
 
@@ -124,6 +125,8 @@ const MUTATIONS: &[Case] = &[
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data]),
     case("grantCredit", "mutation($account: ID!) { grantCredit(input: { accountId: $account, kind: CASH, amount: \"1\", reason: \"x\",
         idempotencyKey: \"access\" }) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
+    case("transferCredit", "mutation($account: ID!) { transferCredit(input: { fromAccountId: $account, toAccountId: $account, amount: \"1\",
+        idempotencyKey: \"access\" }) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN]),
     case("createCoupon", "mutation { createCoupon(input: { code: \"ACCESS\", value: { percent: \"1\" }, currency: \"VND\" }) { userErrors { code } } }",
         [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
     case("stopResource", "mutation($account: ID!, $resource: ID!) { stopResource(input: { accountId: $account, resourceId: $resource }) { userErrors { code } } }",
@@ -152,6 +155,10 @@ const MUTATIONS: &[Case] = &[
         [Code("DELIVERY_NOT_FOUND"), FORBIDDEN, Code("DELIVERY_NOT_FOUND"), Code("DELIVERY_NOT_FOUND"), Code("DELIVERY_NOT_FOUND")]),
     case("setAlertRecipients", "mutation($account: ID!) { setAlertRecipients(input: { accountId: $account, recipients: [{ email: \"an@example.com\" }] }) {
         userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("setBillingAddress", "mutation($account: ID!) { setBillingAddress(input: { accountId: $account, identity: { taxCode: \"0303490096\" }, name: \"VNG\",
+        addressLines: [\"1\"], idempotencyKey: \"access\" }) { userErrors { code } } }", [Data, FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
+    case("deleteBillingAddress", "mutation($account: ID!) { deleteBillingAddress(input: { accountId: $account, billingAddressId: \"AAAA\" }) {
+        userErrors { code } } }", [Code("INVALID_ID"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("approveReleases", "mutation { approveReleases(input: {}) { userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data]),
 ];
 
@@ -201,6 +208,11 @@ const NESTED: &[(&str, &str, &str)] = &[
         "ListPayments",
         "{ account { id payments(first: 1) { nodes { id } } } }",
         "/account/payments",
+    ),
+    (
+        "GetBilling",
+        "{ account { id billingAddresses { id } } }",
+        "/account/billingAddresses",
     ),
     (
         "ListBillings",

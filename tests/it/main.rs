@@ -10,6 +10,7 @@
 
 mod access;
 mod actions;
+mod addresses;
 mod alerts;
 mod auto_renewal;
 mod bad_input;
@@ -24,11 +25,13 @@ mod engine;
 mod events;
 mod faults;
 mod forecast;
+mod histories;
 mod house;
 mod kill;
 mod linked;
 mod mail;
 mod manage;
+mod partners;
 mod paying;
 mod peers;
 mod reads;

@@ -42,7 +42,7 @@ async fn fields(world: &World, kind: &str) -> Vec<String> {
             ("creditNotes", _) => format!("{name} {{ id }}"),
             (_, "Money") => format!("{name} {{ amount currency }}"),
             (_, "Resource" | "Order") => format!("{name} {{ id }}"),
-            (_, "BillingAddress") => format!("{name} {{ name }}"),
+            (_, "InvoiceAddress") => format!("{name} {{ name }}"),
             (_, "LineComponent") => format!("{name} {{ code name unitLabel }}"),
             _ => name.to_owned(),
         }

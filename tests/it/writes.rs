@@ -74,7 +74,7 @@ on_every_store! {
                 });
             }
             let mut writes = Writes::of(tx);
-            rows.write(&mut writes, &scope);
+            rows.write(&mut writes, &scope)?;
             let news = vec![News::of(EventType::ResourceProvisioned).resource(bought.id); 2_500];
             event_log::append(&mut writes, &scope, world.account, &news, now)?;
             writes.send(tx).await

@@ -42,6 +42,8 @@ stored_enum! {
         InvoiceIssued = "INVOICE_ISSUED",
         /// A wallet's balance changed by a grant, a top-up or a correction.
         WalletCredited = "WALLET_CREDITED",
+        /// Credit left a wallet for another account's.
+        WalletDebited = "WALLET_DEBITED",
         /// A longer life was paid for a resource, by hand or by the engine.
         ResourceRenewed = "RESOURCE_RENEWED",
         /// The engine could not renew a resource: the wallet has less available than it costs.

@@ -72,7 +72,7 @@ pub(in crate::commands) async fn top_up(
         payments: vec![attempted.payment],
         ..Rows::default()
     };
-    rows.write(writes, scope);
+    rows.write(writes, scope)?;
     gateway_payments::add(writes, scope, vec![attempted.attempt]);
     Ok(())
 }

@@ -95,7 +95,7 @@ impl Paid {
         now: DateTime<Utc>,
     ) -> Result<Vec<News>, Error> {
         let held: i64 = self.ended_holds.iter().map(|(hold, _)| hold.amount_minor).sum();
-        self.rows.write(writes, scope);
+        self.rows.write(writes, scope)?;
         books::post(writes, scope, purchase.account.id, self.entries, now);
         books::change_wallet(writes, scope, &purchase.wallet, self.movements, -held, now)?;
         for (hold, status) in self.ended_holds {

@@ -65,7 +65,8 @@ pub const fn topic(kind: EventType) -> Option<Topic> {
         | EventType::InvoiceIssued
         | EventType::CreditNoteIssued
         | EventType::WalletCredited
-        | EventType::AutoTopUpStopped => Topic::Chosen(MailCategory::Billing),
+        | EventType::AutoTopUpStopped
+        | EventType::WalletDebited => Topic::Chosen(MailCategory::Billing),
         EventType::ResourceProvisioned
         | EventType::ProvisioningFailed
         | EventType::ResourceRecovered

@@ -270,6 +270,7 @@ impl World {
         let principal = Principal {
             subject: "an".to_owned(),
             account: Some(Uuid::nil()),
+            serves: Vec::new(),
             role: Role::Owner,
             permissions: Permission::of_role(Role::Owner),
             product: None,

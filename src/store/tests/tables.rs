@@ -4,7 +4,9 @@ use entity::{component, price};
 use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement};
 
 use super::*;
-use crate::store::{catalogue, outbox, provisioning};
+use crate::domain::history::Period;
+use crate::store::histories::{self, EntryFilter, PaymentFilter};
+use crate::store::{catalogue, outbox, page, payments, provisioning, wallets};
 
 impl Shelf {
     async fn execute(&self, sql: &str) -> Result<(), crate::error::Error> {
@@ -152,6 +154,70 @@ async fn tasks_of_a_product_are_read_in_their_order_from_an_index_whatever_their
         assert!(
             plan.iter().any(|step| step.contains("order_item USING INDEX")),
             "{status:?}: {plan:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn histories_are_read_in_their_order_from_an_index_whatever_is_looked_for() {
+    #[derive(FromQueryResult)]
+    struct Plan {
+        detail: String,
+    }
+    let shelf = shelf().await;
+    let db = shelf.app.db.read();
+    let scope = Scope::engine();
+    let period = Period {
+        from: Some(at(0)),
+        to: Some(at(9)),
+    };
+    let text = Some("x".to_owned());
+    let product = Some("vserver".to_owned());
+    let of_payments = [
+        PaymentFilter::default(),
+        PaymentFilter {
+            statuses: vec![entity::enums::PaymentStatus::Failed],
+            gateway: text.clone(),
+            product: product.clone(),
+            period,
+            text: text.clone(),
+            ..PaymentFilter::default()
+        },
+    ];
+    let of_entries = [
+        EntryFilter::default(),
+        EntryFilter {
+            actions: vec![entity::enums::WalletAction::Grant],
+            part: Some(entity::enums::FundsKind::Cash),
+            product,
+            period,
+            text,
+        },
+    ];
+    let page = Page::first(10);
+    let key = Uuid::from_u128(1);
+    let mut statements = Vec::new();
+    for filter in &of_payments {
+        let select = histories::all_payments(&scope, key, filter);
+        let index = "payment USING INDEX ix_payment_account_id_created_at_id";
+        statements.push((page::paged(select, &payments::oldest_first(), &page), index));
+    }
+    for filter in &of_entries {
+        let select = histories::all_entries(&scope, key, filter);
+        let index = "wallet_entry USING INDEX uq_wallet_entry_wallet_id_sequence";
+        statements.push((page::paged(select, &wallets::oldest_first(), &page), index));
+    }
+    for (statement, index) in statements {
+        let (sql, values) = statement.build(sea_orm::sea_query::SqliteQueryBuilder);
+        let explained =
+            Statement::from_sql_and_values(db.get_database_backend(), format!("explain query plan {sql}"), values);
+        let plan = Plan::find_by_statement(explained).all(db).await.unwrap();
+        let plan: Vec<String> = plan.into_iter().map(|step| step.detail).collect();
+        assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+        assert!(
+            plan.iter()
+                .all(|step| !step.starts_with("SCAN") && !step.contains("TEMP B-TREE")),
+            "{plan:#?}"
         );
     }
 }

@@ -202,6 +202,13 @@ impl World {
         .unwrap()
     }
 
+    /// The token of a partner with an account of its own, which serves these.
+    pub(crate) fn token_of_partner(&self, own: Uuid, serves: &[Uuid]) -> String {
+        let mut partner = principal("partner", Role::Partner, Some(own), None, 24);
+        partner.serves = serves.to_vec();
+        mint(&secret(), &partner).unwrap()
+    }
+
     /// An owner's token that names all permissions but one.
     pub(crate) fn token_without(&self, permission: &str) -> String {
         let mut owner = principal("tester", Role::Owner, Some(self.account), None, 24);
@@ -258,6 +265,9 @@ impl World {
             "refundPayment" => "payment { id refunds { amount { amount } status } }",
             "createCoupon" => "coupon { id code }",
             "reportProvisioning" => "item { id status }",
+            "setBillingAddress" => "billingAddress { id isDefault }",
+            "deleteBillingAddress" => "deletedId",
+            "transferCredit" => "transfer { id fromAccountCode toAccountCode note amount { amount currency } }",
             "grantCredit" => "wallet { cash { amount } promotional { amount } }",
             other => panic!("no selection for {other}"),
         };

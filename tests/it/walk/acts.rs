@@ -138,9 +138,11 @@ fn key(chance: &mut Chance) -> String {
 }
 
 impl Act {
-    /// One of the things that may be done now. What needs something that is not there is a step of time.
+    /// One of the things that may be done now.
     pub(super) fn choose(rows: &Rows, chance: &mut Chance) -> Self {
-        Self::wanted(rows, chance).unwrap_or(Self::Pass { seconds: 1 })
+        // Most of what may be wanted needs something that is there; time passes always.
+        let wanted = (0..20).find_map(|_| Self::wanted(rows, chance));
+        wanted.unwrap_or(Self::Pass { seconds: 1 })
     }
 
     fn wanted(rows: &Rows, chance: &mut Chance) -> Option<Self> {
