@@ -125,7 +125,7 @@ on_every_store! {
         // What is held for a payment stays: 150,000 are there, and 150,000 are held until the gateway has said its word.
         let owner = world.token(Role::Owner);
         let (quote, _) = world.quote(server("s-general-1x1"), None).await;
-        let pay = json!({ "quoteId": quote, "payment": { "topUpAndPay": "SANDBOX" }, "idempotencyKey": "held" });
+        let pay = json!({ "quoteId": quote, "payment": { "topUpAndPay": { "gateway": "SANDBOX" } }, "idempotencyKey": "held" });
         world.done(&owner, "placeOrder", pay).await;
         assert_eq!(world.refused(&two.partner, "transferCredit", two.moves("1", "held")).await, "INSUFFICIENT_CREDIT");
 

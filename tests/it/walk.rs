@@ -64,7 +64,7 @@ fn walks(first: u64, steps: u32) {
     for (what, least) in COME_BY {
         let times = tally.get(what).copied().unwrap_or_default();
         assert!(
-            steps < 6_000 || u64::from(times) * 25_000 >= u64::from(least) * u64::from(steps),
+            steps < 3_000 || u64::from(times) * 25_000 >= u64::from(least) * u64::from(steps),
             "{what}: {times} times in {steps} steps"
         );
     }
@@ -72,29 +72,29 @@ fn walks(first: u64, steps: u32) {
 
 #[test]
 fn money_is_never_lost_and_never_made_in_the_first_world() {
-    walks(1_000_000, 6_000);
+    walks(1_000_000, 3_000);
 }
 
 #[test]
 fn money_is_never_lost_and_never_made_in_the_second_world() {
-    walks(2_000_000, 6_000);
+    walks(2_000_000, 3_000);
 }
 
 #[test]
 fn money_is_never_lost_and_never_made_in_the_third_world() {
-    walks(3_000_000, 6_000);
+    walks(3_000_000, 3_000);
 }
 
 #[test]
 fn money_is_never_lost_and_never_made_in_the_fourth_world() {
-    walks(4_000_000, 6_000);
+    walks(4_000_000, 3_000);
 }
 
 #[test]
 fn nor_is_it_in_worlds_that_nobody_has_seen_before() {
     let seed = u64::from_be_bytes(ids::random_bytes());
     println!("the first world is {SEED}={seed}");
-    walks(seed, 1_000);
+    walks(seed, 500);
 }
 
 #[test]
