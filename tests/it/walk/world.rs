@@ -213,7 +213,7 @@ impl Walk {
     fn look(&mut self) {
         let (runtime, app) = self.process.as_ref().unwrap();
         // The books take longer to be proved than all else: each third time, and whenever somebody died.
-        let proves = self.steps % 3 == 0 || self.died;
+        let proves = self.steps.is_multiple_of(3) || self.died;
         let (rows, differences) = runtime.block_on(async {
             let rows = Rows::read(app, self.account).await;
             let differences = if proves {
