@@ -163,6 +163,16 @@ async fn begin_now(app: &App, scope: &Scope, method: Uuid) -> Result<Begun, Erro
     let Some(gateway) = app.gateways.get(&row.gateway) else {
         return Ok(Begun::Unknown);
     };
+    let now = app.clock.now();
+    let first = app.db.write("try_to_link", async |tx| {
+        let tx = &*tx;
+        payment_methods::try_to_begin(tx, &Scope::engine(), method, now).await
+    });
+    if !first.await? && !gateway.capabilities().repeatable_checkout {
+        // Somebody begins it this moment, or did and the answer was lost: begun again it would be refused, and a link that
+        // can be confirmed be taken for one that failed.
+        return Ok(Begun::Unknown);
+    }
     match gateway.begin_link(&collect::link_of(app, &row, &account)).await {
         Ok(checkout) => {
             keep(app, method, checkout).await?;
@@ -182,7 +192,6 @@ async fn begin_now(app: &App, scope: &Scope, method: Uuid) -> Result<Begun, Erro
 
 /// Keeps what the payer needs, unless it was kept or confirmed meanwhile.
 async fn keep(app: &App, method: Uuid, checkout: Checkout) -> Result<(), Error> {
-    let now = app.clock.now();
     let kept = serde_json::json!({
         "url": checkout.url, "appUrl": checkout.app_url, "qr": checkout.qr, "clientSecret": checkout.client_secret,
     });
@@ -195,7 +204,6 @@ async fn keep(app: &App, method: Uuid, checkout: Checkout) -> Result<(), Error> 
             if row.status != LinkStatus::Pending || row.checkout.is_some() {
                 return Ok(());
             }
-            row.tried_at = Some(now);
             row.gateway_id.clone_from(&checkout.gateway_id);
             row.checkout = Some(kept.clone());
             let mut writes = Writes::of(tx);

@@ -147,9 +147,8 @@ async fn returned(State(doors): State<Doors>, Path(payment): Path<String>) -> Re
         return page(StatusCode::NOT_FOUND, "Payment", "There is no such payment.", None);
     };
     let scope = Scope::engine();
-    if doors.may_ask(id)
-        && let Ok(Err(error)) = tokio::time::timeout(PATIENCE, payments::look(&doors.app, &scope, id)).await
-    {
+    let asks = doors.may_ask(id);
+    if asks && let Ok(Err(error)) = tokio::time::timeout(PATIENCE, payments::look(&doors.app, &scope, id)).await {
         tracing::info!(%error, payment = %id, "a payer came back and the payment could not be asked about");
     }
     let found = async {
@@ -159,7 +158,7 @@ async fn returned(State(doors): State<Doors>, Path(payment): Path<String>) -> Re
     };
     let (attempt, payment) = match found.await {
         Ok(Some(found)) => found,
-        Ok(None) => return returned_from_link(&doors, id).await,
+        Ok(None) => return returned_from_link(&doors, id, asks).await,
         Err(error) => {
             tracing::warn!(%error, "a payer's payment could not be read");
             let words = "This can't be answered just now. Try again in a minute.";
@@ -181,9 +180,10 @@ async fn returned(State(doors): State<Doors>, Path(payment): Path<String>) -> Re
 }
 
 /// The owner of an account or card that is linked comes back from its gateway.
-async fn returned_from_link(doors: &Doors, id: Uuid) -> Response<Body> {
+async fn returned_from_link(doors: &Doors, id: Uuid, asks: bool) -> Response<Body> {
     let scope = Scope::engine();
-    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, payment_methods::look(&doors.app, &scope, id)).await {
+    if asks && let Ok(Err(error)) = tokio::time::timeout(PATIENCE, payment_methods::look(&doors.app, &scope, id)).await
+    {
         tracing::info!(%error, method = %id, "somebody came back and the link could not be asked about");
     }
     let row = match methods::by_ids(doors.app.db.read(), &scope, &[id]).await {

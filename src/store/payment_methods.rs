@@ -136,6 +136,23 @@ pub fn update(writes: &mut Writes, _scope: &Scope, row: payment_method::Model) {
     );
 }
 
+/// Notes that a gateway is asked to begin a link, and answers whether it is the first time: of two that would begin it at once,
+/// one does.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn try_to_begin(tx: &Tx, _scope: &Scope, id: Uuid, now: DateTime<Utc>) -> Result<bool, Error> {
+    use payment_method::{Column, Entity};
+    let done = Entity::update_many()
+        .col_expr(Column::TriedAt, Expr::val(now))
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .filter(Column::Id.eq(id))
+        .filter(Column::TriedAt.is_null())
+        .exec(&**tx)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
 /// Takes the default from whichever has it; before another one gets it.
 ///
 /// # Errors

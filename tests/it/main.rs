@@ -25,6 +25,7 @@ mod engine;
 mod events;
 mod faults;
 mod forecast;
+mod hazards;
 mod histories;
 mod house;
 mod kill;
