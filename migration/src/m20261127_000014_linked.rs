@@ -3,51 +3,13 @@
 use sea_orm_migration::prelude::*;
 
 use crate::columns::{
-    big, flag, index, instant, int, json, minor, one_of, optional, partial_index, references, text, unique, uuid, widen,
+    big, flag, index, instant, int, json, minor, one_of, optional, partial_index, references, text, unique, uuid,
+    widen_by,
 };
 
 /// Linked accounts and cards, and topping up by itself.
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
-
-/// What an account may be told. Some of it is told by later versions.
-const EVENTS: &[&str] = &[
-    "EXPIRY_REMINDER",
-    "RESOURCE_EXPIRED",
-    "RESOURCE_SUSPENDED",
-    "FINAL_NOTICE",
-    "RESOURCE_RELEASED",
-    "ORDER_PAID",
-    "ORDER_COMPLETED",
-    "RESOURCE_PROVISIONED",
-    "PROVISIONING_FAILED",
-    "PAYMENT_SUCCEEDED",
-    "PAYMENT_FAILED",
-    "REFUNDED",
-    "INVOICE_ISSUED",
-    "WALLET_CREDITED",
-    "RESOURCE_RENEWED",
-    "RENEWAL_FAILED",
-    "AUTO_RENEW_STOPPED",
-    "RESOURCE_RECOVERED",
-    "RESOURCE_RESIZED",
-    "RESOURCE_DELETED",
-    "RESOURCE_CHANGED",
-    "CREDIT_NOTE_ISSUED",
-    "HOLD_SHORTFALL",
-    "INVOICE_PARTLY_PAID",
-    "LOW_BALANCE",
-    "BUDGET_REACHED",
-    "RESOURCE_STOPPED",
-    "RESOURCE_STARTED",
-    "RESOURCE_REBOOTED",
-    "WEBHOOK_DISABLED",
-    "ORDER_CANCELLED",
-    "PAYMENT_METHOD_CHANGED",
-    "CREDIT_TRANSFERRED",
-    "PAYMENT_HELD",
-    "AUTO_TOP_UP_STOPPED",
-];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
@@ -143,7 +105,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        widen(manager, "account_event", "kind", EVENTS).await
+        widen_by(manager, "account_event", "kind", &["AUTO_TOP_UP_STOPPED"]).await
     }
 
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {

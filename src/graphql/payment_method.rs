@@ -161,6 +161,38 @@ pub(crate) struct SetDefaultPaymentMethodPayload {
     user_errors: Vec<UserError>,
 }
 
+/// What is done with a linked account or card.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Unlink,
+    MakeDefault,
+}
+
+/// Does it. Answers what was changed, or why it was refused.
+async fn changed(
+    ctx: &Context<'_>,
+    account: Option<&ID>,
+    method: &ID,
+    change: Change,
+) -> Result<(Option<SavedPaymentMethod>, Vec<UserError>)> {
+    let session = ctx.session()?;
+    let account = session.account(account).await?;
+    let Some(method) = ids::parse(method, Kind::PaymentMethod) else {
+        return Ok((None, wrong_id("paymentMethodId")));
+    };
+    let of = OfMethod { account, method };
+    let done = match change {
+        Change::Unlink => commands::unlink(&session.app, &session.scope, of).await,
+        Change::MakeDefault => commands::set_default(&session.app, &session.scope, of).await,
+    };
+    session.forget();
+    if let Err(error) = done {
+        return Ok((None, refused(error)?));
+    }
+    let found = session.loaders().payment_methods.load(method).await?;
+    Ok((found.map(SavedPaymentMethod), Vec::new()))
+}
+
 /// The mutations of this room.
 #[derive(Default)]
 pub(crate) struct PaymentMethodMutations;
@@ -225,30 +257,11 @@ impl PaymentMethodMutations {
         ctx: &Context<'_>,
         #[graphql(desc = "What is unlinked.")] input: UnlinkPaymentMethodInput,
     ) -> Result<Option<UnlinkPaymentMethodPayload>> {
-        let session = ctx.session()?;
-        let account = session.account(input.account_id.as_ref()).await?;
-        let Some(method) = ids::parse(&input.payment_method_id, Kind::PaymentMethod) else {
-            return Ok(Some(UnlinkPaymentMethodPayload {
-                payment_method: None,
-                user_errors: wrong_id("paymentMethodId"),
-            }));
-        };
-        let done = commands::unlink(&session.app, &session.scope, OfMethod { account, method }).await;
-        session.forget();
-        Ok(Some(match done {
-            Ok(()) => UnlinkPaymentMethodPayload {
-                payment_method: session
-                    .loaders()
-                    .payment_methods
-                    .load(method)
-                    .await?
-                    .map(SavedPaymentMethod),
-                user_errors: Vec::new(),
-            },
-            Err(error) => UnlinkPaymentMethodPayload {
-                payment_method: None,
-                user_errors: refused(error)?,
-            },
+        let (payment_method, user_errors) =
+            changed(ctx, input.account_id.as_ref(), &input.payment_method_id, Change::Unlink).await?;
+        Ok(Some(UnlinkPaymentMethodPayload {
+            payment_method,
+            user_errors,
         }))
     }
 
@@ -261,30 +274,16 @@ impl PaymentMethodMutations {
         ctx: &Context<'_>,
         #[graphql(desc = "The new default.")] input: SetDefaultPaymentMethodInput,
     ) -> Result<Option<SetDefaultPaymentMethodPayload>> {
-        let session = ctx.session()?;
-        let account = session.account(input.account_id.as_ref()).await?;
-        let Some(method) = ids::parse(&input.payment_method_id, Kind::PaymentMethod) else {
-            return Ok(Some(SetDefaultPaymentMethodPayload {
-                payment_method: None,
-                user_errors: wrong_id("paymentMethodId"),
-            }));
-        };
-        let done = commands::set_default(&session.app, &session.scope, OfMethod { account, method }).await;
-        session.forget();
-        Ok(Some(match done {
-            Ok(()) => SetDefaultPaymentMethodPayload {
-                payment_method: session
-                    .loaders()
-                    .payment_methods
-                    .load(method)
-                    .await?
-                    .map(SavedPaymentMethod),
-                user_errors: Vec::new(),
-            },
-            Err(error) => SetDefaultPaymentMethodPayload {
-                payment_method: None,
-                user_errors: refused(error)?,
-            },
+        let (payment_method, user_errors) = changed(
+            ctx,
+            input.account_id.as_ref(),
+            &input.payment_method_id,
+            Change::MakeDefault,
+        )
+        .await?;
+        Ok(Some(SetDefaultPaymentMethodPayload {
+            payment_method,
+            user_errors,
         }))
     }
 }

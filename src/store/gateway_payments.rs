@@ -11,11 +11,19 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::asked;
 use super::insert::insert;
 use super::page;
 use crate::db::writes::Writes;
 use crate::db::{self, Db, Tx};
 use crate::error::Error;
+
+/// By what its rows are found that are to be asked about.
+const ASKED: asked::Columns<gateway_payment::Column> = asked::Columns {
+    key: gateway_payment::Column::PaymentId,
+    gateway: gateway_payment::Column::Gateway,
+    next: gateway_payment::Column::NextCheckAt,
+};
 
 /// What these payments are at their gateways.
 ///
@@ -167,23 +175,13 @@ pub async fn of_others(db: &impl ConnectionTrait, _scope: &Scope, gateways: &[&s
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn take_due(
     db: &Db,
-    _scope: &Scope,
+    scope: &Scope,
     gateways: &[&str],
     (now, until): (DateTime<Utc>, DateTime<Utc>),
     most: u64,
 ) -> Result<Vec<gateway_payment::Model>, Error> {
     use gateway_payment::{Column, Entity};
-    let due: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::PaymentId)
-        .filter(Column::Gateway.is_in(gateways.iter().copied()))
-        .filter(Column::NextCheckAt.is_not_null())
-        .filter(Column::NextCheckAt.lte(now))
-        .order_by_asc(Column::NextCheckAt)
-        .limit(most)
-        .into_tuple()
-        .all(db.read())
-        .await?;
+    let due = asked::due::<Entity>(db.read(), scope, ASKED, gateways, now, most).await?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -214,19 +212,10 @@ pub async fn take_due(
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn next_instant(
     db: &impl ConnectionTrait,
-    _scope: &Scope,
+    scope: &Scope,
     gateways: &[&str],
 ) -> Result<Option<DateTime<Utc>>, Error> {
-    let check: Option<DateTime<Utc>> = gateway_payment::Entity::find()
-        .select_only()
-        .column(gateway_payment::Column::NextCheckAt)
-        .filter(gateway_payment::Column::Gateway.is_in(gateways.iter().copied()))
-        .filter(gateway_payment::Column::NextCheckAt.is_not_null())
-        .order_by_asc(gateway_payment::Column::NextCheckAt)
-        .limit(1)
-        .into_tuple()
-        .one(db)
-        .await?;
+    let check = asked::next::<gateway_payment::Entity>(db, scope, ASKED, gateways).await?;
     let expiry: Option<DateTime<Utc>> = order::Entity::find()
         .select_only()
         .column(order::Column::ExpiresAt)

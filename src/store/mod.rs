@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod alerts;
+mod asked;
 pub mod billing_addresses;
 pub mod catalogue;
 pub mod codes;

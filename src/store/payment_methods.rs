@@ -13,11 +13,19 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::asked;
 use super::insert::insert;
 use super::page;
 use crate::db::writes::Writes;
 use crate::db::{self, Db, Tx};
 use crate::error::Error;
+
+/// By what its rows are found that are to be asked about.
+const ASKED: asked::Columns<payment_method::Column> = asked::Columns {
+    key: payment_method::Column::Id,
+    gateway: payment_method::Column::Gateway,
+    next: payment_method::Column::NextCheckAt,
+};
 
 /// These ones.
 ///
@@ -176,23 +184,13 @@ pub async fn clear_default(tx: &Tx, _scope: &Scope, account: Uuid) -> Result<(),
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn take_due(
     db: &Db,
-    _scope: &Scope,
+    scope: &Scope,
     gateways: &[&str],
     (now, until): (DateTime<Utc>, DateTime<Utc>),
     most: u64,
 ) -> Result<Vec<payment_method::Model>, Error> {
     use payment_method::{Column, Entity};
-    let due: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::Gateway.is_in(gateways.iter().copied()))
-        .filter(Column::NextCheckAt.is_not_null())
-        .filter(Column::NextCheckAt.lte(now))
-        .order_by_asc(Column::NextCheckAt)
-        .limit(most)
-        .into_tuple()
-        .all(db.read())
-        .await?;
+    let due = asked::due::<Entity>(db.read(), scope, ASKED, gateways, now, most).await?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -216,20 +214,10 @@ pub async fn take_due(
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn next_instant(
     db: &impl ConnectionTrait,
-    _scope: &Scope,
+    scope: &Scope,
     gateways: &[&str],
 ) -> Result<Option<DateTime<Utc>>, Error> {
-    use payment_method::{Column, Entity};
-    Ok(Entity::find()
-        .select_only()
-        .column(Column::NextCheckAt)
-        .filter(Column::Gateway.is_in(gateways.iter().copied()))
-        .filter(Column::NextCheckAt.is_not_null())
-        .order_by_asc(Column::NextCheckAt)
-        .limit(1)
-        .into_tuple()
-        .one(db)
-        .await?)
+    asked::next::<payment_method::Entity>(db, scope, ASKED, gateways).await
 }
 
 /// How an account is topped up by itself, if it ever said so.

@@ -13,11 +13,19 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::asked;
 use super::insert::insert;
 use super::page;
 use crate::db::writes::Writes;
 use crate::db::{self, Db, Tx};
 use crate::error::Error;
+
+/// By what its rows are found that are to be asked about.
+const ASKED: asked::Columns<gateway_refund::Column> = asked::Columns {
+    key: gateway_refund::Column::Id,
+    gateway: gateway_refund::Column::Gateway,
+    next: gateway_refund::Column::NextCheckAt,
+};
 
 /// The captures of a payment that are not in quarantine, the oldest first.
 ///
@@ -149,23 +157,13 @@ pub async fn lock(tx: &Tx, _scope: &Scope, id: Uuid) -> Result<gateway_refund::M
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn take_due(
     db: &Db,
-    _scope: &Scope,
+    scope: &Scope,
     gateways: &[&str],
     (now, until): (DateTime<Utc>, DateTime<Utc>),
     most: u64,
 ) -> Result<Vec<gateway_refund::Model>, Error> {
     use gateway_refund::{Column, Entity};
-    let due: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::Gateway.is_in(gateways.iter().copied()))
-        .filter(Column::NextCheckAt.is_not_null())
-        .filter(Column::NextCheckAt.lte(now))
-        .order_by_asc(Column::NextCheckAt)
-        .limit(most)
-        .into_tuple()
-        .all(db.read())
-        .await?;
+    let due = asked::due::<Entity>(db.read(), scope, ASKED, gateways, now, most).await?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -190,17 +188,8 @@ pub async fn take_due(
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn next_instant(
     db: &impl ConnectionTrait,
-    _scope: &Scope,
+    scope: &Scope,
     gateways: &[&str],
 ) -> Result<Option<DateTime<Utc>>, Error> {
-    Ok(gateway_refund::Entity::find()
-        .select_only()
-        .column(gateway_refund::Column::NextCheckAt)
-        .filter(gateway_refund::Column::Gateway.is_in(gateways.iter().copied()))
-        .filter(gateway_refund::Column::NextCheckAt.is_not_null())
-        .order_by_asc(gateway_refund::Column::NextCheckAt)
-        .limit(1)
-        .into_tuple()
-        .one(db)
-        .await?)
+    asked::next::<gateway_refund::Entity>(db, scope, ASKED, gateways).await
 }
