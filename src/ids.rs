@@ -71,6 +71,19 @@ pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The secret of a link: 32 random bytes in hexadecimal.
+#[must_use]
+pub fn secret() -> String {
+    let bytes = random_bytes::<32>();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a text has the form of such a secret. What has not was never one, and may hold what a store does not take.
+#[must_use]
+pub fn is_secret(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Random bytes for secrets.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {

@@ -35,6 +35,7 @@ pub mod outbox_cursor;
 pub mod outbox_delivery;
 pub mod paid_period;
 pub mod payment;
+pub mod payment_link;
 pub mod payment_method;
 pub mod price;
 pub mod product;

@@ -13,12 +13,14 @@ pub struct Model {
     pub id: Uuid,
     /// Whose event.
     pub account_id: Uuid,
-    /// Which event; none for the link that confirms a recipient's address.
+    /// Which event; none for the link that confirms a recipient's address, or by which somebody else pays.
     pub event_sequence: Option<i64>,
     /// How it goes out.
     pub channel: DeliveryChannel,
     /// Who is written to, by e-mail.
     pub recipient_id: Option<Uuid>,
+    /// The link by which somebody else is asked to pay.
+    pub payment_link_id: Option<Uuid>,
     /// To which address.
     pub target: String,
     /// Where it stands.

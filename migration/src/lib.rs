@@ -22,6 +22,7 @@ mod m20261126_000012_calls;
 mod m20261127_000013_gateways;
 mod m20261127_000014_linked;
 mod m20261127_000015_histories;
+mod m20261127_000016_links;
 
 /// All changes, oldest first.
 pub struct Migrator;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000013_gateways::Migration),
             Box::new(m20261127_000014_linked::Migration),
             Box::new(m20261127_000015_histories::Migration),
+            Box::new(m20261127_000016_links::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 //! paid through a gateway waits for its money first.
 
 mod cancel;
+mod on_behalf;
 mod paying;
 mod renewal;
 
@@ -11,6 +12,7 @@ use entity::order;
 use serde::{Deserialize as _, Serialize};
 use uuid::Uuid;
 
+use self::on_behalf::Asking;
 use super::collect::{self, Collecting, Resolved};
 use super::fulfil::purchase::{self, Placing, Source, stale};
 use crate::app::App;
@@ -33,6 +35,7 @@ use crate::store::{Scope, codes};
 
 pub use super::collect::Through;
 pub use cancel::{CancelOrder, cancel_expired, cancel_order};
+pub use on_behalf::{Seen, look, open_by_link, page_of, url_of};
 pub use paying::{PayOrder, pay_order};
 pub use renewal::{Attempt, Attempted, Prospect, Renewal, renew_automatically, renewals};
 
@@ -45,6 +48,13 @@ pub enum PayBy {
     Through(Through),
     /// All available credit, and the rest through a gateway or a linked account: together or not at all.
     TopUpAndPay(Through),
+    /// All of it by somebody else, through a gateway, who is sent a link.
+    OnBehalf {
+        /// The gateway, by its code.
+        gateway: String,
+        /// Who is asked.
+        payer_email: String,
+    },
 }
 
 /// A quote to be ordered.
@@ -122,12 +132,12 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
                 waited: StepStatus::Superseded,
                 now,
             };
-            let split = match &input.payment {
-                Some(by) => split(app, tx, scope, by, priced.due()?, &purchase).await?,
-                None => None,
+            let way = match &input.payment {
+                Some(by) => way(app, tx, scope, by, priced.due()?, &purchase).await?,
+                None => Way::Credit,
             };
-            match split {
-                None => {
+            match way {
+                Way::Credit => {
                     let (order, newest) = write(tx, scope, placing, &purchase, &priced).await?;
                     let placed = Placed {
                         order: order_id,
@@ -136,10 +146,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
                     };
                     Ok((placed, newest))
                 }
-                Some(split) => Ok((
-                    await_payment(tx, scope, placing, &purchase, &priced, split).await?,
-                    None,
-                )),
+                way => Ok((await_payment(tx, scope, placing, &purchase, &priced, way).await?, None)),
             }
         })
         .await?;
@@ -175,6 +182,22 @@ async fn write(
     Ok((order, writes.send(tx).await?))
 }
 
+/// How an order is paid, as far as it is known before anything is written.
+#[derive(Clone, Debug)]
+enum Way<'a> {
+    /// All of it from credit.
+    Credit,
+    /// A gateway takes all or a part of it.
+    Collect(Split<'a>),
+    /// Somebody else is asked.
+    Ask {
+        /// Where they pay.
+        gateway: &'a dyn Gateway,
+        /// Who.
+        payer_email: String,
+    },
+}
+
 /// How a payment is shared between the wallet and a gateway, and which.
 #[derive(Clone, Copy, Debug)]
 struct Split<'a> {
@@ -184,29 +207,32 @@ struct Split<'a> {
     shared: payment_rules::Shared,
 }
 
-/// What a gateway has to take; nothing when all of it is paid from credit.
+/// How an order is paid.
 ///
 /// # Errors
-/// Refused with UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND.
-async fn split<'a>(
+/// Refused with UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND; on behalf also with GATEWAY_LIMIT, INVALID_EMAIL, LIMIT_EXCEEDED.
+async fn way<'a>(
     app: &'a App,
     tx: &Tx,
     scope: &Scope,
     by: &PayBy,
     due: Money,
     purchase: &Purchase,
-) -> Result<Option<Split<'a>>, Error> {
+) -> Result<Way<'a>, Error> {
     let (through, field) = match by {
-        PayBy::Credit => return Ok(None),
+        PayBy::Credit => return Ok(Way::Credit),
+        PayBy::OnBehalf { gateway, payer_email } => {
+            let asked = (gateway.as_str(), payer_email.as_str());
+            let checked = on_behalf::check(app, tx, scope, purchase.account.id, asked, due).await;
+            let (gateway, payer_email) = checked.map_err(|error| at_payment(error, "onBehalf"))?;
+            return Ok(Way::Ask { gateway, payer_email });
+        }
         PayBy::Through(through @ Through::Gateway(_)) => (through, "gateway"),
         PayBy::Through(through @ Through::Linked(_)) => (through, "linkedAccount"),
         PayBy::TopUpAndPay(through) => (through, "topUpAndPay"),
     };
     let resolved = collect::resolve(app, &**tx, scope, purchase.account.id, through, due.currency()).await;
-    let Resolved { gateway, saved } = resolved.map_err(|error| match error {
-        Error::Refused(refusal) => refusal.under(field).under("payment").into(),
-        error => error,
-    })?;
+    let Resolved { gateway, saved } = resolved.map_err(|error| at_payment(error, field))?;
     let (method, shared) = if let PayBy::TopUpAndPay(_) = by {
         let wallet = &purchase.wallet;
         let available = wallet.cash_minor + wallet.promotional_minor - wallet.held_minor;
@@ -227,7 +253,10 @@ async fn split<'a>(
         };
         (method, shared)
     };
-    Ok(shared.gateway.is_positive().then_some(Split {
+    if !shared.gateway.is_positive() {
+        return Ok(Way::Credit);
+    }
+    Ok(Way::Collect(Split {
         method,
         gateway,
         saved,
@@ -235,38 +264,46 @@ async fn split<'a>(
     }))
 }
 
-/// Writes an order that waits, and the payment that is to be begun at its gateway.
+/// A refusal of a way to pay, at its field.
+fn at_payment(error: Error, field: &'static str) -> Error {
+    match error {
+        Error::Refused(refusal) => refusal.under(field).under("payment").into(),
+        error => error,
+    }
+}
+
+/// Writes an order that waits, and the payment that is to be begun at its gateway, or the link by which somebody else is asked.
 async fn await_payment(
     tx: &Tx,
     scope: &Scope,
     placing: Placing<'_>,
     purchase: &Purchase,
     priced: &PricedQuote,
-    split: Split<'_>,
+    way: Way<'_>,
 ) -> Result<Placed, Error> {
     let Placing { order_id, now, .. } = placing;
     let account = &purchase.account;
     let zone = time::zone(&account.zone)?;
-    let wanted = [(CodeKind::Order, 1), (CodeKind::Payment, 1)];
+    let collects = matches!(way, Way::Collect(_));
+    let wanted = [(CodeKind::Order, 1), (CodeKind::Payment, usize::from(collects))];
     let mut codes = codes::take(tx, scope, account, zone, now, &wanted).await?;
     let code = codes.next(CodeKind::Order)?;
     let details = format!("Order {code}");
     let (mut order, items) = purchase::wait(tx, scope, placing, code, purchase, priced).await?;
-    order.expires_at = Some(now + order_waits(split.gateway));
-    let payment_code = codes.next(CodeKind::Payment)?;
-    let collecting = Collecting {
-        id: ids::new_id(),
-        code: &payment_code,
-        account,
-        order: Some(order_id),
-        method: split.method,
-        gateway: split.gateway,
-        saved: split.saved,
-        amount: split.shared.gateway,
-        credit: split.shared.credit,
-        details: &details,
-        return_url: placing.return_url,
-        now,
+    let link = match &way {
+        Way::Ask { gateway, payer_email } => {
+            let asking = Asking {
+                id: ids::new_id(),
+                gateway: *gateway,
+                payer_email,
+            };
+            Some(on_behalf::ask(tx, scope, &mut order, asking, now).await?)
+        }
+        Way::Collect(split) => {
+            order.expires_at = Some(now + order_waits(split.gateway));
+            None
+        }
+        Way::Credit => None,
     };
     let mut writes = Writes::of(tx);
     let rows = Rows {
@@ -275,13 +312,35 @@ async fn await_payment(
         ..Rows::default()
     };
     rows.write(&mut writes, scope)?;
-    begin_collecting(&mut writes, scope, collecting, purchase, 0)?;
+    let mut collected = None;
+    if let Way::Collect(split) = way {
+        let payment_code = codes.next(CodeKind::Payment)?;
+        let collecting = Collecting {
+            id: ids::new_id(),
+            code: &payment_code,
+            account,
+            order: Some(order_id),
+            method: split.method,
+            gateway: split.gateway,
+            saved: split.saved,
+            amount: split.shared.gateway,
+            credit: split.shared.credit,
+            details: &details,
+            return_url: placing.return_url,
+            now,
+        };
+        begin_collecting(&mut writes, scope, collecting, purchase, 0)?;
+        collected = Some(collecting.id);
+    }
+    if let Some(link) = link {
+        on_behalf::add(&mut writes, scope, link, now);
+    }
     purchases::close_quote(&mut writes, scope, purchase.quote.id, order_id);
     writes.send(tx).await?;
     Ok(Placed {
         order: order_id,
         written: Some(order),
-        collecting: Some(collecting.id),
+        collecting: collected,
     })
 }
 

@@ -168,6 +168,7 @@ fn link(recipient: &alert_recipient::Model, queued_at: DateTime<Utc>, now: DateT
         event_sequence: None,
         channel: DeliveryChannel::Email,
         recipient_id: Some(recipient.id),
+        payment_link_id: None,
         target: recipient.email.clone(),
         status: DeliveryStatus::Pending,
         attempts: 0,

@@ -20,6 +20,7 @@ pub mod lifecycle;
 pub mod mail;
 pub mod many;
 pub mod money;
+pub mod on_behalf;
 pub mod order;
 pub mod payment;
 pub mod period;

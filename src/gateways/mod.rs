@@ -34,6 +34,8 @@ pub mod zalopay;
 pub struct Capabilities {
     /// Takes payments of a payer who is there.
     pub checkout: bool,
+    /// Its checkout is a page of its own, to which anybody can be sent.
+    pub hosted_page: bool,
     /// Charges what a payer has linked, without the payer.
     pub saved_methods: bool,
     /// Gives back less than all.

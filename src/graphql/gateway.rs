@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::caller::{Needs, Permission};
 use super::errors::Result;
-use super::ids::{self, Kind};
+use super::pay_by::{ShareAction, linked};
 use super::payment::Payment;
 use super::scalars::{DateTime, Decimal, Money};
 use super::session::Reach as _;
@@ -32,6 +32,8 @@ pub(crate) struct PaymentGateway {
     least: Money,
     /// The most that it takes at once.
     most: Money,
+    /// Whether somebody else can pay through it: see `onBehalf`.
+    takes_on_behalf: bool,
     /// Whether an account or card can be linked, to be charged later without the payer.
     saves_methods: bool,
     /// Whether a part of a payment can go back through it.
@@ -46,6 +48,7 @@ impl PaymentGateway {
             name: gateway.name().to_owned(),
             least: limits.least.into(),
             most: limits.most.into(),
+            takes_on_behalf: may.hosted_page,
             saves_methods: may.saved_methods,
             refunds_partly: may.partial_refunds,
         }
@@ -120,6 +123,7 @@ pub(crate) enum NextAction {
     Qr(QrAction),
     ClientSecret(ClientSecretAction),
     BankTransfer(BankTransferAction),
+    Share(ShareAction),
 }
 
 impl NextAction {
@@ -254,35 +258,6 @@ pub(crate) enum TopUpBy {
     LinkedAccount(ID),
     /// By a bank transfer, within three days; true is the only value.
     BankTransfer(bool),
-}
-
-/// Through what money is taken: exactly one.
-#[derive(Clone, Debug, OneofObject)]
-pub(crate) enum ThroughInput {
-    /// A gateway, by its code.
-    Gateway(String),
-    /// A linked account or card, by its id.
-    PaymentMethodId(ID),
-}
-
-impl ThroughInput {
-    /// The way. Errors: PAYMENT_METHOD_NOT_FOUND.
-    pub(crate) fn through(self) -> std::result::Result<Through, Refusal> {
-        match self {
-            Self::Gateway(code) => Ok(Through::Gateway(code)),
-            Self::PaymentMethodId(id) => linked(&id).map_err(|refusal| refusal.under("paymentMethodId")),
-        }
-    }
-}
-
-/// A linked account or card, by its id. Errors: PAYMENT_METHOD_NOT_FOUND.
-pub(crate) fn linked(id: &ID) -> std::result::Result<Through, Refusal> {
-    ids::parse(id, Kind::PaymentMethod).map(Through::Linked).ok_or_else(|| {
-        Refusal::new(
-            RefusalCode::PaymentMethodNotFound,
-            "This is no id of a linked account or card.",
-        )
-    })
 }
 
 /// A top-up.

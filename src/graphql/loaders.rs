@@ -15,9 +15,9 @@ use chrono::{DateTime, Utc};
 use entity::enums::OrderStatus;
 use entity::{
     account, account_event, alert_recipient, billing_address, component, coupon, credit_note, credit_note_line,
-    expiry_alert, gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, payment_method, price,
-    product, quarantine, quote, resource, resource_tag, resource_type, wallet, wallet_entry, webhook_delivery,
-    webhook_endpoint,
+    expiry_alert, gateway_payment, gateway_refund, order, outbox_delivery, paid_period, payment, payment_link,
+    payment_method, price, product, quarantine, quote, resource, resource_tag, resource_type, wallet, wallet_entry,
+    webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
@@ -34,8 +34,8 @@ use crate::store::quarantine as quarantine_store;
 use crate::store::transfers::Transfer;
 use crate::store::{
     Scope, accounts, alerts, billing_addresses, catalogue, coupons, deliveries, gateway_payments, invoices, letters,
-    orders, outbox, payment_methods, payments, provisioning, quotes, recipients, refunds, resources, transfers,
-    wallets, webhooks,
+    orders, outbox, payment_links, payment_methods, payments, provisioning, quotes, recipients, refunds, resources,
+    transfers, wallets, webhooks,
 };
 
 /// The most keys of one statement.
@@ -214,6 +214,7 @@ pub(crate) struct Loaders {
     pub(crate) payments: One<payment::Model>,
     pub(crate) payments_of_account: Paged<PaymentFilter, Arc<payment::Model>>,
     pub(crate) payments_of_order: Many<payment::Model>,
+    pub(crate) links_of_order: Many<payment_link::Model>,
     pub(crate) quarantined: One<quarantine::Model>,
     pub(crate) refunds_of_payment: Many<gateway_refund::Model>,
     pub(crate) payment_methods: One<payment_method::Model>,
@@ -374,6 +375,7 @@ impl Loaders {
                 Arc::new
             ),
             payments_of_order: many!(source, payments::of_orders),
+            links_of_order: many!(source, payment_links::of_orders),
             quarantined: one!(source, quarantine_store::by_ids),
             refunds_of_payment: many!(source, refunds::of_payments),
             payment_methods: one!(source, payment_methods::by_ids),

@@ -28,6 +28,7 @@ mod mail;
 mod manage;
 mod node;
 mod order;
+mod pay_by;
 mod payment;
 mod payment_method;
 mod price;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject, Subscription};
-use entity::enums::{CancelReason, OrderAction, OrderItemStatus, OrderStatus, PaymentStatus};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
+use entity::enums::{CancelReason, OrderAction, OrderItemStatus, OrderStatus, PaymentMethod, PaymentStatus};
 use entity::order;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -13,9 +13,10 @@ use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page};
 use super::coupon::Coupon;
 use super::errors::Result;
-use super::gateway::{NextAction, ThroughInput, linked, trouble};
+use super::gateway::{NextAction, trouble};
 use super::ids::{self, Kind, global};
 use super::loaders::ListKey;
+use super::pay_by::{PaymentInput, ShareAction};
 use super::payment::Payment;
 use super::price::{PricedLine, lines_of_item};
 use super::product::Product;
@@ -24,12 +25,10 @@ use super::resource::Resource;
 use super::scalars::{DateTime, Money, instant, money};
 use super::session::{Reach as _, Session};
 use super::user_error::{UserError, refused, wrong_id};
-use crate::commands::order::{self as commands, PayBy, Through};
+use crate::commands::order as commands;
 use crate::commands::payments;
 use crate::domain::order as rules;
-use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::error::Error;
-use crate::gateways::bank;
 use crate::live;
 use crate::store::orders::{self, Item};
 use crate::store::page::Page;
@@ -110,6 +109,12 @@ impl Order {
     async fn payments(&self, ctx: &Context<'_>) -> Result<Option<Vec<Payment>>> {
         let payments = ctx.loaders()?.payments_of_order.must(self.0.id).await?;
         Ok(Some(payments.into_iter().map(Payment).collect()))
+    }
+
+    /// The link by which somebody else was asked to pay it; null when nobody was, or it can't be used any more.
+    #[graphql(guard = "Needs(Permission::PayOrder)")]
+    async fn payment_link(&self, ctx: &Context<'_>) -> Result<Option<ShareAction>> {
+        ShareAction::of_order(ctx, &self.0).await
     }
 
     /// The quote it was made from.
@@ -305,57 +310,6 @@ impl OrderQueries {
     }
 }
 
-/// A way to pay: exactly one.
-#[derive(Clone, Debug, OneofObject)]
-pub(crate) enum PaymentInput {
-    /// All of it from the credit wallet; true is the only value.
-    Credit(bool),
-    /// All of it through a gateway, by its code; the wallet is not touched. See `paymentGateways`.
-    Gateway(String),
-    /// All of it from a linked account or card, by its id: it is charged at once, without its owner.
-    LinkedAccount(ID),
-    /// All available credit, and the rest through a gateway or a linked account: together or not at all. The credit is held
-    /// until the other part is there.
-    TopUpAndPay(ThroughInput),
-    /// All of it by a bank transfer, within three days; true is the only value.
-    BankTransfer(bool),
-}
-
-impl PaymentInput {
-    /// The way to pay. Errors: PAYMENT_REQUIRED for credit that is not true, PAYMENT_METHOD_NOT_FOUND.
-    fn by(self) -> std::result::Result<PayBy, Refusal> {
-        match self {
-            Self::Credit(true) => Ok(PayBy::Credit),
-            Self::Credit(false) => {
-                let refusal = Refusal::new(
-                    RefusalCode::PaymentRequired,
-                    "Choose a way to pay: `credit` takes only true.",
-                );
-                Err(refusal.under("credit").under("payment"))
-            }
-            Self::Gateway(code) => Ok(PayBy::Through(Through::Gateway(code))),
-            Self::LinkedAccount(id) => {
-                let through = linked(&id).map_err(|refusal| refusal.under("linkedAccount").under("payment"))?;
-                Ok(PayBy::Through(through))
-            }
-            Self::TopUpAndPay(through) => {
-                let through = through.through();
-                Ok(PayBy::TopUpAndPay(
-                    through.map_err(|refusal| refusal.under("topUpAndPay").under("payment"))?,
-                ))
-            }
-            Self::BankTransfer(true) => Ok(PayBy::Through(Through::Gateway(bank::CODE.to_owned()))),
-            Self::BankTransfer(false) => {
-                let refusal = Refusal::new(
-                    RefusalCode::PaymentRequired,
-                    "Choose a way to pay: `bankTransfer` takes only true.",
-                );
-                Err(refusal.under("bankTransfer").under("payment"))
-            }
-        }
-    }
-}
-
 /// What is ordered.
 #[derive(Clone, Debug, InputObject)]
 pub(crate) struct PlaceOrderInput {
@@ -377,7 +331,7 @@ pub(crate) struct PlaceOrderInput {
 pub(crate) struct PlaceOrderPayload {
     /// The order; null when it was refused.
     order: Option<Order>,
-    /// Its payment; null when it was refused or nothing was to be paid.
+    /// Its payment; null when it was refused, nothing was to be paid, or somebody else is asked to pay.
     payment: Option<Payment>,
     /// What the payer has to do next; null when nothing is to be done.
     next_action: Option<NextAction>,
@@ -406,7 +360,7 @@ pub(crate) struct PayOrderInput {
 pub(crate) struct PayOrderPayload {
     /// The order; null when it was refused.
     order: Option<Order>,
-    /// The payment; null when it was refused.
+    /// The payment; null when it was refused, or somebody else is asked to pay.
     payment: Option<Payment>,
     /// What the payer has to do next; null when nothing is to be done.
     next_action: Option<NextAction>,
@@ -442,7 +396,7 @@ impl OrderMutations {
     /// order is there, with its quote and its coupon, until it is paid, cancelled or too late.
     ///
     /// Codes: INVALID_ID, QUOTE_NOT_FOUND, QUOTE_EXPIRED, QUOTE_ALREADY_ORDERED, QUOTE_STALE, PAYMENT_REQUIRED,
-    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND, GATEWAY_LIMIT,
+    /// PAYMENT_NOT_NEEDED, INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND, INVALID_EMAIL, LIMIT_EXCEEDED, GATEWAY_LIMIT,
     /// GATEWAY_REFUSED, GATEWAY_UNAVAILABLE, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED. With GATEWAY_REFUSED and
     /// GATEWAY_UNAVAILABLE the order is there as well: pay it with `payOrder`.
     #[graphql(guard = "Needs(Permission::PayOrder)")]
@@ -507,10 +461,7 @@ impl OrderMutations {
             None
         };
         let payment = payment.map(Payment);
-        let next_action = match &payment {
-            Some(payment) => payment.action(ctx).await?,
-            None => None,
-        };
+        let next_action = next_action(ctx, &order, payment.as_ref()).await?;
         Ok(Some(PlaceOrderPayload {
             order: Some(Order(order)),
             payment,
@@ -522,7 +473,8 @@ impl OrderMutations {
     /// Pays an order that waits, another way or once more, once, however often it is sent.
     ///
     /// Codes: INVALID_ID, ORDER_NOT_FOUND, ORDER_PAID, ORDER_CANCELLED, ORDER_EXPIRED, QUOTE_STALE, PAYMENT_REQUIRED,
-    /// INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND, GATEWAY_LIMIT, GATEWAY_REFUSED,
+    /// INSUFFICIENT_CREDIT, STATE_CONFLICT, RETURN_URL_NOT_ALLOWED, UNKNOWN_GATEWAY, PAYMENT_METHOD_NOT_FOUND, INVALID_EMAIL, LIMIT_EXCEEDED,
+    /// GATEWAY_LIMIT, GATEWAY_REFUSED,
     /// GATEWAY_UNAVAILABLE, IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED.
     #[graphql(guard = "Needs(Permission::PayOrder)")]
     async fn pay_order(
@@ -568,11 +520,13 @@ impl OrderMutations {
         };
         session.forget();
         let loaders = session.loaders();
-        let payment = Payment(loaders.payments.must(begun.payment).await?);
+        // There is none where somebody else is asked to pay.
+        let payment = loaders.payments.load(begun.payment).await?.map(Payment);
+        let order = loaders.orders.must(order).await?;
         Ok(Some(PayOrderPayload {
-            order: Some(Order(loaders.orders.must(order).await?)),
-            next_action: payment.action(ctx).await?,
-            payment: Some(payment),
+            next_action: next_action(ctx, &order, payment.as_ref()).await?,
+            order: Some(Order(order)),
+            payment,
             user_errors: trouble(&asked)?,
         }))
     }
@@ -608,6 +562,17 @@ impl OrderMutations {
             user_errors: Vec::new(),
         }))
     }
+}
+
+/// What has to be done next for an order: by who it was to be paid by last.
+async fn next_action(ctx: &Context<'_>, order: &order::Model, payment: Option<&Payment>) -> Result<Option<NextAction>> {
+    let own = payment.filter(|payment| payment.0.method != PaymentMethod::OnBehalf);
+    if let Some(payment) = own
+        && let Some(action) = payment.action(ctx).await?
+    {
+        return Ok(Some(action));
+    }
+    Ok(ShareAction::of_order(ctx, order).await?.map(NextAction::Share))
 }
 
 /// Begins a payment at its gateway, if it has one.

@@ -1,7 +1,8 @@
-//! The doors beside the API: where gateways knock with notifications, where payers come back to, the sandbox's page, and
-//! the histories as files.
+//! The doors beside the API: where gateways knock with notifications, where payers come back to, the page behind a link by
+//! which somebody else pays, the sandbox's page, and the histories as files.
 
 mod exports;
+mod on_behalf;
 mod sandbox;
 
 use std::num::NonZeroUsize;
@@ -78,7 +79,7 @@ impl Doors {
     }
 }
 
-/// The routes: `/webhooks/{gateway}`, `/payments/return/{payment}`, `/exports`, and in development `/sandbox`.
+/// The routes: `/webhooks/{gateway}`, `/payments/return/{payment}`, `/pay/{token}`, `/exports`, and in development `/sandbox`.
 pub(super) fn routes(app: Arc<App>, edge: Arc<Edge>) -> Router {
     let exports = exports::routes(Arc::clone(&app), edge);
     let is_sandbox = app.sandbox.is_some();
@@ -89,7 +90,8 @@ pub(super) fn routes(app: Arc<App>, edge: Arc<Edge>) -> Router {
     };
     let mut routes = Router::new()
         .route("/webhooks/{gateway}", any(notified))
-        .route("/payments/return/{payment}", get(returned));
+        .route("/payments/return/{payment}", get(returned))
+        .route("/pay/{token}", get(on_behalf::show).post(on_behalf::pay));
     if is_sandbox {
         routes = routes
             .route("/sandbox/next", axum::routing::post(sandbox::prepare))
@@ -235,8 +237,13 @@ fn plain(status: StatusCode, words: &'static str) -> Response<Body> {
 
 /// A page for a person; `inner` is HTML that is ours.
 fn page(status: StatusCode, title: &str, words: &str, inner: Option<&str>) -> Response<Body> {
+    page_in("en", status, title, words, inner)
+}
+
+/// The same in a language, as HTML names it.
+fn page_in(language: &str, status: StatusCode, title: &str, words: &str, inner: Option<&str>) -> Response<Body> {
     let html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+        "<!DOCTYPE html>\n<html lang=\"{language}\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>{title}</title>\n<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}}\
          h1{{font-size:1.3rem}}.amount{{font-size:2rem;font-weight:600}}button{{font:inherit;margin:.2rem;padding:.5rem .9rem;border:1px solid #888;\
          border-radius:.4rem;background:#fff;cursor:pointer}}button.pay{{background:#0a7d38;color:#fff;border-color:#0a7d38}}\

@@ -11,12 +11,17 @@ use entity::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use serde::Deserialize as _;
 use uuid::Uuid;
 
 use super::orders::Item;
-use super::{Scope, accounts, alerts, invoices, orders, outbox, page, payments, resources, wallets};
+use super::{
+    Scope, accounts, alerts, invoices, orders, outbox, page, payment_links, payments, quotes, resources, wallets,
+};
 use crate::domain::mail::{End, Letter, Occasion, Thing};
 use crate::domain::money::{Currency, Money};
+use crate::domain::on_behalf::Asked;
+use crate::domain::quote::PricedQuote;
 use crate::domain::time;
 use crate::error::Error;
 
@@ -38,16 +43,20 @@ pub async fn of_deliveries(
         .collect();
     let events = events(db, scope, &told).await?;
     let about = About::read(db, scope, events.values()).await?;
+    let asked = asked(db, scope, &accounts, deliveries).await?;
     let mut letters = HashMap::with_capacity(deliveries.len());
     for delivery in deliveries {
         let Some(account) = accounts.get(&delivery.account_id) else {
             continue;
         };
         let occasion = match delivery.event_sequence {
-            None => Some(Occasion::Confirmation {
-                link: None,
-                until: None,
-            }),
+            None => match delivery.payment_link_id {
+                Some(link) => asked.get(&link).cloned(),
+                None => Some(Occasion::Confirmation {
+                    link: None,
+                    until: None,
+                }),
+            },
             Some(sequence) => match events.get(&(delivery.account_id, sequence)) {
                 Some(event) => about.occasion(account, event)?,
                 None => None,
@@ -64,6 +73,42 @@ pub async fn of_deliveries(
         }
     }
     Ok(letters)
+}
+
+/// What somebody else is asked to pay, by the link.
+async fn asked(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    accounts: &HashMap<Uuid, account::Model>,
+    deliveries: &[outbox_delivery::Model],
+) -> Result<HashMap<Uuid, Occasion>, Error> {
+    let ids: Vec<Uuid> = deliveries
+        .iter()
+        .filter_map(|delivery| delivery.payment_link_id)
+        .collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let links = payment_links::by_ids(db, scope, &ids).await?;
+    let of: Vec<Uuid> = links.iter().map(|link| link.order_id).collect();
+    let orders = keyed(orders::by_ids(db, scope, &of).await?, |order| order.id);
+    let of: Vec<Uuid> = orders.values().map(|order| order.quote_id).collect();
+    let quotes = keyed(quotes::by_ids(db, scope, &of).await?, |quote| quote.id);
+    let mut asked = HashMap::with_capacity(links.len());
+    for link in links {
+        let quote = orders.get(&link.order_id).and_then(|order| quotes.get(&order.quote_id));
+        let (Some(account), Some(quote)) = (accounts.get(&link.account_id), quote) else {
+            continue;
+        };
+        let priced = PricedQuote::deserialize(&quote.document)?;
+        let occasion = Occasion::PaymentAsked {
+            asked: Asked::of(account.name.clone(), account.language, &priced)?,
+            link: None,
+            until: link.expires_at,
+        };
+        asked.insert(link.id, occasion);
+    }
+    Ok(asked)
 }
 
 /// Which of these deliveries remind of an end that has moved since: their plan is not followed any more.

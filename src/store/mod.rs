@@ -26,6 +26,7 @@ pub mod letters;
 pub mod orders;
 pub mod outbox;
 pub mod page;
+pub mod payment_links;
 pub mod payment_methods;
 pub mod payments;
 pub mod pricing;

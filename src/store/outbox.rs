@@ -18,7 +18,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::insert::insert;
 use super::page::{self, Key, Keyset, Page, Place, Slice};
+use crate::db::writes::Writes;
 use crate::db::{self, Tx};
 use crate::error::Error;
 
@@ -184,6 +186,11 @@ pub async fn write(tx: &Tx, _scope: &Scope, deliveries: Vec<outbox_delivery::Mod
             .await?;
     }
     Ok(())
+}
+
+/// Adds a new delivery to what is written.
+pub fn add(writes: &mut Writes, _scope: &Scope, row: outbox_delivery::Model) {
+    insert::<outbox_delivery::ActiveModel, _>(writes, vec![row]);
 }
 
 /// Whether a delivery is due, and whether one was claimed by somebody who has not been heard of since.

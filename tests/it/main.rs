@@ -32,6 +32,7 @@ mod kill;
 mod linked;
 mod mail;
 mod manage;
+mod on_behalf;
 mod partners;
 mod paying;
 mod peers;

@@ -5,6 +5,9 @@ use entity::enums::Role;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use billing_gateway::commands::payments;
+use billing_gateway::gateways::sandbox::Press;
+
 use crate::support::{World, execute, on_every_store, project, server, text};
 
 /// The reference of the checkout that a payer was sent to.
@@ -201,6 +204,22 @@ on_every_store! {
         let report = json!({ "taskId": task["provisioningTasks"]["nodes"][0]["id"], "outcome": { "failed": { "reason": "no capacity" } } });
         world.done(&token, "reportProvisioning", report).await;
         assert_eq!(wallet(&world).await, amounts("181000", "0", "0"));
+    }
+
+    async fn a_decline_that_was_told_is_asked_about_once_more(world: World) {
+        let begun = ordered(&world).await;
+        let sandbox = world.app.sandbox.as_ref().unwrap();
+        sandbox.press(&reference(&begun), Press::ApproveOutOfOrder).await.unwrap();
+        // It was paid, and that gets lost on the way; what comes is that it failed.
+        let due = sandbox.due(world.app.clock.now(), 10).await.unwrap();
+        sandbox.answered(&due[0], 200).await.unwrap();
+        payments::hear_sandbox(&world.app).await.unwrap();
+        assert_eq!(payment(&world, &begun).await["status"], "FAILED");
+        world.advance("2023-03-06T00:59:00+07:00").await;
+        assert_eq!(payment(&world, &begun).await["status"], "FAILED");
+        world.advance("2023-03-06T01:01:00+07:00").await;
+        assert_eq!(payment(&world, &begun).await["status"], "SUCCEEDED");
+        assert_eq!(wallet(&world).await, amounts("181000", "0", "0"), "its order is over by then: it is credit");
     }
 
     async fn an_instant_product_is_there_with_the_gateways_word(world: World) {

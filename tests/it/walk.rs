@@ -21,11 +21,14 @@ use self::world::Walk;
 const STEPS_PER_WORLD: u32 = 100;
 /// What all walks together come by, and how often at least in 25,000 steps: a walk that stays away from something proves
 /// nothing about it.
-const COME_BY: [(&str, u32); 16] = [
+const COME_BY: [(&str, u32); 19] = [
     ("an order paid through the gateway", 100),
     ("an order paid by transfer", 10),
     ("an order paid from both", 50),
     ("an order paid from credit", 50),
+    ("an order paid on behalf", 10),
+    ("an order paid by what is linked", 10),
+    ("a top-up by itself", 10),
     ("an order given up", 100),
     ("a top-up", 100),
     ("money that became credit", 50),

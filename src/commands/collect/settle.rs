@@ -194,6 +194,7 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
                 status: PaymentStatus::Failed,
                 decline: *decline,
                 detail,
+                is_told: settling.event.is_some(),
             };
             give_up(tx, &scope, locked, failed, now).await?
         }
@@ -202,6 +203,7 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
                 status: PaymentStatus::Expired,
                 decline: Decline::Expired,
                 detail: "the time to pay has run out",
+                is_told: settling.event.is_some(),
             };
             give_up(tx, &scope, locked, expired, now).await?
         }
@@ -497,6 +499,8 @@ struct Ended<'a> {
     status: PaymentStatus,
     decline: Decline,
     detail: &'a str,
+    /// Whether a notification said so: those come in any order, or get lost.
+    is_told: bool,
 }
 
 /// Ends a payment whose money did not move, and lets go of what was held for it. Its order waits on: it may be paid another
@@ -519,9 +523,10 @@ async fn give_up(
     attempt.decline = Some(ended.decline.as_str().to_owned());
     attempt.detail = Some(ended.detail.chars().take(500).collect());
     attempt.checks += 1;
-    // Money that was paid in the last moment may still be told of by nobody: it is asked for once more.
-    attempt.next_check_at =
-        (ended.status == PaymentStatus::Expired && attempt.begun_at.is_some()).then(|| now + TimeDelta::hours(1));
+    // Money that was paid in the last moment, or of which an earlier notification was lost, may still be told of by nobody: it is
+    // asked for once more.
+    let may_have_more = ended.is_told || (ended.status == PaymentStatus::Expired && attempt.begun_at.is_some());
+    attempt.next_check_at = may_have_more.then(|| now + TimeDelta::hours(1));
     let mut writes = Writes::of(tx);
     let news = News::of(EventType::PaymentFailed).payment(payment.id);
     let news = payment.order_id.map_or(news, |order| news.order(order));

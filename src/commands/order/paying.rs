@@ -5,7 +5,8 @@ use entity::enums::{HoldStatus, StepStatus};
 use serde::{Deserialize as _, Serialize};
 use uuid::Uuid;
 
-use super::{PayBy, begin_collecting, check_return_url, check_waits, no_order, order_waits, split};
+use super::on_behalf::{self, Asking};
+use super::{PayBy, Way, begin_collecting, check_return_url, check_waits, no_order, order_waits, way};
 use crate::app::App;
 use crate::commands::collect::{self, Collecting};
 use crate::commands::fulfil::purchase::{self, Placing, Source, Waited};
@@ -40,7 +41,7 @@ pub struct PayOrder {
 /// What paying an order did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begun {
-    /// The payment.
+    /// The payment; the link, where somebody else is asked to pay.
     pub payment: Uuid,
     /// Whether this is the outcome of an earlier call with the same key.
     pub replayed: bool,
@@ -95,59 +96,73 @@ pub async fn pay_order(app: &App, scope: &Scope, input: PayOrder) -> Result<Begu
 
             // What is let go may be spent again.
             purchase.wallet.held_minor -= held;
-            let split = split(app, tx, scope, &input.payment, priced.due()?, &purchase).await?;
+            let way = way(app, tx, scope, &input.payment, priced.due()?, &purchase).await?;
             purchase.wallet.held_minor += held;
             let mut writes = Writes::of(tx);
-            let Some(split) = split else {
-                let placing = Placing {
-                    order_id: order.id,
-                    return_url: None,
-                    waited: StepStatus::Superseded,
-                    now,
-                };
-                let waited = Waited { order, items, let_go };
-                let source = Source::Credit { payment: payment_id };
-                let paid = purchase::pay(tx, scope, placing, &purchase, &priced, Some(waited), source).await?;
-                let news = paid.write(&mut writes, scope, &purchase, now)?;
-                event_log::append(&mut writes, scope, input.account, &news, now)?;
-                let begun = Begun {
-                    payment: payment_id,
-                    replayed: false,
-                    collecting: false,
-                };
-                return Ok((begun, writes.send(tx).await?));
-            };
-            let code = collect::payment_code(tx, scope, &purchase.account, now).await?;
-            let details = format!("Order {}", order.code);
-            let collecting = Collecting {
-                id: payment_id,
-                code: &code,
-                account: &purchase.account,
-                order: Some(order.id),
-                method: split.method,
-                gateway: split.gateway,
-                saved: split.saved,
-                amount: split.shared.gateway,
-                credit: split.shared.credit,
-                details: &details,
-                return_url: input.return_url.as_deref().or(order.return_url.as_deref()),
-                now,
-            };
-            begin_collecting(&mut writes, scope, collecting, &purchase, held)?;
-            for hold in &let_go {
-                books::end_hold(&mut writes, scope, hold, HoldStatus::Released, now);
-            }
-            let mut waits = order.clone();
-            let longest = order.created_at + TimeDelta::hours(payment_rules::ORDER_MOST_HOURS);
-            let end = (now + order_waits(split.gateway)).min(longest);
-            waits.expires_at = Some(order.expires_at.map_or(end, |before| before.max(end)));
-            purchases::update_waiting_order(&mut writes, scope, waits);
-            writes.send(tx).await?;
+            let collecting = matches!(way, Way::Collect(_));
             let begun = Begun {
                 payment: payment_id,
                 replayed: false,
-                collecting: true,
+                collecting,
             };
+            let mut waits = order.clone();
+            match way {
+                Way::Credit => {
+                    let placing = Placing {
+                        order_id: order.id,
+                        return_url: None,
+                        waited: StepStatus::Superseded,
+                        now,
+                    };
+                    let waited = Waited { order, items, let_go };
+                    let source = Source::Credit { payment: payment_id };
+                    let paid = purchase::pay(tx, scope, placing, &purchase, &priced, Some(waited), source).await?;
+                    let news = paid.write(&mut writes, scope, &purchase, now)?;
+                    event_log::append(&mut writes, scope, input.account, &news, now)?;
+                    return Ok((begun, writes.send(tx).await?));
+                }
+                Way::Ask { gateway, payer_email } => {
+                    let asking = Asking {
+                        id: payment_id,
+                        gateway,
+                        payer_email: &payer_email,
+                    };
+                    let link = on_behalf::ask(tx, scope, &mut waits, asking, now).await;
+                    let link = link.map_err(|error| match error {
+                        Error::Refused(refusal) => refusal.under("orderId").into(),
+                        error => error,
+                    })?;
+                    on_behalf::add(&mut writes, scope, link, now);
+                    books::change_wallet(&mut writes, scope, &purchase.wallet, Vec::new(), -held, now)?;
+                }
+                Way::Collect(split) => {
+                    let code = collect::payment_code(tx, scope, &purchase.account, now).await?;
+                    let details = format!("Order {}", order.code);
+                    let collecting = Collecting {
+                        id: payment_id,
+                        code: &code,
+                        account: &purchase.account,
+                        order: Some(order.id),
+                        method: split.method,
+                        gateway: split.gateway,
+                        saved: split.saved,
+                        amount: split.shared.gateway,
+                        credit: split.shared.credit,
+                        details: &details,
+                        return_url: input.return_url.as_deref().or(order.return_url.as_deref()),
+                        now,
+                    };
+                    begin_collecting(&mut writes, scope, collecting, &purchase, held)?;
+                    let longest = order.created_at + TimeDelta::hours(payment_rules::ORDER_MOST_HOURS);
+                    let end = (now + order_waits(split.gateway)).min(longest);
+                    waits.expires_at = Some(order.expires_at.map_or(end, |before| before.max(end)));
+                }
+            }
+            for hold in &let_go {
+                books::end_hold(&mut writes, scope, hold, HoldStatus::Released, now);
+            }
+            purchases::update_waiting_order(&mut writes, scope, waits);
+            writes.send(tx).await?;
             Ok((begun, None))
         })
         .await?;

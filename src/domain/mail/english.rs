@@ -56,7 +56,7 @@ const RENEW: &str = "To keep it, renew it in the console, or top up the credit w
 
 pub(super) fn greeting(letter: &Letter) -> String {
     match letter.occasion {
-        Occasion::Confirmation { .. } => "Hello,".to_owned(),
+        Occasion::Confirmation { .. } | Occasion::PaymentAsked { .. } => "Hello,".to_owned(),
         _ => format!("Dear {},", letter.account),
     }
 }
@@ -66,6 +66,10 @@ pub(super) fn closing(letter: &Letter) -> String {
         Occasion::Confirmation { .. } => {
             "If you did not expect this message, do nothing: you will get no other.".to_owned()
         }
+        Occasion::PaymentAsked { .. } => format!(
+            "You get this message because the account {} named your address. If you do not know who that is, do nothing: nothing is owed.",
+            letter.account
+        ),
         _ => format!(
             "You get this message because your address was confirmed for the account {}. Its owner chooses the recipients and what they are told.",
             letter.account
@@ -90,6 +94,23 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 None => draft.words("(The link stands only in the message itself.)"),
             };
             draft.facts(vec![("Valid until", until.map(at))])
+        }
+        Occasion::PaymentAsked { asked, link, until } => {
+            let amount = money(asked.amount);
+            let mut draft = Draft::new(format!("{} asks you to pay {amount}", letter.account)).words(format!(
+                "{} asks you to pay {amount} for:",
+                letter.account
+            ));
+            for thing in &asked.what {
+                draft = draft.words(format!("- {thing}"));
+            }
+            let draft = match link {
+                Some(link) => draft.link(link.clone(), "Look at it and pay"),
+                None => draft.words("(The link stands only in the message itself.)"),
+            };
+            draft
+                .facts(vec![("Valid until", Some(at(*until)))])
+                .words("It can be paid once. The invoice, and any refund, belong to who asked.")
         }
         Occasion::Reminder(thing, end) => Draft::new(format!("{} {}", thing.name, left(end)))
             .words(format!("What is paid for {} {}.", thing.name, left(end)))

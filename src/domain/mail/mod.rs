@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use entity::enums::{EventType, Language, MailCategory};
 
 use super::money::Money;
+use super::on_behalf::Asked;
 use super::refusal::{Refusal, RefusalCode};
 use super::time::{Instant, to_local_text};
 
@@ -154,6 +155,15 @@ pub enum Occasion {
         link: Option<String>,
         /// Until when it is good.
         until: Option<Instant>,
+    },
+    /// Somebody else is asked to pay an order. Who only looks at the message is not shown the link.
+    PaymentAsked {
+        /// What is to be paid.
+        asked: Asked,
+        /// The link.
+        link: Option<String>,
+        /// Until when it is good.
+        until: Instant,
     },
     /// The end of a resource is near, or past.
     Reminder(Thing, End),

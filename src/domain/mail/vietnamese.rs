@@ -50,7 +50,7 @@ const RENEW: &str =
 
 pub(super) fn greeting(letter: &Letter) -> String {
     match letter.occasion {
-        Occasion::Confirmation { .. } => "Xin chào,".to_owned(),
+        Occasion::Confirmation { .. } | Occasion::PaymentAsked { .. } => "Xin chào,".to_owned(),
         _ => format!("Kính gửi {},", letter.account),
     }
 }
@@ -60,6 +60,10 @@ pub(super) fn closing(letter: &Letter) -> String {
         Occasion::Confirmation { .. } => {
             "Nếu bạn không chờ thư này, hãy bỏ qua: bạn sẽ không nhận thêm thư nào khác.".to_owned()
         }
+        Occasion::PaymentAsked { .. } => format!(
+            "Bạn nhận được thư này vì tài khoản {} đã nêu địa chỉ của bạn. Nếu bạn không biết tài khoản này, hãy bỏ qua: bạn không nợ khoản nào.",
+            letter.account
+        ),
         _ => format!(
             "Bạn nhận được thư này vì địa chỉ của bạn đã được xác nhận cho tài khoản {}. Chủ tài khoản chọn người nhận và nội dung được thông báo.",
             letter.account
@@ -84,6 +88,23 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 None => draft.words("(Liên kết chỉ có trong chính bức thư.)"),
             };
             draft.facts(vec![("Có hiệu lực đến", until.map(at))])
+        }
+        Occasion::PaymentAsked { asked, link, until } => {
+            let amount = money(asked.amount);
+            let mut draft = Draft::new(format!("{} nhờ bạn thanh toán {amount}", letter.account)).words(format!(
+                "{} nhờ bạn thanh toán {amount} cho:",
+                letter.account
+            ));
+            for thing in &asked.what {
+                draft = draft.words(format!("- {thing}"));
+            }
+            let draft = match link {
+                Some(link) => draft.link(link.clone(), "Xem và thanh toán"),
+                None => draft.words("(Liên kết chỉ có trong chính bức thư.)"),
+            };
+            draft
+                .facts(vec![("Có hiệu lực đến", Some(at(*until)))])
+                .words("Chỉ thanh toán được một lần. Hóa đơn và mọi khoản hoàn tiền thuộc về người nhờ thanh toán.")
         }
         Occasion::Reminder(thing, end) => Draft::new(format!("{} {}", thing.name, left(end)))
             .words(format!("Thời gian đã thanh toán của {} {}.", thing.name, left(end)))

@@ -300,6 +300,7 @@ impl Gateway for Momo {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             checkout: true,
+            hosted_page: true,
             saved_methods: self.tokens.is_some(),
             partial_refunds: true,
             repeatable_checkout: true,

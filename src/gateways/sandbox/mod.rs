@@ -329,6 +329,7 @@ impl Gateway for Sandbox {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             checkout: true,
+            hosted_page: true,
             saved_methods: true,
             partial_refunds: true,
             repeatable_checkout: true,

@@ -371,6 +371,7 @@ impl Gateway for Stripe {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             checkout: true,
+            hosted_page: false,
             saved_methods: true,
             partial_refunds: true,
             repeatable_checkout: true,

@@ -306,6 +306,7 @@ impl Gateway for Vnpay {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             checkout: true,
+            hosted_page: true,
             saved_methods: false,
             partial_refunds: true,
             repeatable_checkout: true,

@@ -247,6 +247,7 @@ impl Gateway for ZaloPay {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             checkout: true,
+            hosted_page: true,
             saved_methods: true,
             partial_refunds: true,
             repeatable_checkout: false,

@@ -22,7 +22,7 @@ use crate::domain::mail::{self, LINK_DAYS, Occasion, topic};
 use crate::error::Error;
 use crate::ids;
 use crate::store::outbox::Settled;
-use crate::store::{Scope, event_log, letters, outbox, recipients};
+use crate::store::{Scope, event_log, letters, outbox, payment_links, recipients};
 
 /// Of how many accounts one transaction hands events on, at most; fewer where some have many.
 const ACCOUNTS: u64 = 500;
@@ -199,6 +199,7 @@ fn row(
         event_sequence: Some(event.sequence),
         channel: DeliveryChannel::Email,
         recipient_id: Some(recipient.id),
+        payment_link_id: None,
         target: recipient.email.clone(),
         status: DeliveryStatus::Pending,
         attempts: 0,
@@ -249,9 +250,16 @@ async fn batch(
             (Ok(_), Some(Err(error))) => Err(format!("it can't be written: {error}")),
             (Ok(token), Some(Ok(mut letter))) => {
                 if let Some(token) = token {
-                    letter.occasion = Occasion::Confirmation {
-                        link: Some(mailer.link(&token)),
-                        until: Some(until),
+                    letter.occasion = match letter.occasion {
+                        Occasion::PaymentAsked { asked, until, .. } => Occasion::PaymentAsked {
+                            asked,
+                            link: Some(mailer.payment_link(&token)),
+                            until,
+                        },
+                        _ => Occasion::Confirmation {
+                            link: Some(mailer.link(&token)),
+                            until: Some(until),
+                        },
                     };
                 }
                 mailer.compose(&delivery, letter.write(), at)
@@ -317,6 +325,8 @@ async fn claim(app: &App, at: DateTime<Utc>) -> Result<(Vec<Claimed>, DateTime<U
             let named: Vec<Uuid> = rows.iter().filter_map(|row| row.recipient_id).collect();
             let named = recipients::by_ids(&**tx, &scope, &named).await?;
             let overtaken = letters::overtaken(&**tx, &scope, &rows).await?;
+            let asked: Vec<Uuid> = rows.iter().filter_map(|row| row.payment_link_id).collect();
+            let mut asked = payment_links::good(&**tx, &scope, &asked, app.clock.now()).await?;
             let mut claimed = Vec::with_capacity(rows.len());
             for delivery in rows {
                 let recipient = delivery.recipient_id.and_then(|id| named.get(&id));
@@ -327,8 +337,12 @@ async fn claim(app: &App, at: DateTime<Utc>) -> Result<(Vec<Claimed>, DateTime<U
                     _ if overtaken.contains(&delivery.id) => {
                         Err("overtaken: the resource was renewed or given up since")
                     }
+                    _ if let Some(link) = delivery.payment_link_id => asked
+                        .remove(&link)
+                        .map(Some)
+                        .ok_or("overtaken: the order was paid or given up since, or another link was sent"),
                     (None, Some((id, RecipientStatus::Pending))) => {
-                        let token = token();
+                        let token = ids::secret();
                         match recipients::set_link(tx, &scope, id, &ids::digest(&token), until).await? {
                             true => Ok(Some(token)),
                             false => Err("the address was confirmed or taken off the list"),
@@ -344,12 +358,6 @@ async fn claim(app: &App, at: DateTime<Utc>) -> Result<(Vec<Claimed>, DateTime<U
         })
         .await?;
     Ok((claimed, until))
-}
-
-/// The secret of a link: 32 random bytes in hexadecimal.
-fn token() -> String {
-    let bytes = ids::random_bytes::<32>();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the connections of a batch share.

@@ -74,6 +74,11 @@ impl Mailer {
         format!("{}/recipients/confirm?token={token}", self.public_url)
     }
 
+    /// The link by which somebody else pays.
+    pub(super) fn payment_link(&self, token: &str) -> String {
+        format!("{}/pay/{token}", self.public_url)
+    }
+
     /// The message as it is handed over. Names are encoded: none of them begins a header.
     pub(super) fn compose(
         &self,

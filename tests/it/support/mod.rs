@@ -248,7 +248,7 @@ impl World {
             }
             "placeOrder" | "payOrder" => {
                 "order { id code status items { id status } } payment { id code status amount { amount } failure { code } }
-                 nextAction { ... on RedirectAction { url } ... on ClientSecretAction { clientSecret } }"
+                 nextAction { ... on RedirectAction { url } ... on ClientSecretAction { clientSecret } ... on ShareAction { url payerEmail expiresAt } }"
             }
             "topUpWallet" => {
                 "payment { id code status amount { amount } failure { code } }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use billing_gateway::app::App;
+use billing_gateway::commands::auto_top_up::{self, SetAutoTopUp};
 use billing_gateway::commands::order::{self, CancelOrder, PayBy, PayOrder, PlaceOrder, Through};
+use billing_gateway::commands::payment_methods::{self, LinkMethod, OfMethod};
 use billing_gateway::commands::provisioning::{self, Outcome, Report};
 use billing_gateway::commands::quarantine::{self, Decision, Resolve};
 use billing_gateway::commands::quote::{self, Action, Create, PriceRequest};
@@ -18,7 +20,7 @@ use billing_gateway::gateways::sandbox::Press;
 use billing_gateway::ids::Chance;
 use billing_gateway::store::Scope;
 use chrono::TimeDelta;
-use entity::enums::{FundsKind, Life, OrderItemStatus, OrderStatus, PaymentStatus, QuarantineStatus};
+use entity::enums::{FundsKind, Life, LinkStatus, OrderItemStatus, OrderStatus, PaymentStatus, QuarantineStatus};
 use uuid::Uuid;
 
 use super::rows::Rows;
@@ -65,6 +67,25 @@ pub(super) enum Act {
         order: Uuid,
         pay: PayBy,
         key: String,
+    },
+    /// Somebody uses a link by which they pay on behalf.
+    Follow {
+        token: String,
+    },
+    Link {
+        key: String,
+    },
+    /// The owner of an account that is to be linked, or is, does something at the gateway.
+    Confirm {
+        reference: String,
+        press: Press,
+    },
+    Unlink {
+        method: Uuid,
+    },
+    AutoTopUp {
+        is_on: bool,
+        below: i64,
     },
     Cancel {
         order: Uuid,
@@ -122,9 +143,51 @@ const PREPARED: [Press; 7] = [
 ];
 const SECONDS: [i64; 9] = [1, 20, 60, 60, 200, 600, 1_000, 1_300, 90_000];
 
-fn pay_by(chance: &mut Chance) -> PayBy {
+/// What the owner of an account mostly does when it is to be linked, and what charges of it then come to.
+const CONFIRMS: [Press; 13] = [
+    Press::Approve,
+    Press::Approve,
+    Press::Approve,
+    Press::Approve,
+    Press::Approve,
+    Press::ApproveSilently,
+    Press::LinkWithoutFunds,
+    Press::LinkChallenged,
+    Press::LinkLost,
+    Press::LinkReviewed,
+    Press::Decline,
+    Press::Unlink,
+    Press::Cancel,
+];
+/// The most that is added in a month by itself, and how much at once.
+pub(super) const MONTHLY_LIMIT: i64 = 100_000;
+const ADDED: i64 = 30_000;
+
+fn pay_by(rows: &Rows, chance: &mut Chance) -> PayBy {
     if chance.below(12) == 0 {
         return PayBy::Through(Through::Gateway("BANK_TRANSFER".to_owned()));
+    }
+    if chance.below(12) == 0 {
+        return PayBy::OnBehalf {
+            gateway: "SANDBOX".to_owned(),
+            payer_email: "boss@example.com".to_owned(),
+        };
+    }
+    let linked: Vec<Uuid> = rows
+        .methods
+        .iter()
+        .filter(|row| row.status == LinkStatus::Active)
+        .map(|row| row.id)
+        .collect();
+    if chance.below(6) == 0
+        && let Some(method) = chance.one_of(&linked)
+    {
+        let through = Through::Linked(*method);
+        return if chance.below(3) == 0 {
+            PayBy::TopUpAndPay(through)
+        } else {
+            PayBy::Through(through)
+        };
     }
     match chance.one_of(&WAYS).copied() {
         Some("BOTH") => PayBy::TopUpAndPay(Through::Gateway("SANDBOX".to_owned())),
@@ -146,7 +209,7 @@ impl Act {
     }
 
     fn wanted(rows: &Rows, chance: &mut Chance) -> Option<Self> {
-        Some(match chance.below(100) {
+        Some(match chance.below(118) {
             0..4 => Self::Grant {
                 funds: *chance.one_of(&[FundsKind::Cash, FundsKind::Promotional])?,
                 amount: i64::from(chance.below(80_000)) + 1,
@@ -168,7 +231,7 @@ impl Act {
                     renew: chance.one_of(&lives).copied().filter(|_| chance.below(4) == 0),
                     product: chance.one_of(&["vserver", "vstorage"])?,
                     coupon: chance.below(3) == 0,
-                    then: pay_by(chance),
+                    then: pay_by(rows, chance),
                     key: key(chance),
                 }
             }
@@ -182,7 +245,7 @@ impl Act {
                     .collect();
                 Self::Pay {
                     order: *chance.one_of(&waits)?,
-                    pay: pay_by(chance),
+                    pay: pay_by(rows, chance),
                     key: key(chance),
                 }
             }
@@ -282,6 +345,29 @@ impl Act {
                     decision: *chance.one_of(&[Decision::Credit, Decision::Returned])?,
                 }
             }
+            96..102 => {
+                // Mostly one that can be used.
+                let good: Vec<&entity::payment_link::Model> = rows
+                    .links
+                    .iter()
+                    .filter(|link| link.ended_at.is_none() || link.expires_at.timestamp() % 5 == 0)
+                    .collect();
+                Self::Follow {
+                    token: chance.one_of(&good)?.token.clone(),
+                }
+            }
+            102..106 => Self::Link { key: key(chance) },
+            106..110 => Self::Confirm {
+                reference: chance.one_of(&rows.methods)?.reference.clone(),
+                press: *chance.one_of(&CONFIRMS)?,
+            },
+            110 => Self::Unlink {
+                method: chance.one_of(&rows.methods)?.id,
+            },
+            111..115 => Self::AutoTopUp {
+                is_on: chance.below(4) > 0,
+                below: i64::from(chance.below(500_000)),
+            },
             _ => {
                 let tasks: Vec<Uuid> = rows
                     .items
@@ -301,7 +387,12 @@ impl Act {
     pub(super) const fn has_key(&self) -> bool {
         matches!(
             self,
-            Self::Grant { .. } | Self::TopUp { .. } | Self::Place { .. } | Self::Pay { .. } | Self::Refund { .. }
+            Self::Grant { .. }
+                | Self::TopUp { .. }
+                | Self::Link { .. }
+                | Self::Place { .. }
+                | Self::Pay { .. }
+                | Self::Refund { .. }
         )
     }
 
@@ -379,6 +470,36 @@ impl Act {
                 if begun.collecting {
                     payments::begin(Arc::clone(app), owner, begun.payment).await?;
                 }
+            }
+            Self::Follow { token } => {
+                if let Some(payment) = order::open_by_link(app, &token).await? {
+                    payments::begin(Arc::clone(app), Scope::engine(), payment).await?;
+                }
+            }
+            Self::Link { key } => {
+                let input = LinkMethod {
+                    account,
+                    gateway: "SANDBOX".to_owned(),
+                    return_url: None,
+                    idempotency_key: key,
+                };
+                let asked = payment_methods::link(app, &owner, input).await?;
+                payment_methods::begin(Arc::clone(app), owner, asked.method).await?;
+            }
+            Self::Confirm { reference, press } => {
+                app.sandbox.as_ref().unwrap().press(&reference, press).await?;
+            }
+            Self::Unlink { method } => payment_methods::unlink(app, &owner, OfMethod { account, method }).await?,
+            Self::AutoTopUp { is_on, below } => {
+                let input = SetAutoTopUp {
+                    account,
+                    is_on,
+                    below: below.to_string(),
+                    amount: ADDED.to_string(),
+                    monthly_limit: MONTHLY_LIMIT.to_string(),
+                    method: None,
+                };
+                auto_top_up::set(app, &owner, input).await?;
             }
             Self::Cancel { order } => order::cancel_order(app, &owner, CancelOrder { account, order }).await?,
             Self::Begin { payment } => {

@@ -9,13 +9,13 @@ use billing_gateway::app::App;
 use billing_gateway::gateways::sandbox::{Record, Standing};
 use billing_gateway::graphql::{self, Caller, Permission};
 use entity::enums::{
-    CaptureUse, HoldPurpose, HoldStatus, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus, QuarantineStatus,
-    RedemptionStatus, RefundStatus, Role, WalletAction,
+    CaptureUse, HoldPurpose, HoldStatus, LinkStatus, OrderStatus, PaymentMethod, PaymentPurpose, PaymentStatus,
+    QuarantineStatus, RedemptionStatus, RefundStatus, Role, WalletAction,
 };
 use entity::{order, payment};
 use uuid::Uuid;
 
-use super::acts::LOST;
+use super::acts::{LOST, MONTHLY_LIMIT};
 use super::rows::Rows;
 
 /// What the walk knows that no row tells.
@@ -71,6 +71,78 @@ pub(super) fn check(rows: &Rows) {
     nothing_goes_back_twice(rows);
     the_wallet_is_the_sum_of_what_happened(rows);
     quotes_and_coupons_are_used_once(rows);
+    nobody_else_is_asked_for_more_than_one_payment(rows);
+    what_is_linked_is_charged_while_it_is(rows);
+}
+
+fn nobody_else_is_asked_for_more_than_one_payment(rows: &Rows) {
+    for order in &rows.orders {
+        let open = rows.payments.iter().filter(|payment| {
+            payment.order_id == Some(order.id)
+                && payment.method == PaymentMethod::OnBehalf
+                && payment.status == PaymentStatus::Pending
+        });
+        assert!(open.count() <= 1, "{}", order.code);
+        let good = rows
+            .links
+            .iter()
+            .filter(|link| link.order_id == order.id && link.ended_at.is_none());
+        assert!(good.count() <= 1, "{}", order.code);
+    }
+}
+
+fn what_is_linked_is_charged_while_it_is(rows: &Rows) {
+    let defaults = rows.methods.iter().filter(|method| method.is_default);
+    assert!(defaults.count() <= 1, "{:?}", rows.methods);
+    for method in &rows.methods {
+        let is_linked = method.status == LinkStatus::Active;
+        assert_eq!(
+            is_linked,
+            method.linked_at.is_some() && method.ended_at.is_none(),
+            "{method:?}"
+        );
+        assert!(is_linked || !method.is_default, "{method:?}");
+        assert!(!is_linked || method.token.is_some(), "{method:?}");
+    }
+    for attempt in rows.attempts.values() {
+        let Some(id) = attempt.method_id else { continue };
+        let method = rows.methods.iter().find(|method| method.id == id).unwrap();
+        let charged = rows
+            .records
+            .get(&attempt.reference)
+            .is_some_and(|record| record.captures > 0);
+        assert!(
+            !charged || method.linked_at.is_some(),
+            "{attempt:?} charged what was never linked"
+        );
+    }
+}
+
+/// What is added by itself keeps to the month's limit, what is under way counted.
+fn a_month_is_not_exceeded(before: &Rows, now: &Rows) -> bool {
+    let by_itself = |rows: &Rows| -> Vec<(String, i64)> {
+        let added = rows.payments.iter().filter(|payment| {
+            payment.purpose == PaymentPurpose::TopUp
+                && payment.method == PaymentMethod::LinkedAccount
+                && matches!(payment.status, PaymentStatus::Pending | PaymentStatus::Succeeded)
+        });
+        added
+            .map(|payment| {
+                let local = payment.created_at.with_timezone(&chrono_tz::Asia::Ho_Chi_Minh);
+                (local.format("%Y-%m").to_string(), payment.amount_minor)
+            })
+            .collect()
+    };
+    let (old, new) = (by_itself(before), by_itself(now));
+    let mut months: BTreeMap<String, i64> = BTreeMap::new();
+    for (month, amount) in &new {
+        *months.entry(month.clone()).or_default() += amount;
+    }
+    assert!(
+        new.len() <= old.len() || months.values().all(|added| *added <= MONTHLY_LIMIT),
+        "{months:?}"
+    );
+    new.len() > old.len()
 }
 
 fn nothing_is_served_without_money(rows: &Rows) {
@@ -393,12 +465,17 @@ pub(super) fn compare(before: &Rows, now: &Rows, known: &mut Known) -> Vec<&'sta
                 PaymentMethod::Gateway => "an order paid through the gateway",
                 PaymentMethod::BankTransfer => "an order paid by transfer",
                 PaymentMethod::TopUpAndPay => "an order paid from both",
+                PaymentMethod::OnBehalf => "an order paid on behalf",
+                PaymentMethod::LinkedAccount => "an order paid by what is linked",
                 _ => "an order paid from credit",
             });
         }
         if order.status == OrderStatus::Cancelled && old.is_none_or(|old| old.status != OrderStatus::Cancelled) {
             came_by.push("an order given up");
         }
+    }
+    if a_month_is_not_exceeded(before, now) {
+        came_by.push("a top-up by itself");
     }
     for capture in &now.captures {
         match before.captures.iter().find(|old| old.id == capture.id) {
@@ -490,7 +567,10 @@ pub(super) fn check_end(rows: &Rows, known: &Known) {
     for transaction in known.bound.intersection(&newest) {
         assert!(
             taken.contains(transaction),
-            "{transaction} was paid while we waited for it, and is nowhere"
+            "{transaction} was paid while we waited for it, and is nowhere: {:?}",
+            transaction
+                .rsplit_once('-')
+                .and_then(|(reference, _)| Some((rows.records.get(reference)?, rows.payment_of(reference))))
         );
     }
 }

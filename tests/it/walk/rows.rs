@@ -6,8 +6,8 @@ use billing_gateway::app::App;
 use billing_gateway::gateways::sandbox::Record;
 use entity::enums::{Life, OrderItemStatus};
 use entity::{
-    coupon_redemption, gateway_capture, gateway_payment, gateway_refund, hold, order, order_item, payment, quarantine,
-    resource, sandbox_record, wallet, wallet_entry,
+    coupon_redemption, gateway_capture, gateway_payment, gateway_refund, hold, order, order_item, payment,
+    payment_link, payment_method, quarantine, resource, sandbox_record, wallet, wallet_entry,
 };
 use sea_orm::{ColumnTrait as _, DerivePartialModel, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use uuid::Uuid;
@@ -46,7 +46,9 @@ pub(super) struct Rows {
     pub(super) quarantine: Vec<quarantine::Model>,
     pub(super) holds: Vec<hold::Model>,
     pub(super) redemptions: Vec<coupon_redemption::Model>,
-    /// What the sandbox knows, by our reference.
+    pub(super) links: Vec<payment_link::Model>,
+    pub(super) methods: Vec<payment_method::Model>,
+    /// What the sandbox knows of payments, by our reference.
     pub(super) records: BTreeMap<String, Record>,
 }
 
@@ -59,6 +61,7 @@ impl Rows {
             .into_iter()
             .filter(|row| row.id != "next")
             .map(|row| (row.id, serde_json::from_value(row.document).unwrap()))
+            .filter(|(_, record): &(String, Record)| !record.is_link)
             .collect();
         let attempts = gateway_payment::Entity::find().all(db).await.unwrap();
         Self {
@@ -119,6 +122,16 @@ impl Rows {
                 .await
                 .unwrap(),
             redemptions: coupon_redemption::Entity::find().all(db).await.unwrap(),
+            links: payment_link::Entity::find()
+                .order_by_asc(payment_link::Column::Id)
+                .all(db)
+                .await
+                .unwrap(),
+            methods: payment_method::Entity::find()
+                .order_by_asc(payment_method::Column::Id)
+                .all(db)
+                .await
+                .unwrap(),
             records,
         }
     }

@@ -25,7 +25,7 @@ use super::rows::Rows;
 use crate::support::{BEGINNING, at, open};
 
 /// The last steps that a world that fails tells.
-const TOLD: usize = 40;
+const TOLD: usize = 100;
 
 /// A store with a catalogue, two accounts and a coupon, from which every world begins.
 fn template() -> &'static (tempfile::TempDir, Uuid) {
@@ -235,6 +235,8 @@ impl Walk {
     pub(super) fn end(mut self) -> BTreeMap<&'static str, u32> {
         self.told.push("the end".to_owned());
         self.known.pressed = None;
+        let off = Act::AutoTopUp { is_on: false, below: 0 };
+        self.perform(vec![off], None);
         self.died = true;
         for _ in 0..12 {
             let (runtime, app) = self.process.as_ref().unwrap();
