@@ -1,9 +1,11 @@
 //! Paying an order over HTTP against hand-written SQL that does the same writes in the same run: statement by statement,
-//! and on PostgreSQL all of it in a single statement. `cargo bench --bench paying`
+//! and on PostgreSQL all of it in a single statement. Many accounts pay at once, then all callers pay from one wallet, whose row they wait
+//! for. `cargo bench --bench paying`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use billing_gateway::commands::credit::{self, Grant};
@@ -13,24 +15,99 @@ use billing_gateway::domain::term::Term;
 use billing_gateway::store::Scope;
 use billing_gateway::{db, ids};
 use entity::enums::FundsKind;
-use sea_orm::{ConnectionTrait, EntityTrait, Statement, Value};
+use entity::{account, wallet};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait, IntoActiveModel as _, QueryFilter as _,
+    Statement, Value,
+};
 use serde_json::json;
 use support::{Bench, rate, report, stores};
 use uuid::Uuid;
 
 // Many short rounds: a commit waits for the disk, whose mood lasts for a while.
-const ROUNDS: usize = 15;
-const ORDERS: usize = 80;
+const ROUNDS: usize = 9;
+const ORDERS: usize = 128;
+/// How many accounts pay where they are many: as many as there are callers at most.
+const ACCOUNTS: usize = 64;
 const PLACE: &str =
     "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id status } userErrors { code } } }";
 
-async fn quotes(bench: &Bench, count: usize) -> Vec<Uuid> {
-    let scope = Scope::Account {
-        account: bench.account,
+/// Whoever pays.
+#[derive(Clone, Debug)]
+struct Payer {
+    account: Uuid,
+    token: String,
+}
+
+/// Customers with enough in their wallets, made like the one that is there.
+async fn payers(bench: &Bench) -> Vec<Arc<Payer>> {
+    let db = bench.app.db.read();
+    let model = account::Entity::find_by_id(bench.account)
+        .one(db)
+        .await
+        .unwrap()
+        .unwrap();
+    let wallets = wallet::Entity::find()
+        .filter(wallet::Column::AccountId.eq(bench.account))
+        .all(db)
+        .await
+        .unwrap();
+    let mut payers = Vec::with_capacity(ACCOUNTS);
+    for number in 0..ACCOUNTS {
+        let account = account::Model {
+            id: ids::new_id(),
+            code: format!("BENCH{number}"),
+            ..model.clone()
+        };
+        let wallets: Vec<_> = wallets
+            .iter()
+            .map(|wallet| wallet::Model {
+                id: ids::new_id(),
+                account_id: account.id,
+                ..wallet.clone()
+            })
+            .collect();
+        let payer = Payer {
+            account: account.id,
+            token: bench.token(account.id),
+        };
+        let written = bench.app.db.write("payer", async |tx| {
+            let tx = &**tx;
+            account.clone().into_active_model().insert(tx).await?;
+            for wallet in &wallets {
+                wallet.clone().into_active_model().insert(tx).await?;
+            }
+            Ok(())
+        });
+        written.await.unwrap();
+        give(bench, payer.account).await;
+        payers.push(Arc::new(payer));
+    }
+    payers
+}
+
+async fn give(bench: &Bench, account: Uuid) {
+    let operator = Scope::Operator {
         principal: "bench".to_owned(),
     };
+    let grant = Grant {
+        account,
+        funds: FundsKind::Cash,
+        amount: "900000000000".to_owned(),
+        reason: "benchmark".to_owned(),
+        idempotency_key: "grant".to_owned(),
+    };
+    credit::grant(&bench.app, &operator, grant).await.unwrap();
+}
+
+/// So many quotes, of one payer after the other.
+async fn quotes(bench: &Bench, payers: &[Arc<Payer>], count: usize) -> Vec<(Arc<Payer>, Uuid)> {
     let mut made = Vec::with_capacity(count);
-    for _ in 0..count {
+    for payer in payers.iter().cycle().take(count) {
+        let scope = Scope::Account {
+            account: payer.account,
+            principal: "bench".to_owned(),
+        };
         let wanted = Create {
             product: "vserver".to_owned(),
             resource_type: "server".to_owned(),
@@ -41,11 +118,11 @@ async fn quotes(bench: &Bench, count: usize) -> Vec<Uuid> {
             auto_renew: false,
         };
         let request = PriceRequest {
-            account: bench.account,
+            account: payer.account,
             actions: vec![Action::Create(wanted)],
             coupon_code: None,
         };
-        made.push(create(&bench.app, &scope, request).await.unwrap().id);
+        made.push((Arc::clone(payer), create(&bench.app, &scope, request).await.unwrap().id));
     }
     made
 }
@@ -57,7 +134,7 @@ struct Known {
 }
 
 /// The same reads and writes, by hand, statement by statement: eighteen of them.
-async fn pay_by_hand(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
+async fn pay_by_hand(bench: &Bench, known: &Known, (payer, quote): (Arc<Payer>, Uuid), number: u64) {
     let app = &bench.app;
     let backend = app.db.backend();
     let locks = if db::locks_rows(backend) { " for update" } else { "" };
@@ -77,44 +154,44 @@ async fn pay_by_hand(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
             let one = async |text: String, values: Vec<Value>| tx.query_one_raw(sql(text, values)).await;
             run(
                 "insert into idempotency_key (account_id, principal, operation, key, input_hash, outcome_id, created_at) values ($1, 'bench', 'floor', $2, $3, $4, $5) on conflict do nothing",
-                vec![bench.account.into(), number.to_string().into(), "0".repeat(64).into(), order.into(), now.into()],
+                vec![payer.account.into(), number.to_string().into(), "0".repeat(64).into(), order.into(), now.into()],
             ).await?;
-            let row = one(format!("select document, charged_minor, gross_minor, tax_minor, status from quote where id = $1 and account_id = $2{locks}"), vec![quote.into(), bench.account.into()]).await?.unwrap();
+            let row = one(format!("select document, charged_minor, gross_minor, tax_minor, status from quote where id = $1 and account_id = $2{locks}"), vec![quote.into(), payer.account.into()]).await?.unwrap();
             let document: serde_json::Value = row.try_get("", "document")?;
             let charged: i64 = row.try_get("", "charged_minor")?;
             let tax: i64 = row.try_get("", "tax_minor")?;
-            let account = one("select * from account where id = $1".to_owned(), vec![bench.account.into()]).await?.unwrap();
+            let account = one("select * from account where id = $1".to_owned(), vec![payer.account.into()]).await?.unwrap();
             let code: String = account.try_get("", "code")?;
-            let wallet = one(format!("select * from wallet where account_id = $1 and kind = 'CREDIT'{locks}"), vec![bench.account.into()]).await?.unwrap();
+            let wallet = one(format!("select * from wallet where account_id = $1 and kind = 'CREDIT'{locks}"), vec![payer.account.into()]).await?.unwrap();
             let wallet_id: Uuid = wallet.try_get("", "id")?;
             let cash: i64 = wallet.try_get("", "cash_minor")?;
             let sequence: i64 = wallet.try_get("", "entry_sequence")?;
             one("select * from product where code = $1".to_owned(), vec!["vserver".into()]).await?.unwrap();
-            let taken = tx.query_all_raw(sql("insert into code_counter (account_id, kind, year, last) values ($1, 'ORDER', 2026, 1), ($1, 'PAYMENT', 2026, 1) on conflict (account_id, kind, year) do update set last = code_counter.last + excluded.last returning kind, last".to_owned(), vec![bench.account.into()])).await?;
+            let taken = tx.query_all_raw(sql("insert into code_counter (account_id, kind, year, last) values ($1, 'ORDER', 2026, 1), ($1, 'PAYMENT', 2026, 1) on conflict (account_id, kind, year) do update set last = code_counter.last + excluded.last returning kind, last".to_owned(), vec![payer.account.into()])).await?;
             let last: i64 = taken[0].try_get("", "last")?;
             let principal = "bench";
             run("insert into orders (id, account_id, quote_id, code, status, currency, gross_minor, coupon_minor, tax_minor, charged_minor, principal, created_at, paid_at, version) values ($1, $2, $3, $4, 'IN_PROGRESS', 'VND', $5, 0, $6, $5, $7, $8, $8, 1)",
-                vec![order.into(), bench.account.into(), quote.into(), format!("ORD-{code}-2026-{last:06}").into(), charged.into(), tax.into(), principal.into(), now.into()]).await?;
+                vec![order.into(), payer.account.into(), quote.into(), format!("ORD-{code}-2026-{last:06}").into(), charged.into(), tax.into(), principal.into(), now.into()]).await?;
             run("insert into order_item (id, order_id, account_id, position, action, status, product_id, resource_id, gross_minor, coupon_minor, tax_minor, charged_minor, charged_promotional_minor, document, created_at, version) values ($1, $2, $3, 0, 'CREATE', 'PROVISIONING', $4, $5, $6, 0, $7, $6, 0, $8, $9, 1)",
-                vec![item.into(), order.into(), bench.account.into(), known.product.into(), resource.into(), charged.into(), tax.into(), document["items"][0].clone().into(), now.into()]).await?;
+                vec![item.into(), order.into(), payer.account.into(), known.product.into(), resource.into(), charged.into(), tax.into(), document["items"][0].clone().into(), now.into()]).await?;
             run("insert into payment (id, account_id, code, order_id, purpose, method, status, currency, amount_minor, cash_minor, promotional_minor, gateway_minor, details, principal, created_at, completed_at, version) values ($1, $2, $3, $4, 'ORDER', 'CREDIT', 'SUCCEEDED', 'VND', $5, $5, 0, 0, 'floor', $6, $7, $7, 1)",
-                vec![payment.into(), bench.account.into(), format!("PAY-{code}-2026-{last:06}").into(), order.into(), charged.into(), principal.into(), now.into()]).await?;
+                vec![payment.into(), payer.account.into(), format!("PAY-{code}-2026-{last:06}").into(), order.into(), charged.into(), principal.into(), now.into()]).await?;
             run("insert into resource (id, account_id, product_id, resource_type_id, name, search_text, life, power, configuration, auto_renew, auto_renew_months, attempts, created_by, created_at, version) values ($1, $2, $3, $4, 'server', 'server', 'PROVISIONING', 'RUNNING', $5, false, 1, 0, $6, $7, 1)",
-                vec![resource.into(), bench.account.into(), known.product.into(), known.resource_type.into(), json!([]).into(), principal.into(), now.into()]).await?;
-            run("insert into resource_tag (resource_id, key, account_id, kind, value) values ($1, 'created-by', $2, 'SYSTEM', $3)", vec![resource.into(), bench.account.into(), principal.into()]).await?;
+                vec![resource.into(), payer.account.into(), known.product.into(), known.resource_type.into(), json!([]).into(), principal.into(), now.into()]).await?;
+            run("insert into resource_tag (resource_id, key, account_id, kind, value) values ($1, 'created-by', $2, 'SYSTEM', $3)", vec![resource.into(), payer.account.into(), principal.into()]).await?;
             run("insert into ledger_transaction (id, account_id, cause, currency, order_id, payment_id, principal, occurred_at) values ($1, $2, 'ORDER_PAYMENT', 'VND', $3, $4, $5, $6)",
-                vec![transaction.into(), bench.account.into(), order.into(), payment.into(), principal.into(), now.into()]).await?;
+                vec![transaction.into(), payer.account.into(), order.into(), payment.into(), principal.into(), now.into()]).await?;
             run("insert into ledger_posting (transaction_id, position, account_id, ledger_account, amount_minor) values ($1, 0, $2, 'CUSTOMER_CASH', $3), ($1, 1, $2, 'ORDERS_IN_PROGRESS', $4)",
-                vec![transaction.into(), bench.account.into(), charged.into(), (-charged).into()]).await?;
+                vec![transaction.into(), payer.account.into(), charged.into(), (-charged).into()]).await?;
             run("update wallet set cash_minor = cash_minor - $2, entry_sequence = entry_sequence + 1, version = version + 1 where id = $1 and cash_minor + promotional_minor - held_minor >= $2",
                 vec![wallet_id.into(), charged.into()]).await?;
             run("insert into wallet_entry (id, wallet_id, account_id, sequence, transaction_id, action, details, cash_minor, promotional_minor, cash_after_minor, promotional_after_minor, order_id, created_at) values ($1, $2, $3, $4, $5, 'ORDER_PAYMENT', 'floor', $6, 0, $7, 0, $8, $9)",
-                vec![ids::new_id().into(), wallet_id.into(), bench.account.into(), (sequence + 1).into(), transaction.into(), (-charged).into(), (cash - charged).into(), order.into(), now.into()]).await?;
+                vec![ids::new_id().into(), wallet_id.into(), payer.account.into(), (sequence + 1).into(), transaction.into(), (-charged).into(), (cash - charged).into(), order.into(), now.into()]).await?;
             run("update quote set status = 'ORDERED', order_id = $2 where id = $1 and status = 'OPEN'", vec![quote.into(), order.into()]).await?;
-            let newest = one("update account set event_sequence = event_sequence + 2 where id = $1 returning event_sequence".to_owned(), vec![bench.account.into()]).await?.unwrap();
+            let newest = one("update account set event_sequence = event_sequence + 2 where id = $1 returning event_sequence".to_owned(), vec![payer.account.into()]).await?.unwrap();
             let newest: i64 = newest.try_get("", "event_sequence")?;
             run("insert into account_event (account_id, sequence, kind, order_id, payment_id, created_at) values ($1, $2, 'ORDER_PAID', $4, null, $6), ($1, $3, 'PAYMENT_SUCCEEDED', $4, $5, $6)",
-                vec![bench.account.into(), (newest - 1).into(), newest.into(), order.into(), payment.into(), now.into()]).await?;
+                vec![payer.account.into(), (newest - 1).into(), newest.into(), order.into(), payment.into(), now.into()]).await?;
             Ok(())
         })
         .await
@@ -179,11 +256,11 @@ const PAY_AT_ONCE: &str = "
         union all select $1, a.event_sequence, 'PAYMENT_SUCCEEDED', $5, $7, $10 from a)
     select (select count(*) from key) + (select count(*) from w) as done";
 
-async fn pay_at_once(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
+async fn pay_at_once(bench: &Bench, known: &Known, (payer, quote): (Arc<Payer>, Uuid), number: u64) {
     let ids: [Uuid; 6] = std::array::from_fn(|_| ids::new_id());
     let [order, item, payment, resource, transaction, entry] = ids;
     let values: [Value; 12] = [
-        bench.account.into(),
+        payer.account.into(),
         quote.into(),
         number.to_string().into(),
         "0".repeat(64).into(),
@@ -201,12 +278,12 @@ async fn pay_at_once(bench: &Bench, known: &Known, quote: Uuid, number: u64) {
     assert_eq!(row.try_get::<i64>("", "done").unwrap(), 2);
 }
 
-async fn place(bench: &Bench, quote: Uuid, number: u64) {
+async fn place(bench: &Bench, (payer, quote): (Arc<Payer>, Uuid), number: u64) {
     let mut id = vec![13_u8];
     id.extend_from_slice(quote.as_bytes());
     let quote = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, id);
     let input = json!({ "quoteId": quote, "payment": { "credit": true }, "idempotencyKey": format!("bench-{number}") });
-    let body = bench.ask(PLACE, json!({ "input": input })).await;
+    let body = bench.ask_as(&payer.token, PLACE, json!({ "input": input })).await;
     assert_eq!(body["data"]["placeOrder"]["userErrors"], json!([]), "{body}");
 }
 
@@ -222,17 +299,12 @@ async fn measure() {
     let numbers = AtomicU64::new(0);
     let next = || numbers.fetch_add(1, Ordering::Relaxed);
     for bench in stores().await {
-        let operator = Scope::Operator {
-            principal: "bench".to_owned(),
-        };
-        let grant = Grant {
+        give(&bench, bench.account).await;
+        let one = [Arc::new(Payer {
             account: bench.account,
-            funds: FundsKind::Cash,
-            amount: "900000000000".to_owned(),
-            reason: "benchmark".to_owned(),
-            idempotency_key: "grant".to_owned(),
-        };
-        credit::grant(&bench.app, &operator, grant).await.unwrap();
+            token: bench.owner.clone(),
+        })];
+        let many = payers(&bench).await;
         let kind = entity::resource_type::Entity::find()
             .all(bench.app.db.read())
             .await
@@ -249,7 +321,7 @@ async fn measure() {
         };
         let order = PlaceOrder {
             account: bench.account,
-            quote: quotes(&bench, 1).await[0],
+            quote: quotes(&bench, &one, 1).await[0].1,
             payment: Some(PayBy::Credit),
             return_url: None,
             idempotency_key: "statements".to_owned(),
@@ -257,40 +329,33 @@ async fn measure() {
         let (placed, statements) = db::statements::counted(place_order(&bench.app, &scope, order)).await;
         placed.unwrap();
 
-        for quote in quotes(&bench, 500).await {
-            place(&bench, quote, next()).await;
+        for payers in [&one[..], &many] {
+            for quote in quotes(&bench, payers, 256).await {
+                place(&bench, quote, next()).await;
+            }
         }
         bench.look_at_tables().await;
         let at_once = db::locks_rows(bench.app.db.backend());
-        for callers in [1, 16] {
-            let (mut ours, mut floor, mut single) = (Vec::new(), Vec::new(), Vec::new());
-            for _ in 0..rounds {
-                let made = quotes(&bench, orders).await;
-                ours.push(rate(made, callers, |quote| place(&bench, quote, next())).await);
-                let made = quotes(&bench, orders).await;
-                floor.push(rate(made, callers, |quote| pay_by_hand(&bench, &known, quote, next())).await);
-                if at_once {
-                    let made = quotes(&bench, orders).await;
-                    single.push(rate(made, callers, |quote| pay_at_once(&bench, &known, quote, next())).await);
+        for (payers, spread, together) in [
+            (&many[..], "spread, by statements", "spread, by one"),
+            (&one[..], "one wallet, by statements", "one wallet, by one"),
+        ] {
+            for callers in [1, 16, 64] {
+                let (mut ours, mut floor, mut single) = (Vec::new(), Vec::new(), Vec::new());
+                for _ in 0..rounds {
+                    let made = quotes(&bench, payers, orders).await;
+                    ours.push(rate(made, callers, |quote| place(&bench, quote, next())).await);
+                    let made = quotes(&bench, payers, orders).await;
+                    floor.push(rate(made, callers, |quote| pay_by_hand(&bench, &known, quote, next())).await);
+                    if at_once {
+                        let made = quotes(&bench, payers, orders).await;
+                        single.push(rate(made, callers, |quote| pay_at_once(&bench, &known, quote, next())).await);
+                    }
                 }
-            }
-            report(
-                bench.name,
-                "paying, by statements",
-                callers,
-                &mut ours,
-                &mut floor,
-                statements,
-            );
-            if at_once {
-                report(
-                    bench.name,
-                    "paying, by one",
-                    callers,
-                    &mut ours,
-                    &mut single,
-                    statements,
-                );
+                report(bench.name, spread, callers, &mut ours, &mut floor, statements);
+                if at_once {
+                    report(bench.name, together, callers, &mut ours, &mut single, statements);
+                }
             }
         }
         bench.end().await;

@@ -144,8 +144,13 @@ impl Bench {
 
     /// Asks over HTTP and answers the body.
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
+        self.ask_as(&self.owner, query, variables).await
+    }
+
+    /// Asks as whoever has a token.
+    pub(crate) async fn ask_as(&self, token: &str, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
-        let head = format!("authorization: Bearer {}\r\n", self.owner);
+        let head = format!("authorization: Bearer {token}\r\n");
         let answer = self.wires.post(&self.url, &head, &body).await;
         let body: Value = serde_json::from_slice(&answer).unwrap();
         assert!(body.get("errors").is_none(), "{body}");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::enums::{EventType, PaymentStatus, RefundStatus, WalletAction, WalletKind};
+use entity::enums::{EventType, PaymentMethod, PaymentStatus, RefundStatus, WalletAction, WalletKind};
 use entity::{gateway_capture, gateway_refund};
 use serde::Serialize;
 use uuid::Uuid;
@@ -79,6 +79,11 @@ pub async fn refund_payment(app: &App, scope: &Scope, input: RefundPayment) -> R
     let not_refundable = |why: String| Refusal::new(RefusalCode::NotRefundable, why).under("paymentId");
     if payment.status != PaymentStatus::Succeeded {
         return Err(not_refundable(format!("This payment is {}: nothing of it was taken.", payment.status)).into());
+    }
+    if payment.method == PaymentMethod::OnBehalf {
+        // Whoever paid is nobody's customer: what comes back is the asker's.
+        let why = "This payment was made on behalf of the customer: what comes back of it is their credit, never the payer's.";
+        return Err(not_refundable(why.to_owned()).into());
     }
     let gateway = payment.gateway.as_deref().and_then(|code| app.gateways.get(code));
     let Some(gateway) = gateway else {

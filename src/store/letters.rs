@@ -318,7 +318,7 @@ impl About {
             }),
             EventType::ResourceResized => thing.map(Occasion::Resized),
             EventType::ResourceDeleted => thing.map(Occasion::Deleted),
-            EventType::PaymentSucceeded | EventType::PaymentFailed => {
+            EventType::PaymentSucceeded | EventType::PaymentFailed | EventType::PaymentHeld => {
                 let payment = event.payment_id.and_then(|id| self.payments.get(&id));
                 payment.map(|payment| {
                     let (code, amount) = (payment.code.clone(), money(payment.amount_minor));
@@ -328,6 +328,7 @@ impl About {
                             amount,
                             order,
                         },
+                        EventType::PaymentHeld => Occasion::Held { payment: code, amount },
                         _ => Occasion::NotPaid {
                             payment: code,
                             amount,
@@ -364,11 +365,10 @@ impl About {
             EventType::WalletCredited | EventType::WalletDebited => self.credited(event)?,
             EventType::WebhookDisabled => Some(Occasion::WebhookDisabled),
             EventType::AutoTopUpStopped => Some(Occasion::AutoTopUpStopped),
+            EventType::PaymentMethodChanged => Some(Occasion::MethodsChanged),
             EventType::OrderPaid
             | EventType::OrderCompleted
             | EventType::OrderCancelled
-            | EventType::PaymentHeld
-            | EventType::PaymentMethodChanged
             | EventType::ResourceChanged
             | EventType::ResourceStopped
             | EventType::ResourceStarted

@@ -164,6 +164,9 @@ on_every_store! {
         at_checkout(&world, &pressed(&link).await.unwrap(), "APPROVE").await;
         report(&world, json!({ "failed": { "reason": "no capacity" } })).await;
         assert_eq!(cash(&world).await, "181000");
+        let payments = world.data(&world.token(Role::Owner), "{ payments(first: 1) { nodes { id } } }", json!({})).await;
+        let input = json!({ "paymentId": payments["payments"]["nodes"][0]["id"], "reason": "asked for", "idempotencyKey": key() });
+        assert_eq!(world.refused(&world.token(Role::Operator), "refundPayment", input).await, "NOT_REFUNDABLE");
     }
 
     async fn a_nervous_payer_pays_once(world: World) {
@@ -222,6 +225,19 @@ on_every_store! {
         assert_ne!(first, second);
         at_checkout(&world, &second, "APPROVE").await;
         assert_eq!(standing(&world, &order).await.0, "IN_PROGRESS");
+    }
+
+    async fn what_would_have_ended_by_then_is_paid_by_nobody(world: World) {
+        let mut wanted = server("s-general-1x1");
+        wanted["term"] = json!({ "until": "2023-03-07T12:00:00+07:00" });
+        let (quote, _) = world.quote(wanted, None).await;
+        let input = json!({ "quoteId": quote, "payment": asked(PAYER), "idempotencyKey": key() });
+        let placed = world.done(&world.token(Role::Owner), "placeOrder", input).await;
+        let link = text(&placed["nextAction"]["url"]);
+        world.advance("2023-03-07T12:01:00+07:00").await;
+        let (_, page) = pressed(&link).await.unwrap_err();
+        assert!(page.contains("nothing was paid. Tell ACME"), "{page}");
+        assert_eq!(standing(&world, &placed["order"]).await.1, []);
     }
 
     async fn the_asker_may_pay_another_way_meanwhile_and_money_that_comes_then_is_credit(world: World) {

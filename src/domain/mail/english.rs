@@ -226,6 +226,17 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 ("Order", order.clone()),
             ])
             .words("Try again, or pay another way."),
+        Occasion::Held { payment, amount } => Draft::new(format!("Payment {payment} is looked into"))
+            .words("What was taken for this payment is not what was to be paid. It is kept apart, and not lost: we look into it, and give it to your wallet or back to where it came from.")
+            .facts(vec![
+                ("Payment", Some(payment.clone())),
+                ("To be paid", Some(money(*amount))),
+            ])
+            .words("You need not do anything. To get what you wanted meanwhile, pay another way."),
+        Occasion::MethodsChanged => Draft::new("Linked accounts and cards have changed".to_owned())
+            .words("An account or card was linked, was unlinked, or has ended at its gateway.")
+            .facts(vec![("Account", Some(letter.account.clone()))])
+            .words("If that was none of you, look at the linked accounts and cards in the console and unlink what you do not know."),
         Occasion::Refunded { amount, order, thing } => {
             let draft = match amount {
                 Some(amount) => Draft::new(format!("Refund of {}", money(*amount))),

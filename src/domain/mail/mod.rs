@@ -67,6 +67,8 @@ pub const fn topic(kind: EventType) -> Option<Topic> {
         | EventType::CreditNoteIssued
         | EventType::WalletCredited
         | EventType::AutoTopUpStopped
+        | EventType::PaymentHeld
+        | EventType::PaymentMethodChanged
         | EventType::WalletDebited => Topic::Chosen(MailCategory::Billing),
         EventType::ResourceProvisioned
         | EventType::ProvisioningFailed
@@ -77,8 +79,6 @@ pub const fn topic(kind: EventType) -> Option<Topic> {
         EventType::OrderPaid
         | EventType::OrderCompleted
         | EventType::OrderCancelled
-        | EventType::PaymentHeld
-        | EventType::PaymentMethodChanged
         | EventType::ResourceChanged
         | EventType::ResourceStopped
         | EventType::ResourceStarted
@@ -249,6 +249,15 @@ pub enum Occasion {
         /// The order's code.
         order: Option<String>,
     },
+    /// Money was taken that is not what was to be paid: somebody looks into it.
+    Held {
+        /// The payment's code.
+        payment: String,
+        /// What was to be paid.
+        amount: Money,
+    },
+    /// Accounts or cards were linked, unlinked, or ended at their gateway.
+    MethodsChanged,
     /// Money came back.
     Refunded {
         /// How much, as far as it is known for one thing.

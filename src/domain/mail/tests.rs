@@ -225,6 +225,11 @@ fn occasions() -> Vec<Occasion> {
         Occasion::Deleted(thing.clone()),
         Occasion::WebhookDisabled,
         Occasion::AutoTopUpStopped,
+        Occasion::MethodsChanged,
+        Occasion::Held {
+            payment: "PAY-1".to_owned(),
+            amount: money(181_000),
+        },
         Occasion::Paid {
             payment: "PAY-1".to_owned(),
             amount: money(181_000),

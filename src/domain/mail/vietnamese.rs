@@ -216,6 +216,17 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 ("Đơn hàng", order.clone()),
             ])
             .words("Hãy thử lại, hoặc thanh toán bằng cách khác."),
+        Occasion::Held { payment, amount } => Draft::new(format!("Thanh toán {payment} đang được kiểm tra"))
+            .words("Số tiền đã thu cho khoản thanh toán này không khớp với số phải trả. Tiền được giữ riêng và không bị mất: chúng tôi đang kiểm tra, sau đó sẽ ghi vào ví của bạn hoặc trả về nơi chuyển đến.")
+            .facts(vec![
+                ("Thanh toán", Some(payment.clone())),
+                ("Số phải trả", Some(money(*amount))),
+            ])
+            .words("Bạn không cần làm gì. Nếu cần dùng ngay, hãy thanh toán bằng cách khác."),
+        Occasion::MethodsChanged => Draft::new("Tài khoản và thẻ liên kết đã thay đổi".to_owned())
+            .words("Một tài khoản hoặc thẻ đã được liên kết, hủy liên kết, hoặc không còn hiệu lực tại cổng thanh toán.")
+            .facts(vec![("Tài khoản", Some(letter.account.clone()))])
+            .words("Nếu đó không phải là bạn, hãy kiểm tra các tài khoản và thẻ liên kết và hủy những gì bạn không biết."),
         Occasion::Refunded { amount, order, thing } => {
             let draft = match amount {
                 Some(amount) => Draft::new(format!("Hoàn tiền {}", money(*amount))),

@@ -24,6 +24,8 @@ pub enum Trouble {
     Refused,
     /// The gateway did not answer.
     Away,
+    /// What was ordered can't be bought as it was promised any more.
+    Stale,
 }
 
 /// The page, in the account's language.
@@ -65,8 +67,12 @@ pub fn words(asked: &Asked, standing: Standing, gateway: &str, trouble: Option<T
                 "Không cần thanh toán nữa".to_owned(),
             ),
             either(
-                format!("This link can't be used any more: the order was cancelled, or {account} has sent a new link."),
-                format!("Liên kết này không còn dùng được: đơn hàng đã bị hủy, hoặc {account} đã gửi liên kết mới."),
+                format!(
+                    "This link can't be used any more: the order was cancelled, too many payments were begun by it, or {account} has sent a new one."
+                ),
+                format!(
+                    "Liên kết này không còn dùng được: đơn hàng đã bị hủy, đã thanh toán thử quá nhiều lần, hoặc {account} đã gửi liên kết mới."
+                ),
             ),
         ),
         Standing::Expired => (
@@ -87,6 +93,14 @@ pub fn words(asked: &Asked, standing: Standing, gateway: &str, trouble: Option<T
             "The gateway does not answer just now; nothing was paid. Try again in some minutes. ".to_owned(),
             "Cổng thanh toán hiện không phản hồi; chưa có khoản tiền nào được thanh toán. Hãy thử lại sau vài phút. "
                 .to_owned(),
+        ),
+        Some(Trouble::Stale) => either(
+            format!(
+                "What was ordered can't be bought as it was promised any more; nothing was paid. Tell {account}: they can order it anew. "
+            ),
+            format!(
+                "Đơn hàng không còn mua được như đã báo giá; chưa có khoản tiền nào được thanh toán. Hãy báo cho {account} để đặt lại. "
+            ),
         ),
         None => String::new(),
     };

@@ -61,7 +61,7 @@ async fn follow(app: &Arc<App>, token: &str) -> Result<Followed, Error> {
         // What was ordered has changed since, and can't be bought as it was promised.
         Err(Error::Refused(refusal)) if !refusal.code.is_ours() => {
             tracing::info!(%refusal, "an order can't be paid on behalf any more");
-            return Ok(Followed::Nowhere(Some(Trouble::Refused)));
+            return Ok(Followed::Nowhere(Some(Trouble::Stale)));
         }
         Err(error) => return Err(error),
     };
