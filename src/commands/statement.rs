@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::collect::{self, Settled};
 use crate::app::App;
-use crate::db::writes::Writes;
 use crate::domain::gateway::{Capture, Outcome};
 use crate::domain::payment::Settlement;
 use crate::domain::statement::{self, Line};
@@ -122,14 +121,7 @@ async fn quarantined(app: &App, scope: &Scope, line: &Line, reason: &str) -> Res
         .write("quarantine_line", async |tx| {
             let tx = &*tx;
             tx.is_replayable();
-            // Somebody else may be taking the same statement.
-            if kept::of_statement(&**tx, scope, &line.reference).await? {
-                return Ok(false);
-            }
-            let mut writes = Writes::of(tx);
-            gateway_payments::add_quarantine(&mut writes, scope, row.clone());
-            writes.send(tx).await?;
-            Ok(true)
+            kept::keep(tx, scope, row.clone()).await
         })
         .await?;
     Ok(if written { Became::Quarantined } else { Became::Repeated })

@@ -2,7 +2,7 @@
 
 use entity::enums::QuarantineStatus;
 use entity::quarantine::{self, Column, Entity};
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
     QuerySelect as _, QueryTrait as _,
@@ -61,6 +61,19 @@ pub async fn of_statement(db: &impl ConnectionTrait, _scope: &Scope, reference: 
         .one(db)
         .await?;
     Ok(found.is_some())
+}
+
+/// Keeps money of a bank's statement, and answers whether it was not here yet: of two that take the same statement at once, one
+/// keeps it.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn keep(tx: &Tx, _scope: &Scope, row: quarantine::Model) -> Result<bool, Error> {
+    let written = Entity::insert(row.into_active_model())
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(&**tx)
+        .await?;
+    Ok(written == 1)
 }
 
 /// One, locked until the transaction ends.

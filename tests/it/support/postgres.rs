@@ -25,6 +25,16 @@ pub(crate) struct Server {
 static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(1);
 
+/// The URL of a new database that holds what another one holds, to which nobody is connected any more.
+pub(crate) fn copy_of(url: &str) -> String {
+    let server = SERVER
+        .get()
+        .and_then(Option::as_ref)
+        .expect("the other database is on it");
+    let (_, name) = url.rsplit_once('/').unwrap();
+    server.create(&["-T", name])
+}
+
 /// The URL of a new, empty database; nothing when the machine has no PostgreSQL. CI must have one.
 pub(crate) fn new_database() -> Option<String> {
     Some(SERVER.get_or_init(Server::start).as_ref()?.new_database())
@@ -33,10 +43,15 @@ pub(crate) fn new_database() -> Option<String> {
 impl Server {
     /// The URL of a new, empty database.
     pub(crate) fn new_database(&self) -> String {
+        self.create(&[])
+    }
+
+    fn create(&self, like: &[&str]) -> String {
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         run(Command::new(client(&self.bin, "createdb"))
             .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
             .arg(self.port.to_string())
+            .args(like)
             .arg(&name));
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }

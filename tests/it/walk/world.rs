@@ -22,19 +22,61 @@ use super::SEED;
 use super::acts::Act;
 use super::laws::{self, Known};
 use super::rows::Rows;
-use crate::support::{BEGINNING, at, open};
+use crate::support::{BEGINNING, Store, at, open, postgres};
 
 /// The last steps that a world that fails tells.
 const TOLD: usize = 100;
 
-/// A store with a catalogue, two accounts and a coupon, from which every world begins.
-fn template() -> &'static (tempfile::TempDir, Uuid) {
-    static TEMPLATE: OnceLock<(tempfile::TempDir, Uuid)> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
+/// The store of a world.
+struct Kept {
+    url: String,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Kept {
+    fn sqlite() -> Self {
         let folder = folder();
-        let database = url(&folder);
+        Self {
+            url: format!("sqlite://{}", folder.path().join("walk.sqlite3").display()),
+            folder: Some(folder),
+        }
+    }
+
+    /// Another one that holds the same.
+    fn copied(&self) -> Self {
+        let Some(from) = &self.folder else {
+            let url = postgres::copy_of(&self.url);
+            return Self { url, folder: None };
+        };
+        let copy = Self::sqlite();
+        for file in std::fs::read_dir(from.path()).unwrap() {
+            let file = file.unwrap();
+            let to = copy.folder.as_ref().unwrap().path().join(file.file_name());
+            std::fs::copy(file.path(), to).unwrap();
+        }
+        copy
+    }
+}
+
+/// A store with a catalogue, two accounts and a coupon, from which every world begins; nothing when the machine has no such
+/// database.
+fn template(store: Store) -> Option<&'static (Kept, Uuid)> {
+    static SQLITE: OnceLock<Option<(Kept, Uuid)>> = OnceLock::new();
+    static POSTGRES: OnceLock<Option<(Kept, Uuid)>> = OnceLock::new();
+    let template = match store {
+        Store::Sqlite => &SQLITE,
+        Store::Postgres => &POSTGRES,
+    };
+    let made = template.get_or_init(|| {
+        let kept = match store {
+            Store::Sqlite => Kept::sqlite(),
+            Store::Postgres => Kept {
+                url: postgres::new_database()?,
+                folder: None,
+            },
+        };
         let made = runtime().block_on(async {
-            let app = open(&database, 100).await;
+            let app = open(&kept.url, 100).await;
             app.set_clock(at(BEGINNING)).await.unwrap();
             let seeded = seed::seed(&app).await.unwrap().unwrap();
             let operator = Scope::Operator {
@@ -55,17 +97,14 @@ fn template() -> &'static (tempfile::TempDir, Uuid) {
             coupon::create(&app, &operator, input).await.unwrap();
             seeded.accounts[0].1
         });
-        (folder, made)
-    })
+        Some((kept, made))
+    });
+    made.as_ref()
 }
 
 /// A folder in memory where there is one: what a disk keeps is not what is walked here.
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
-}
-
-fn url(folder: &tempfile::TempDir) -> String {
-    format!("sqlite://{}", folder.path().join("walk.sqlite3").display())
 }
 
 fn runtime() -> Runtime {
@@ -76,7 +115,7 @@ pub(super) struct Walk {
     seed: u64,
     steps: u64,
     account: Uuid,
-    folder: tempfile::TempDir,
+    kept: Kept,
     /// The process; none while it is dead.
     process: Option<(Runtime, Arc<App>)>,
     rows: Rows,
@@ -101,19 +140,16 @@ impl Drop for Walk {
 }
 
 impl Walk {
-    pub(super) fn of(seed: u64) -> Self {
-        let (template, account) = template();
-        let folder = folder();
-        for file in std::fs::read_dir(template.path()).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
-        }
-        let (runtime, app, rows) = born(&folder, *account);
-        Self {
+    /// A new world; nothing when the machine has no such database.
+    pub(super) fn of(store: Store, seed: u64) -> Option<Self> {
+        let (template, account) = template(store)?;
+        let kept = template.copied();
+        let (runtime, app, rows) = born(&kept, *account);
+        Some(Self {
             seed,
             steps: 0,
             account: *account,
-            folder,
+            kept,
             process: Some((runtime, app)),
             rows,
             known: Known::default(),
@@ -121,7 +157,7 @@ impl Walk {
             told: Vec::new(),
             died: false,
             tally: BTreeMap::new(),
-        }
+        })
     }
 
     fn count(&mut self, what: &'static str) {
@@ -202,7 +238,7 @@ impl Walk {
             self.count("a death");
             drop(app);
             runtime.shutdown_background();
-            let (runtime, app, _) = born(&self.folder, account);
+            let (runtime, app, _) = born(&self.kept, account);
             self.process = Some((runtime, app));
         } else {
             self.process = Some((runtime, app));
@@ -279,11 +315,11 @@ impl Walk {
     }
 }
 
-/// A process over the store of a folder.
-fn born(folder: &tempfile::TempDir, account: Uuid) -> (Runtime, Arc<App>, Rows) {
+/// A process over a store.
+fn born(kept: &Kept, account: Uuid) -> (Runtime, Arc<App>, Rows) {
     let runtime = runtime();
     let (app, rows) = runtime.block_on(async {
-        let app = open(&url(folder), 100).await;
+        let app = open(&kept.url, 100).await;
         let rows = Rows::read(&app, account).await;
         (app, rows)
     });
