@@ -23,7 +23,7 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     /// Until when the payer may pay.
     pub expires_at: DateTimeUtc,
-    /// When the gateway was first asked to begin it.
+    /// When the gateway was last asked to begin it, or to charge it.
     pub tried_at: Option<DateTimeUtc>,
     /// When the gateway answered that it had begun it.
     pub begun_at: Option<DateTimeUtc>,

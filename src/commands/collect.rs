@@ -32,7 +32,7 @@ use crate::store::{Scope, codes};
 
 pub(super) use link::{end as end_method, ended_there, link_of, no_method, saved_of, settle_link};
 pub(super) use refund::settle_refund;
-pub(super) use settle::{Settled, settle};
+pub(super) use settle::{Heard, Settled, settle};
 pub use through::Through;
 pub(super) use through::{Resolved, resolve};
 pub(super) use top_up::{ToppingUp, top_up};

@@ -157,6 +157,10 @@ pub async fn begin(app: Arc<App>, scope: Scope, method: Uuid) -> Result<Begun, E
 
 async fn begin_now(app: &App, scope: &Scope, method: Uuid) -> Result<Begun, Error> {
     let (row, account) = read(app, scope, method).await?;
+    if row.status == LinkStatus::Failed && row.checkout.is_none() {
+        // Told again as it was told first.
+        return Ok(Begun::Refused(row.detail.unwrap_or_default()));
+    }
     if row.status != LinkStatus::Pending || row.checkout.is_some() {
         return Ok(Begun::Ready);
     }

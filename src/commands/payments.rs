@@ -2,6 +2,7 @@
 //! gateway is asked, and what it says is settled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{NoticeVerdict, PaymentStatus};
@@ -9,7 +10,7 @@ use entity::{account, gateway_notice, gateway_payment};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::collect::{self, Settled};
+use super::collect::{self, Heard, Settled};
 use crate::app::App;
 use crate::db::writes::Writes;
 use crate::domain::gateway::{Decline, LinkOutcome, Outcome};
@@ -25,6 +26,12 @@ const PASS: u64 = 50;
 /// How long a payment that is asked about is nobody else's: longer than asking may take.
 const LEASE: TimeDelta = TimeDelta::seconds(120);
 
+/// How long a gateway may take to answer, at most.
+const ANSWERED: TimeDelta = TimeDelta::seconds(20);
+/// How often, and how long each time, is waited for somebody else who begins a payment.
+const WAITS: u32 = 20;
+const WAIT: Duration = Duration::from_millis(150);
+
 /// What became of beginning a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
@@ -32,8 +39,10 @@ pub enum Begun {
     Ready,
     /// The gateway said no: the payment failed.
     Refused(String),
-    /// The gateway did not answer, or not in time.
+    /// The gateway did not answer, or not in time: there is nothing that could be paid.
     Unknown,
+    /// Whether a linked account was charged is not known yet: its gateway is asked until it says so.
+    Charging,
     /// There was nothing to begin: it had been begun before, or is over.
     Nothing,
 }
@@ -52,6 +61,16 @@ pub async fn begin(app: Arc<App>, scope: Scope, payment: Uuid) -> Result<Begun, 
 async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Error> {
     let (row, account) = read(app, scope, payment).await?;
     let status = status_of(app, scope, payment).await?;
+    if status == PaymentStatus::Failed && row.begun_at.is_none() {
+        // Told again as it was told first. Money of another amount than was asked for is no refusal.
+        let is_captured = gateway_payments::is_captured(app.db.read(), &Scope::engine(), payment).await?;
+        let detail = row.detail.unwrap_or_default();
+        return Ok(if is_captured {
+            Begun::Nothing
+        } else {
+            Begun::Refused(detail)
+        });
+    }
     if row.begun_at.is_some() || status != PaymentStatus::Pending {
         return Ok(Begun::Nothing);
     }
@@ -59,19 +78,24 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
         return Ok(Begun::Unknown);
     };
     let now = app.clock.now();
+    let may_repeat = row.method_id.is_none() && gateway.capabilities().repeatable_checkout;
     let first = app.db.write("try_to_begin", async |tx| {
         let tx = &*tx;
-        gateway_payments::try_to_begin(tx, &Scope::engine(), payment, now).await
+        gateway_payments::try_to_begin(tx, &Scope::engine(), payment, may_repeat, now).await
     });
     let first = first.await?;
     if !first && row.method_id.is_some() {
         // Somebody charges it this moment, or did: what became of it is asked for.
-        return Ok(Begun::Nothing);
+        return Ok(if row.is_reviewed {
+            Begun::Nothing
+        } else {
+            Begun::Charging
+        });
     }
-    if !first && !gateway.capabilities().repeatable_checkout {
+    if !first && !may_repeat {
         // Somebody begins it this moment, or did and the answer was lost: the gateway would refuse the reference, or begin a
         // second one.
-        return Ok(Begun::Unknown);
+        return begun_by_another(app, payment, &row, now).await;
     }
     let attempt = collect::attempt_of(app, &row, &account)?;
     if let Some(method) = row.method_id {
@@ -79,22 +103,48 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
     }
     match gateway.begin(&attempt).await {
         Ok(checkout) => {
-            keep(app, &row, checkout).await?;
-            Ok(Begun::Ready)
+            let is_open = keep(app, &row, checkout).await?;
+            Ok(if is_open { Begun::Ready } else { Begun::Nothing })
         }
         Err(Failure::Refused { decline, detail }) => {
             let refused = Outcome::Failed {
                 decline,
                 detail: detail.clone(),
             };
-            collect::settle(app, &row, &refused, None, true).await?;
-            Ok(Begun::Refused(detail))
+            match collect::settle(app, &row, &refused, Heard::Begun).await? {
+                Settled::Done(Settlement::Failed { .. } | Settlement::Expired) => Ok(Begun::Refused(detail)),
+                _ => Ok(Begun::Nothing),
+            }
         }
         Err(failure) => {
             tracing::warn!(payment = %row.payment_id, gateway = row.gateway, %failure, "a payment could not be begun; its gateway is asked later");
             Ok(Begun::Unknown)
         }
     }
+}
+
+/// Waits a little for who begins a payment this moment: a payer who clicks twice is sent on twice.
+async fn begun_by_another(
+    app: &App,
+    payment: Uuid,
+    row: &gateway_payment::Model,
+    now: DateTime<Utc>,
+) -> Result<Begun, Error> {
+    if row.tried_at.is_some_and(|tried| now - tried > ANSWERED) {
+        return Ok(Begun::Unknown);
+    }
+    for _ in 0..WAITS {
+        let rows = gateway_payments::by_ids(app.db.read(), &Scope::engine(), &[payment]).await?;
+        let row = rows.into_iter().next().ok_or(Error::NotFound("payment"))?;
+        if row.begun_at.is_some() {
+            return Ok(Begun::Ready);
+        }
+        if row.decline.is_some() {
+            return Ok(Begun::Refused(row.detail.unwrap_or_default()));
+        }
+        tokio::time::sleep(WAIT).await;
+    }
+    Ok(Begun::Unknown)
 }
 
 /// Charges a linked account, once, and settles what its gateway says.
@@ -123,10 +173,10 @@ async fn charge(
         Err(failure) => {
             tracing::warn!(payment = %row.payment_id, gateway = row.gateway, %failure, "whether a linked account was charged is not known; its gateway is asked");
             collect::not_answered(app, row).await?;
-            return Ok(Begun::Unknown);
+            return Ok(Begun::Charging);
         }
     };
-    collect::settle(app, row, &outcome, None, true).await?;
+    collect::settle(app, row, &outcome, Heard::Asked).await?;
     let Outcome::Failed { decline, detail } = outcome else {
         return Ok(Begun::Ready);
     };
@@ -136,8 +186,8 @@ async fn charge(
     Ok(Begun::Refused(detail))
 }
 
-/// Keeps what the payer needs, unless it was kept meanwhile.
-async fn keep(app: &App, row: &gateway_payment::Model, checkout: Checkout) -> Result<(), Error> {
+/// Keeps what the payer needs, unless it was kept meanwhile, and answers whether the payment is still open.
+async fn keep(app: &App, row: &gateway_payment::Model, checkout: Checkout) -> Result<bool, Error> {
     let now = app.clock.now();
     let kept = serde_json::json!({
         "url": checkout.url, "appUrl": checkout.app_url, "qr": checkout.qr, "clientSecret": checkout.client_secret,
@@ -150,9 +200,13 @@ async fn keep(app: &App, row: &gateway_payment::Model, checkout: Checkout) -> Re
             let tx = &*tx;
             tx.is_replayable();
             let scope = Scope::engine();
-            let mut attempt = gateway_payments::lock(tx, &scope, row.payment_id).await?.attempt;
+            let locked = gateway_payments::lock(tx, &scope, row.payment_id).await?;
+            let mut attempt = locked.attempt;
+            if locked.payment.status != PaymentStatus::Pending {
+                return Ok(false);
+            }
             if attempt.begun_at.is_some() {
-                return Ok(());
+                return Ok(true);
             }
             attempt.begun_at = Some(now);
             attempt.gateway_id.clone_from(&checkout.gateway_id);
@@ -160,7 +214,7 @@ async fn keep(app: &App, row: &gateway_payment::Model, checkout: Checkout) -> Re
             let mut writes = Writes::of(tx);
             gateway_payments::update(&mut writes, &scope, attempt);
             writes.send(tx).await?;
-            Ok(())
+            Ok(true)
         })
         .await
 }
@@ -253,7 +307,7 @@ async fn ask(app: &App, row: &gateway_payment::Model, account: &account::Model) 
             return collect::not_answered(app, row).await;
         }
     };
-    collect::settle(app, row, &outcome, None, true).await?;
+    collect::settle(app, row, &outcome, Heard::Asked).await?;
     Ok(())
 }
 
@@ -325,7 +379,7 @@ async fn take(
     let Some(row) = found else {
         return Ok(Verdict::NoSuchReference);
     };
-    Ok(match collect::settle(app, &row, &outcome, Some(record), false).await? {
+    Ok(match collect::settle(app, &row, &outcome, Heard::Told(record)).await? {
         Settled::Repeated => Verdict::Repeated,
         Settled::Done(Settlement::Quarantined) => Verdict::WrongAmount,
         Settled::Done(_) => Verdict::Taken,

@@ -108,6 +108,10 @@ pub async fn refund_payment(app: &App, scope: &Scope, input: RefundPayment) -> R
             let wallet = books::lock_wallet(tx, scope, payment.account_id, WalletKind::Credit).await?;
             let captures = refunds::captures(&**tx, scope, payment.id).await?;
             let (capture, amount) = choose(&captures, asked, currency, gateway.as_ref())?;
+            if !gateway.capabilities().refunds_by_reference {
+                let earlier = refunds::of_payments(&**tx, scope, &[payment.id]).await?;
+                tell_apart(earlier.values().flatten(), amount, gateway.name())?;
+            }
             let spendable = wallet
                 .cash_minor
                 .min(wallet.cash_minor + wallet.promotional_minor - wallet.held_minor);
@@ -199,6 +203,23 @@ fn choose<'c>(
         .under("amount"));
     }
     Ok((capture, amount))
+}
+
+/// Whether a refund can be told from earlier ones of its payment by its amount, where a gateway tells of nothing else. One that
+/// failed counts too: what is heard of it may be taken for what became of the new one. Errors: NOT_REFUNDABLE.
+fn tell_apart<'r>(
+    mut earlier: impl Iterator<Item = &'r gateway_refund::Model>,
+    amount: Money,
+    gateway: &str,
+) -> Result<(), Refusal> {
+    if earlier.any(|earlier| earlier.amount_minor == amount.minor()) {
+        let why = format!(
+            "{gateway} tells refunds of one payment apart by their amounts only, and {amount} of this one were asked for before. \
+             Refund another amount, if only by a little."
+        );
+        return Err(Refusal::new(RefusalCode::NotRefundable, why).under("amount"));
+    }
+    Ok(())
 }
 
 /// Asks the gateway to give a refund back, and settles what it says. It goes on when the caller does not wait any more.
@@ -300,4 +321,41 @@ async fn refund_of(app: &App, row: &gateway_refund::Model) -> Result<Refund, Err
         created_at: row.created_at,
         gateway_id: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn refunds_that_a_gateway_takes_for_each_other_are_of_different_amounts() {
+        let amount = |minor| Money::of(minor, Currency::Vnd);
+        let earlier = gateway_refund::Model {
+            id: Uuid::nil(),
+            account_id: Uuid::nil(),
+            payment_id: Uuid::nil(),
+            capture_id: Uuid::nil(),
+            gateway: "VNPAY".to_owned(),
+            reference: "r".to_owned(),
+            amount_minor: 50_000,
+            currency: "VND".to_owned(),
+            status: RefundStatus::Failed,
+            reason: String::new(),
+            principal: String::new(),
+            detail: None,
+            next_check_at: None,
+            checks: 1,
+            created_at: DateTime::UNIX_EPOCH,
+            completed_at: None,
+            version: 1,
+        };
+        assert_eq!(tell_apart([].into_iter(), amount(50_000), "VNPAY"), Ok(()));
+        assert_eq!(tell_apart([&earlier].into_iter(), amount(49_999), "VNPAY"), Ok(()));
+        let refused = tell_apart([&earlier].into_iter(), amount(50_000), "VNPAY").unwrap_err();
+        assert_eq!(
+            (refused.code, refused.path.join(".")),
+            (RefusalCode::NotRefundable, "amount".to_owned())
+        );
+    }
 }

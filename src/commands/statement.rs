@@ -4,7 +4,7 @@ use entity::enums::QuarantineStatus;
 use entity::quarantine;
 use uuid::Uuid;
 
-use super::collect::{self, Settled};
+use super::collect::{self, Heard, Settled};
 use crate::app::App;
 use crate::domain::gateway::{Capture, Outcome};
 use crate::domain::payment::Settlement;
@@ -86,7 +86,7 @@ async fn take(app: &App, scope: &Scope, line: &Line) -> Result<(Became, Option<U
         transaction: line.reference.clone(),
         amount: line.amount,
     });
-    let became = match collect::settle(app, attempt, &outcome, None, false).await? {
+    let became = match collect::settle(app, attempt, &outcome, Heard::Stated).await? {
         Settled::Done(Settlement::Paid) => Became::Paid,
         Settled::Done(Settlement::Credited) => Became::Credited,
         Settled::Done(Settlement::Quarantined) => Became::Quarantined,

@@ -101,7 +101,7 @@ impl BillingAddress {
 fn tax_code(written: &str) -> Result<String, Refusal> {
     let wrong = |message: &str| Refusal::new(RefusalCode::InvalidTaxCode, message);
     let form = "Write the tax code in 10 digits, with those of a branch 0123456789-001.";
-    let code = written.get(..64).unwrap_or(written).trim();
+    let code = written.trim();
     let (own, branch) = match code.split_once('-') {
         Some((own, branch)) => (own, Some(branch)),
         None => (code, None),
@@ -127,7 +127,7 @@ fn tax_code(written: &str) -> Result<String, Refusal> {
 
 /// The personal number of a Vietnamese citizen: 12 digits. Errors: INVALID_PERSONAL_NUMBER.
 fn personal_number(written: &str) -> Result<String, Refusal> {
-    let number = written.get(..64).unwrap_or(written).trim();
+    let number = written.trim();
     if number.len() == 12 && number.bytes().all(|byte| byte.is_ascii_digit()) {
         Ok(number.to_owned())
     } else {

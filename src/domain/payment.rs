@@ -19,7 +19,7 @@ pub const ORDER_MORE_MINUTES: i64 = 5;
 pub const ORDER_MOST_HOURS: i64 = 96;
 /// How long after a payer's time has run out money that was paid in its last moment is still on its way, in minutes.
 pub const SLACK_MINUTES: i64 = 2;
-/// How long a gateway may not know of a payment that it is about to begin, in minutes.
+/// How long a gateway may not know of a payment that it was asked to begin, in minutes.
 const UNKNOWN_MINUTES: i64 = 3;
 /// How long a gateway is asked about a payment of which it does not answer, in days. After that operators look.
 pub const ASKED_DAYS: i64 = 30;
@@ -33,8 +33,10 @@ pub struct Standing {
     pub status: PaymentStatus,
     /// What the gateway is to take.
     pub expected: Money,
-    /// When it was begun.
-    pub created_at: Instant,
+    /// When its gateway was last asked to begin it; when it was made, until it is.
+    pub tried_at: Instant,
+    /// Whether its payer was told where to pay: they can, from then on, though some gateways know of nothing before they come.
+    pub is_handed_out: bool,
     /// Until when the payer may pay.
     pub expires_at: Instant,
     /// Where its order stands, if it is for one.
@@ -69,8 +71,8 @@ pub enum Settlement {
 
 /// What is done with what a gateway says of a payment. Success is never undone. What failed or expired still succeeds when
 /// the gateway proves it. Money that came and can't pay what it was for is the customer's credit, and money of another
-/// amount than was asked for is an operator's to decide. What the gateway does not know yet stays open until its time is
-/// over.
+/// amount than was asked for is an operator's to decide. What the gateway does not know stays open until its time is over
+/// once its payer was told where to pay, and fails soon where nobody was.
 ///
 /// Source: rule "Settling" in ARCHITECTURE, section Buying.
 #[must_use]
@@ -97,13 +99,19 @@ pub fn settle(standing: &Standing, outcome: &Outcome, now: Instant) -> Settlemen
             decline: *decline,
             detail: detail.clone(),
         },
-        Outcome::Pending if now >= standing.expires_at + TimeDelta::minutes(SLACK_MINUTES) => Settlement::Expired,
-        Outcome::Pending => Settlement::Nothing,
-        Outcome::Unknown if now >= standing.created_at + TimeDelta::minutes(UNKNOWN_MINUTES) => Settlement::Failed {
-            decline: Decline::Rejected,
-            detail: "the gateway knows no such payment".to_owned(),
-        },
-        Outcome::Unknown => Settlement::Nothing,
+        Outcome::Unknown if !standing.is_handed_out => {
+            if now < standing.tried_at + TimeDelta::minutes(UNKNOWN_MINUTES) {
+                return Settlement::Nothing;
+            }
+            Settlement::Failed {
+                decline: Decline::Rejected,
+                detail: "the gateway knows no such payment".to_owned(),
+            }
+        }
+        Outcome::Pending | Outcome::Unknown if now >= standing.expires_at + TimeDelta::minutes(SLACK_MINUTES) => {
+            Settlement::Expired
+        }
+        Outcome::Pending | Outcome::Unknown => Settlement::Nothing,
     }
 }
 
@@ -126,6 +134,15 @@ pub fn next_check(created_at: Instant, expires_at: Instant, checks: i32, now: In
     let overdue = now.signed_duration_since(last_call);
     let wait = overdue.clamp(TimeDelta::minutes(1), TimeDelta::days(1));
     Some(now + wait)
+}
+
+/// When a gateway is asked next about a payment that has ended here and can still be paid there: some gateways take money for
+/// longer than they are asked to. Nothing a day after the payer's time.
+///
+/// Source: rule "Asking" in ARCHITECTURE, section Buying.
+#[must_use]
+pub fn next_check_of_ended(expires_at: Instant, now: Instant) -> Option<Instant> {
+    (now < expires_at + TimeDelta::days(1)).then(|| now + TimeDelta::hours(1))
 }
 
 /// How a payment is shared between the wallet and a gateway.
@@ -254,7 +271,8 @@ mod tests {
             purpose,
             status,
             expected: vnd(50_000),
-            created_at: minute(0),
+            tried_at: minute(0),
+            is_handed_out: false,
             expires_at: minute(15),
             order,
             is_covered: true,
@@ -291,6 +309,36 @@ mod tests {
     ) {
         let standing = standing(PaymentPurpose::Order, status, order);
         assert_eq!(settle(&standing, &paid(50_000), minute(1)), expected);
+    }
+
+    #[rstest]
+    #[case(false, 3, false)]
+    #[case(false, 4, true)]
+    #[case(true, 4, false)]
+    #[case(true, 16, false)]
+    fn what_a_gateway_does_not_know_is_open_while_its_payer_can_go_there(
+        #[case] is_handed_out: bool,
+        #[case] minutes: i64,
+        #[case] has_failed: bool,
+    ) {
+        let standing = Standing {
+            is_handed_out,
+            tried_at: minute(1),
+            ..standing(PaymentPurpose::TopUp, PaymentStatus::Pending, None)
+        };
+        let settled = settle(&standing, &Outcome::Unknown, minute(minutes));
+        assert_eq!(matches!(settled, Settlement::Failed { .. }), has_failed, "{settled:?}");
+        let standing = Standing {
+            is_handed_out: true,
+            ..standing
+        };
+        assert_eq!(settle(&standing, &Outcome::Unknown, minute(17)), Settlement::Expired);
+    }
+
+    #[test]
+    fn what_has_ended_and_can_be_paid_there_is_asked_about_for_a_day() {
+        assert_eq!(next_check_of_ended(minute(15), minute(77)), Some(minute(137)));
+        assert_eq!(next_check_of_ended(minute(15), minute(15 + 24 * 60)), None);
     }
 
     #[test]

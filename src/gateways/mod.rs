@@ -40,6 +40,8 @@ pub struct Capabilities {
     pub saved_methods: bool,
     /// Gives back less than all.
     pub partial_refunds: bool,
+    /// Is asked about a refund by its reference. Where it is not, two of one payment and amount can't be told apart.
+    pub refunds_by_reference: bool,
     /// Begins the same checkout again when it is asked to with the same reference, and answers the same. Where it does
     /// not, a checkout whose answer was lost can't be shown to the payer any more.
     pub repeatable_checkout: bool,

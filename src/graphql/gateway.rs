@@ -191,6 +191,15 @@ pub(crate) fn told_of_gateway(message: &str, retryable: bool) -> Result<Vec<User
     refused(Error::from(refusal))
 }
 
+/// A gateway that did not answer, where trying again could pay twice.
+fn unanswered(message: &str) -> Result<Vec<UserError>> {
+    let refusal = Refusal {
+        facts: Facts::Gateway { retryable: false },
+        ..Refusal::new(RefusalCode::GatewayUnavailable, message)
+    };
+    refused(Error::from(refusal))
+}
+
 /// What stands in the way of a payment that was written, after its gateway was asked to begin it.
 pub(crate) fn trouble(begun: &payments::Begun) -> Result<Vec<UserError>> {
     match begun {
@@ -202,6 +211,9 @@ pub(crate) fn trouble(begun: &payments::Begun) -> Result<Vec<UserError>> {
         payments::Begun::Unknown => told_of_gateway(
             "The gateway does not answer just now; nothing was paid. Begin another payment, here or another way.",
             true,
+        ),
+        payments::Begun::Charging => unanswered(
+            "Whether the linked account was charged is not known yet. Do not pay again: look at this payment until it has succeeded or failed.",
         ),
     }
 }
@@ -279,7 +291,8 @@ pub(crate) struct TopUpWalletInput {
 /// What a top-up began.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct TopUpWalletPayload {
-    /// The payment; null when it was refused. The wallet has the money when it has succeeded.
+    /// The payment; null when nothing was begun. One that its gateway refused is FAILED. The wallet has the money when it has
+    /// succeeded.
     payment: Option<Payment>,
     /// What the payer has to do next.
     next_action: Option<NextAction>,

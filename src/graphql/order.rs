@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
-use entity::enums::{CancelReason, OrderAction, OrderItemStatus, OrderStatus, PaymentMethod, PaymentStatus};
-use entity::order;
+use entity::enums::{CancelReason, OrderAction, OrderItemStatus, OrderStatus, PaymentMethod};
+use entity::{order, payment};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use uuid::Uuid;
@@ -451,12 +451,7 @@ impl OrderMutations {
         };
         let shows = |field| ctx.look_ahead().field(field).exists();
         let payment = if shows("payment") || shows("nextAction") {
-            loaders
-                .payments_of_order
-                .must(placed.order)
-                .await?
-                .into_iter()
-                .next_back()
+            newest_own(loaders.payments_of_order.must(placed.order).await?)
         } else {
             None
         };
@@ -564,13 +559,10 @@ impl OrderMutations {
     }
 }
 
-/// What has to be done next for an order: by who it was to be paid by last.
+/// What has to be done next for an order: by its customer, or by who was asked to pay for them.
 async fn next_action(ctx: &Context<'_>, order: &order::Model, payment: Option<&Payment>) -> Result<Option<NextAction>> {
-    let own = payment.filter(|payment| payment.0.method != PaymentMethod::OnBehalf);
-    if let Some(payment) = own
-        && let Some(action) = payment.action(ctx).await?
-    {
-        return Ok(Some(action));
+    if let Some(own) = payment.filter(|payment| payment.0.method != PaymentMethod::OnBehalf) {
+        return own.action(ctx).await;
     }
     Ok(ShareAction::of_order(ctx, order).await?.map(NextAction::Share))
 }
@@ -585,16 +577,16 @@ async fn begin(session: &Session, payment: Uuid) -> Result<payments::Begun> {
     }
 }
 
+/// The newest payment of an order that its customer makes: what somebody else begins by a link is theirs to go on with.
+fn newest_own(of_order: Vec<Arc<payment::Model>>) -> Option<Arc<payment::Model>> {
+    let is_own = |payment: &Arc<payment::Model>| payment.method != PaymentMethod::OnBehalf;
+    of_order.into_iter().rev().find(is_own)
+}
+
 /// Begins the newest payment of an order that was placed before, if its gateway has not answered yet.
 async fn begin_again(session: &Session, order: Uuid) -> Result<payments::Begun> {
-    let newest = session
-        .loaders()
-        .payments_of_order
-        .must(order)
-        .await?
-        .into_iter()
-        .next_back();
-    match newest.filter(|payment| payment.status == PaymentStatus::Pending) {
+    let of_order = session.loaders().payments_of_order.must(order).await?;
+    match newest_own(of_order) {
         Some(payment) => begin(session, payment.id).await,
         None => Ok(payments::Begun::Nothing),
     }

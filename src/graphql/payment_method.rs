@@ -241,7 +241,7 @@ impl PaymentMethodMutations {
                 Begun::Ready => Vec::new(),
                 Begun::Refused(_) => told_of_gateway("The gateway did not take this; nothing was linked.", false)?,
                 Begun::Unknown => told_of_gateway(
-                    "The gateway does not answer just now. Try again with the same key.",
+                    "The gateway does not answer just now; nothing was linked. Begin another link, with a new key.",
                     true,
                 )?,
             },

@@ -15,7 +15,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::routing::{any, get};
-use entity::enums::{LinkStatus, PaymentStatus};
+use entity::enums::{LinkStatus, PaymentMethod, PaymentStatus};
 use lru::LruCache;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::clock;
 use crate::commands::{payment_methods, payments};
 use crate::domain::mail::escaped;
-use crate::gateways::RawNotice;
+use crate::gateways::{RawNotice, Verdict};
 use crate::http::Edge;
 use crate::store::{Scope, gateway_payments, payment_methods as methods, payments as kept};
 
@@ -103,10 +103,15 @@ pub(super) fn routes(app: Arc<App>, edge: Arc<Edge>) -> Router {
     routes.with_state(doors).merge(exports)
 }
 
-/// A gateway tells something.
+/// A gateway tells something. It is taken however long it takes: when the gateway does not wait so long it is told to come
+/// again, in its own words, and finds it done.
 async fn notified(State(doors): State<Doors>, Path(gateway): Path<String>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let read = tokio::time::timeout(PATIENCE, to_bytes(body, MOST_BYTES)).await;
+    let Some(knocked_at) = doors.app.gateways.at_path(&gateway).cloned() else {
+        return plain(StatusCode::NOT_FOUND, "There is no such gateway.");
+    };
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let read = tokio::time::timeout_at(until, to_bytes(body, MOST_BYTES)).await;
     let body = match read {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
@@ -117,29 +122,29 @@ async fn notified(State(doors): State<Doors>, Path(gateway): Path<String>, reque
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
-    let raw = RawNotice {
-        method: parts.method.as_str(),
-        query: parts.uri.query().unwrap_or_default(),
-        headers: &headers,
-        body: &body,
-        received_at: doors.app.clock.now(),
-    };
-    let heard = payments::hear(&doors.app, &gateway, raw, || doors.keeps_rejected());
-    match tokio::time::timeout(PATIENCE, heard).await {
-        Ok(Some(answer)) => {
-            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = Response::new(Body::from(answer.body));
-            *response.status_mut() = status;
-            if status != StatusCode::NO_CONTENT {
-                let json = HeaderValue::from_static("application/json");
-                response.headers_mut().insert(CONTENT_TYPE, json);
-            }
-            response
-        }
-        Ok(None) => plain(StatusCode::NOT_FOUND, "There is no such gateway."),
+    let hearing = tokio::spawn(async move {
+        let raw = RawNotice {
+            method: parts.method.as_str(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &headers,
+            body: &body,
+            received_at: doors.app.clock.now(),
+        };
+        payments::hear(&doors.app, &gateway, raw, || doors.keeps_rejected()).await
+    });
+    let answer = match tokio::time::timeout_at(until, hearing).await {
+        Ok(Ok(Some(answer))) => answer,
         // It is delivered again.
-        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "Later, please."),
+        Ok(Ok(None) | Err(_)) | Err(_) => knocked_at.answer(Verdict::Later),
+    };
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = status;
+    if status != StatusCode::NO_CONTENT {
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
     }
+    response
 }
 
 /// A payer comes back from a gateway. What the address says about the payment is not read: the gateway is asked, and the
@@ -172,13 +177,17 @@ async fn returned(State(doors): State<Doors>, Path(payment): Path<String>) -> Re
     {
         return response;
     }
-    let words = match payment.status {
-        PaymentStatus::Pending => "The payment is on its way. You can close this page.",
-        PaymentStatus::Succeeded => "The payment has succeeded. You can close this page.",
-        PaymentStatus::Failed => "The payment has failed. Go back and try again.",
-        PaymentStatus::Expired => "The time to pay has run out. Go back and try again.",
+    let again = match payment.method {
+        PaymentMethod::OnBehalf => "Open the link that you were sent, and try again.",
+        _ => "Go back and try again.",
     };
-    page(StatusCode::OK, &payment.code, words, None)
+    let words = match payment.status {
+        PaymentStatus::Pending => "The payment is on its way. You can close this page.".to_owned(),
+        PaymentStatus::Succeeded => "The payment has succeeded. You can close this page.".to_owned(),
+        PaymentStatus::Failed => format!("The payment has failed. {again}"),
+        PaymentStatus::Expired => format!("The time to pay has run out. {again}"),
+    };
+    page(StatusCode::OK, &payment.code, &words, None)
 }
 
 /// The owner of an account or card that is linked comes back from its gateway.
@@ -215,11 +224,11 @@ async fn returned_from_link(doors: &Doors, id: Uuid, asks: bool) -> Response<Bod
 
 /// Sends a browser on to where it came from, with what became of it.
 fn sent_on(url: &str, what: &str) -> Option<Response<Body>> {
-    let joined = if url.contains('?') { '&' } else { '?' };
-    // A fragment stays behind the query.
+    // A fragment stays behind the query, and what it has of question marks is its own.
     let (address, fragment) = url
         .split_once('#')
         .map_or((url, String::new()), |(address, rest)| (address, format!("#{rest}")));
+    let joined = if address.contains('?') { '&' } else { '?' };
     let target = HeaderValue::from_str(&format!("{address}{joined}{what}{fragment}")).ok()?;
     let mut response = plain(StatusCode::SEE_OTHER, "");
     response.headers_mut().insert(LOCATION, target);

@@ -139,20 +139,24 @@ pub fn update(writes: &mut Writes, _scope: &Scope, row: gateway_payment::Model) 
 }
 
 /// Notes that a gateway is asked to begin a payment, and answers whether it is the first time: of two that would begin it at
-/// once, one does.
+/// once, one does. Where it may be asked `again`, until it has answered, the latest time is kept.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn try_to_begin(tx: &Tx, _scope: &Scope, id: Uuid, now: DateTime<Utc>) -> Result<bool, Error> {
+pub async fn try_to_begin(tx: &Tx, _scope: &Scope, id: Uuid, again: bool, now: DateTime<Utc>) -> Result<bool, Error> {
     use gateway_payment::{Column, Entity};
-    let done = Entity::update_many()
+    let trying = Entity::update_many()
         .col_expr(Column::TriedAt, Expr::val(now))
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
-        .filter(Column::PaymentId.eq(id))
-        .filter(Column::TriedAt.is_null())
-        .exec(&**tx)
-        .await?;
-    Ok(done.rows_affected == 1)
+        .filter(Column::PaymentId.eq(id));
+    let first = trying.clone().filter(Column::TriedAt.is_null()).exec(&**tx).await?;
+    if first.rows_affected == 1 {
+        return Ok(true);
+    }
+    if again {
+        trying.filter(Column::BegunAt.is_null()).exec(&**tx).await?;
+    }
+    Ok(false)
 }
 
 /// How many open payments wait for a gateway that is none of these.
@@ -318,6 +322,15 @@ pub async fn capture(
         .filter(gateway_capture::Column::TransactionRef.eq(transaction))
         .one(db)
         .await?)
+}
+
+/// Whether a gateway took money for a payment, whatever became of it.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn is_captured(db: &impl ConnectionTrait, _scope: &Scope, payment: Uuid) -> Result<bool, Error> {
+    let taken = gateway_capture::Entity::find().filter(gateway_capture::Column::PaymentId.eq(payment));
+    Ok(taken.limit(1).count(db).await? > 0)
 }
 
 /// Adds a capture to what is written. One that a gateway told before undoes the whole.

@@ -119,7 +119,9 @@ on_every_store! {
         }
         let lost = link(&world, "LINK_LOST").await;
         let unknown = order_by(&world, json!({ "linkedAccount": lost })).await;
-        assert_eq!(unknown["userErrors"][0]["code"], "GATEWAY_UNAVAILABLE");
+        let told = &unknown["userErrors"][0];
+        assert_eq!((&told["code"], &told["retryable"]), (&json!("GATEWAY_UNAVAILABLE"), &json!(false)));
+        assert!(text(&told["message"]).contains("not known yet. Do not pay again"), "{told}");
         assert_eq!(unknown["payment"]["status"], "PENDING", "no answer is not a no");
         let reviewed = link(&world, "LINK_REVIEWED").await;
         let waits = order_by(&world, json!({ "linkedAccount": reviewed })).await;

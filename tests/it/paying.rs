@@ -25,6 +25,11 @@ async fn press(world: &World, reference: &str, press: &str) {
     world.press(&format!("checkouts/{reference}"), press).await;
 }
 
+/// Lets the sandbox not know of a checkout, or know of it again.
+fn renamed(from: &str, to: &str) -> String {
+    format!("UPDATE sandbox_record SET id = '{to}' WHERE id = '{from}'")
+}
+
 /// What the sandbox knows of a checkout.
 async fn known(world: &World, reference: &str) -> Value {
     let url = format!("http://{}/sandbox/checkouts/{reference}", world.address());
@@ -220,6 +225,25 @@ on_every_store! {
         world.advance("2023-03-06T01:01:00+07:00").await;
         assert_eq!(payment(&world, &begun).await["status"], "SUCCEEDED");
         assert_eq!(wallet(&world).await, amounts("181000", "0", "0"), "its order is over by then: it is credit");
+    }
+
+    async fn a_payer_may_come_to_their_gateway_late_and_even_after_their_time(world: World) {
+        // Some gateways know of a payment only when its payer's browser comes.
+        let begun = ordered(&world).await;
+        let reference = reference(&begun);
+        let (hide, show) = (renamed(&reference, "hidden"), renamed("hidden", &reference));
+        execute(&world.app, &hide).await;
+        world.advance("2023-03-06T00:10:00+07:00").await;
+        assert_eq!(payment(&world, &begun).await["status"], "PENDING", "it may not be paid another time");
+        execute(&world.app, &show).await;
+        press(&world, &reference, "APPROVE_SILENTLY").await;
+        execute(&world.app, &hide).await;
+        world.advance("2023-03-06T00:18:00+07:00").await;
+        assert_eq!(payment(&world, &begun).await["status"], "EXPIRED");
+        execute(&world.app, &show).await;
+        world.advance("2023-03-06T01:30:00+07:00").await;
+        assert_eq!(payment(&world, &begun).await["status"], "SUCCEEDED");
+        assert_eq!(wallet(&world).await, amounts("181000", "0", "0"));
     }
 
     async fn an_instant_product_is_there_with_the_gateways_word(world: World) {
@@ -449,6 +473,8 @@ on_every_store! {
         let refused = world.act(&owner, "placeOrder", input).await;
         assert_eq!((refused["userErrors"][0]["code"].clone(), refused["userErrors"][0]["retryable"].clone()), (json!("GATEWAY_REFUSED"), json!(false)));
         assert_eq!((refused["order"]["status"].clone(), refused["payment"]["status"].clone()), (json!("AWAITING_PAYMENT"), json!("FAILED")));
+        let again = world.act(&owner, "placeOrder", json!({ "quoteId": quote, "payment": { "gateway": "SANDBOX" }, "idempotencyKey": "refused" })).await;
+        assert_eq!(again["userErrors"], refused["userErrors"], "told again as it was told first");
 
         world.press("next", "LOSE_BEGIN").await;
         let input = json!({ "orderId": refused["order"]["id"], "payment": { "gateway": "SANDBOX" }, "idempotencyKey": "lost" });

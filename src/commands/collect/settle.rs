@@ -38,6 +38,20 @@ pub(in crate::commands) enum Settled {
     Repeated,
 }
 
+/// How it came that a gateway said something of a payment.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::commands) enum Heard<'a> {
+    /// By a notification of it.
+    Told(&'a gateway_notice::Model),
+    /// By a line of a statement.
+    Stated,
+    /// As the answer to our question, or to a charge: the time of the next question is set anew.
+    Asked,
+    /// As the answer to being asked to begin it. That it refuses says nothing of a payment that somebody else has begun at the
+    /// same moment.
+    Begun,
+}
+
 /// Writes what a gateway said of a payment: a notification, an answer to our asking, the outcome of a charge. However it
 /// came and however often, it is written once. Nothing else decides what becomes of a payment.
 ///
@@ -47,14 +61,12 @@ pub(in crate::commands) async fn settle(
     app: &App,
     attempt: &gateway_payment::Model,
     outcome: &Outcome,
-    event: Option<&gateway_notice::Model>,
-    asked: bool,
+    heard: Heard<'_>,
 ) -> Result<Settled, Error> {
     let settling = Settling {
         attempt,
         outcome,
-        event,
-        asked,
+        heard,
         may_pay: true,
     };
     match once(app, settling).await {
@@ -75,9 +87,7 @@ pub(in crate::commands) async fn settle(
 struct Settling<'a> {
     attempt: &'a gateway_payment::Model,
     outcome: &'a Outcome,
-    event: Option<&'a gateway_notice::Model>,
-    /// Whether this is the answer to our asking: the next time is then set anew.
-    asked: bool,
+    heard: Heard<'a>,
     /// Whether an order may be paid; else its money becomes credit and it is given up.
     may_pay: bool,
 }
@@ -150,7 +160,7 @@ async fn lock(tx: &Tx, scope: &Scope, attempt: &gateway_payment::Model) -> Resul
 
 async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(Settled, Option<i64>), Error> {
     let scope = Scope::engine();
-    if let Some(event) = settling.event
+    if let Heard::Told(event) = settling.heard
         && !gateway_payments::take_event(tx, &scope, event.clone()).await?
     {
         return Ok((Settled::Repeated, None));
@@ -170,11 +180,15 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
         purpose: locked.payment.purpose,
         status: locked.payment.status,
         expected: Money::of(locked.attempt.amount_minor, currency),
-        created_at: locked.attempt.created_at,
+        tried_at: locked.attempt.tried_at.unwrap_or(locked.attempt.created_at),
+        is_handed_out: locked.attempt.begun_at.is_some(),
         expires_at: locked.attempt.expires_at,
         order: order_status,
         is_covered: credit == 0 || locked.hold.is_some(),
     };
+    if matches!(settling.heard, Heard::Begun) && standing.is_handed_out {
+        return Ok((Settled::Done(Settlement::Nothing), None));
+    }
     let mut settlement = rules::settle(&standing, settling.outcome, now);
     if settlement == Settlement::Paid && !settling.may_pay {
         settlement = Settlement::Credited;
@@ -194,7 +208,7 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
                 status: PaymentStatus::Failed,
                 decline: *decline,
                 detail,
-                is_told: settling.event.is_some(),
+                is_sure: matches!(settling.heard, Heard::Begun),
             };
             give_up(tx, &scope, locked, failed, now).await?
         }
@@ -203,13 +217,13 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
                 status: PaymentStatus::Expired,
                 decline: Decline::Expired,
                 detail: "the time to pay has run out",
-                is_told: settling.event.is_some(),
+                is_sure: matches!(settling.heard, Heard::Begun),
             };
             give_up(tx, &scope, locked, expired, now).await?
         }
         _ => {
             let reviewed = settlement == Settlement::Reviewed;
-            note_asked(tx, &scope, locked, reviewed, settling.asked, now).await?;
+            note_asked(tx, &scope, locked, settling, reviewed, now).await?;
             None
         }
     };
@@ -499,8 +513,8 @@ struct Ended<'a> {
     status: PaymentStatus,
     decline: Decline,
     detail: &'a str,
-    /// Whether a notification said so: those come in any order, or get lost.
-    is_told: bool,
+    /// Whether nothing can have been paid: the gateway refused to begin it.
+    is_sure: bool,
 }
 
 /// Ends a payment whose money did not move, and lets go of what was held for it. Its order waits on: it may be paid another
@@ -523,9 +537,9 @@ async fn give_up(
     attempt.decline = Some(ended.decline.as_str().to_owned());
     attempt.detail = Some(ended.detail.chars().take(500).collect());
     attempt.checks += 1;
-    // Money that was paid in the last moment, or of which an earlier notification was lost, may still be told of by nobody: it is
-    // asked for once more.
-    let may_have_more = ended.is_told || (ended.status == PaymentStatus::Expired && attempt.begun_at.is_some());
+    // Notifications come in any order or get lost, payers pay in the last moment, and a gateway may not know yet what it has
+    // taken: it is asked once more.
+    let may_have_more = !ended.is_sure && attempt.tried_at.is_some();
     attempt.next_check_at = may_have_more.then(|| now + TimeDelta::hours(1));
     let mut writes = Writes::of(tx);
     let news = News::of(EventType::PaymentFailed).payment(payment.id);
@@ -549,22 +563,28 @@ async fn give_up(
     writes.send(tx).await
 }
 
-/// Notes that a gateway was asked, and when it is asked again.
+/// Notes that a gateway was asked, and when it is asked again. One whose payer can still pay, though their time has run out, is
+/// asked for a day.
 async fn note_asked(
     tx: &Tx,
     scope: &Scope,
     locked: Locked,
+    settling: Settling<'_>,
     reviewed: bool,
-    asked: bool,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let mut attempt = locked.attempt;
     attempt.is_reviewed |= reviewed;
-    if asked {
+    if matches!(settling.heard, Heard::Asked) {
         attempt.checks += 1;
-        attempt.next_check_at = (locked.payment.status == PaymentStatus::Pending)
-            .then(|| next_check(&attempt, now))
-            .flatten();
+        let can_be_paid = matches!(settling.outcome, Outcome::Pending | Outcome::Review);
+        attempt.next_check_at = match locked.payment.status {
+            PaymentStatus::Pending => next_check(&attempt, now),
+            PaymentStatus::Failed | PaymentStatus::Expired if can_be_paid => {
+                rules::next_check_of_ended(attempt.expires_at, now)
+            }
+            _ => None,
+        };
     }
     let mut writes = Writes::of(tx);
     gateway_payments::update(&mut writes, scope, attempt);

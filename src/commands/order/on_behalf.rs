@@ -175,6 +175,16 @@ pub async fn open_by_link(app: &App, token: &str) -> Result<Option<Uuid>, Error>
     let scope = &Scope::engine();
     let link = &find(app.db.read(), scope, token).await?;
     let now = app.clock.now();
+    // Anybody who has the link may press as often as they like: only a new payment takes locks.
+    let found = gateway_payments::order_with_items(app.db.read(), scope, link.order_id).await?;
+    let Some((order, _)) = found else { return Ok(None) };
+    let begun = Attempts::read(app.db.read(), scope, link, now).await?;
+    if begun.of(link, &order).standing(now) != Standing::Open {
+        return Ok(None);
+    }
+    if let Some(going_on) = begun.going_on {
+        return Ok(Some(going_on));
+    }
     let id = ids::new_id();
     app.db
         .write("pay_on_behalf", async |tx| {
@@ -203,7 +213,6 @@ pub async fn open_by_link(app: &App, token: &str) -> Result<Option<Uuid>, Error>
             quote_rules::check_ends_ahead(&priced, now)?;
             let code = collect::payment_code(tx, scope, &purchase.account, now).await?;
             let details = format!("Order {}", order.code);
-            let back = url_of(app, &link.token);
             let due = priced.due()?;
             let collecting = Collecting {
                 id,
@@ -216,7 +225,8 @@ pub async fn open_by_link(app: &App, token: &str) -> Result<Option<Uuid>, Error>
                 amount: due,
                 credit: Money::zero(due.currency()),
                 details: &details,
-                return_url: Some(&back),
+                // Whoever knows the payment comes back there too: they are not told the secret of the link.
+                return_url: None,
                 now,
             };
             let mut writes = Writes::of(tx);

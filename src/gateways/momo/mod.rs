@@ -303,6 +303,7 @@ impl Gateway for Momo {
             hosted_page: true,
             saved_methods: self.tokens.is_some(),
             partial_refunds: true,
+            refunds_by_reference: true,
             repeatable_checkout: true,
         }
     }

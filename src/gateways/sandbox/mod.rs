@@ -332,6 +332,7 @@ impl Gateway for Sandbox {
             hosted_page: true,
             saved_methods: true,
             partial_refunds: true,
+            refunds_by_reference: true,
             repeatable_checkout: true,
         }
     }

@@ -374,6 +374,7 @@ impl Gateway for Stripe {
             hosted_page: false,
             saved_methods: true,
             partial_refunds: true,
+            refunds_by_reference: true,
             repeatable_checkout: true,
         }
     }

@@ -309,6 +309,7 @@ impl Gateway for Vnpay {
             hosted_page: true,
             saved_methods: false,
             partial_refunds: true,
+            refunds_by_reference: false,
             repeatable_checkout: true,
         }
     }

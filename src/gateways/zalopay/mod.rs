@@ -250,6 +250,7 @@ impl Gateway for ZaloPay {
             hosted_page: true,
             saved_methods: true,
             partial_refunds: true,
+            refunds_by_reference: true,
             repeatable_checkout: false,
         }
     }

@@ -421,7 +421,12 @@ impl Parameters {
 
     fn word<T: FromStr<Err = String> + PartialEq>(&self, name: &str) -> Result<Option<T>, Refusal> {
         self.one(name)?;
-        Ok(self.words(name)?.pop())
+        let mut words = self.words(name)?;
+        if words.len() > 1 {
+            let message = "This parameter takes one word.";
+            return Err(Refusal::new(RefusalCode::InvalidText, message).under(name));
+        }
+        Ok(words.pop())
     }
 
     /// The period, and its first day. A day is a whole one of the account: `to` is in the period when it is a day, and

@@ -71,7 +71,7 @@ async fn follow(app: &Arc<App>, token: &str) -> Result<Followed, Error> {
                 .await?
                 .map_or(Followed::Nowhere(None), Followed::To),
             Begun::Refused(_) => Followed::Nowhere(Some(Trouble::Refused)),
-            Begun::Unknown => Followed::Nowhere(Some(Trouble::Away)),
+            Begun::Unknown | Begun::Charging => Followed::Nowhere(Some(Trouble::Away)),
         },
     )
 }
