@@ -110,7 +110,7 @@ async fn notified(State(doors): State<Doors>, Path(gateway): Path<String>, reque
     let Some(knocked_at) = doors.app.gateways.at_path(&gateway).cloned() else {
         return plain(StatusCode::NOT_FOUND, "There is no such gateway.");
     };
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let until = tokio::time::Instant::from_std(clock::monotonic() + PATIENCE);
     let read = tokio::time::timeout_at(until, to_bytes(body, MOST_BYTES)).await;
     let body = match read {
         Ok(Ok(body)) => body,
