@@ -91,8 +91,11 @@ pub struct Asked {
     pub account: String,
     /// The language of the account.
     pub language: Language,
-    /// What is bought.
+    /// What is bought, as its page says it.
     pub what: Vec<String>,
+    /// What is bought, as a message to a stranger says it: without the names that the customer has chosen, or anybody could
+    /// have us send their words to anybody.
+    pub products: Vec<String>,
     /// How much is to be paid.
     pub amount: Money,
 }
@@ -107,17 +110,27 @@ impl Asked {
                 format!("{does}: {} ({})", item.name, item.product_name)
             })
             .collect();
+        let mut products: Vec<String> = Vec::new();
+        for item in priced.items.iter().take(NAMED) {
+            let told = format!("{}: {}", action(item.action, language), item.product_name);
+            if !products.contains(&told) {
+                products.push(told);
+            }
+        }
         let more = priced.items.len().saturating_sub(NAMED);
         if more > 0 {
-            what.push(match language {
+            let more = match language {
                 Language::En => format!("and {more} more"),
                 Language::Vi => format!("và {more} mục khác"),
-            });
+            };
+            products.push(more.clone());
+            what.push(more);
         }
         Ok(Self {
             account,
             language,
             what,
+            products,
             amount: priced.due()?,
         })
     }

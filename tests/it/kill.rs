@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use billing_gateway::gateways::sandbox::{Record, Standing};
 use billing_gateway::ids::{Chance, random_bytes};
 use billing_gateway::store::{Scope, copies, due};
-use entity::enums::{EventType, Life, Role};
-use entity::{account_event, engine_lease, expiry_alert, order, resource, wallet};
+use entity::enums::{EventType, Life, PaymentStatus, Role};
+use entity::{account_event, engine_lease, expiry_alert, order, payment, resource, sandbox_record, wallet};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -19,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const PLACE: &str =
     "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } userErrors { code } } }";
+
+const TOP_UP: &str =
+    "mutation($input: TopUpWalletInput!) { topUpWallet(input: $input) { payment { id } userErrors { code } } }";
 
 /// A serving process over the world's store, whose engine rests.
 fn serving(world: &World, folder: &tempfile::TempDir) -> (Process, String) {
@@ -34,11 +38,16 @@ fn serving(world: &World, folder: &tempfile::TempDir) -> (Process, String) {
     (process, format!("http://{address}/graphql"))
 }
 
-/// Sends one payment fifty times at once. Each answer that comes is handed on, nothing for one that does not.
+/// Sends one payment fifty times at once.
 fn fifty_copies(world: &World, url: &str, input: &Value) -> mpsc::UnboundedReceiver<Option<Value>> {
+    copies_of(world, url, PLACE, &[input; 50])
+}
+
+/// Sends these at once. Each answer that comes is handed on, nothing for one that does not.
+fn copies_of(world: &World, url: &str, mutation: &str, inputs: &[&Value]) -> mpsc::UnboundedReceiver<Option<Value>> {
     let (answered, answers) = mpsc::unbounded_channel();
-    for _ in 0..50 {
-        let body = json!({ "query": PLACE, "variables": { "input": input } });
+    for input in inputs {
+        let body = json!({ "query": mutation, "variables": { "input": input } });
         let request = world.http().post(url).bearer_auth(world.token(Role::Owner)).json(&body);
         let answered = answered.clone();
         tokio::spawn(async move {
@@ -225,6 +234,56 @@ on_every_store! {
         let alerts = expiry_alert::Entity::find().all(world.app.db.read()).await.unwrap();
         let failed: BTreeSet<_> = alerts.iter().filter(|alert| alert.shortfall_minor == Some(149_851)).map(|alert| alert.resource_id).collect();
         assert_eq!(failed.len(), 100, "each that failed was told once what was missing");
+        world.books_agree().await;
+    }
+
+    async fn charges_whose_server_is_killed_are_booked_once_or_never_made(world: World) {
+        let owner = world.token(Role::Owner);
+        let link = json!({ "gateway": "SANDBOX", "returnUrl": "https://console.test/cards", "idempotencyKey": "link" });
+        let begun = world.done(&owner, "linkPaymentMethod", link).await;
+        let (_, reference) = begun["nextAction"]["url"].as_str().unwrap().rsplit_once('/').unwrap();
+        world.press(&format!("checkouts/{reference}"), "APPROVE").await;
+        let method = &begun["paymentMethod"]["id"];
+        let folder = tempfile::tempdir().unwrap();
+        let mut chance = Chance::of(u64::from_le_bytes(random_bytes()));
+        println!("{chance:?}");
+        let top_ups: Vec<Value> = (0..40)
+            .map(|number| json!({ "amount": "20000", "payment": { "linkedAccount": method }, "idempotencyKey": format!("top-up-{number}") }))
+            .collect();
+        // Ten servers are killed while they charge; whoever asked asks the next one, with the same keys.
+        for wave in 0..10 {
+            let (process, url) = serving(&world, &folder);
+            let asked: Vec<&Value> = top_ups.iter().take(4 * (wave + 1)).collect();
+            let mut answers = copies_of(&world, &url, TOP_UP, &asked);
+            for _ in 0..chance.below(4 * u32::try_from(wave + 1).unwrap()) {
+                answers.recv().await.unwrap();
+            }
+            for _ in 0..chance.below(2_000) {
+                tokio::task::yield_now().await;
+            }
+            process.kill();
+        }
+        let (process, url) = serving(&world, &folder);
+        let mut answers = copies_of(&world, &url, TOP_UP, &top_ups.iter().collect::<Vec<_>>());
+        let mut made = BTreeSet::new();
+        while let Some(answer) = answers.recv().await {
+            let answer = answer.expect("nobody kills this one");
+            made.insert(text(&answer["data"]["topUpWallet"]["payment"]["id"]));
+        }
+        assert_eq!(process.terminate(), Some(0));
+        assert_eq!(made.len(), 40, "one payment for each key");
+        // What became of charges whose answer died with their server is asked for.
+        world.advance("2023-03-06T03:00:00+07:00").await;
+        let payments = payment::Entity::find().all(world.app.db.read()).await.unwrap();
+        assert_eq!(payments.len(), 40, "and no other");
+        let succeeded = payments.iter().filter(|payment| payment.status == PaymentStatus::Succeeded).count();
+        let open = payments.iter().filter(|payment| payment.status == PaymentStatus::Pending).count();
+        let records = sandbox_record::Entity::find().all(world.app.db.read()).await.unwrap();
+        let records = records.into_iter().filter_map(|row| serde_json::from_value::<Record>(row.document).ok());
+        let charged = records.filter(|record| !record.is_link && matches!(record.standing, Standing::Paid { .. })).count();
+        assert_eq!((open, succeeded), (0, charged), "what the gateway took is what was paid");
+        assert_eq!(cash(&world).await, 20_000 * i64::try_from(charged).unwrap());
+        assert!(charged >= 4, "{charged}: only what was killed before it was charged may have failed");
         world.books_agree().await;
     }
 }

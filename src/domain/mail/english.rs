@@ -101,7 +101,7 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 "{} asks you to pay {amount} for:",
                 letter.account
             ));
-            for thing in &asked.what {
+            for thing in &asked.products {
                 draft = draft.words(format!("- {thing}"));
             }
             let draft = match link {

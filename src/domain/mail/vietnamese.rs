@@ -95,7 +95,7 @@ pub(super) fn draft(letter: &Letter) -> Draft {
                 "{} nhờ bạn thanh toán {amount} cho:",
                 letter.account
             ));
-            for thing in &asked.what {
+            for thing in &asked.products {
                 draft = draft.words(format!("- {thing}"));
             }
             let draft = match link {
