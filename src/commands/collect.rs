@@ -187,6 +187,29 @@ fn next_check(attempt: &gateway_payment::Model, now: DateTime<Utc>) -> Option<Da
     rules::next_check(attempt.created_at, attempt.expires_at, attempt.checks, now)
 }
 
+/// The same. When it is not asked any more, operators are told.
+fn next_check_or_give_up(attempt: &gateway_payment::Model, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let next = next_check(attempt, now);
+    if next.is_none() {
+        tracing::error!(payment = %attempt.payment_id, gateway = attempt.gateway, "a gateway never said what became of a payment: it stays as it is until an operator has looked");
+        metrics::counter!("gateway_given_up_total", "gateway" => attempt.gateway.clone()).increment(1);
+    }
+    next
+}
+
+/// When a payment that has ended without money is asked about next, while its gateway says nothing final.
+fn next_check_of_ended(
+    payment: &payment::Model,
+    attempt: &gateway_payment::Model,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    if payment.status == PaymentStatus::Succeeded {
+        return None;
+    }
+    let ended = payment.completed_at.unwrap_or(attempt.expires_at);
+    rules::next_check_of_ended(ended.max(attempt.expires_at), now)
+}
+
 /// Notes that a gateway did not answer: a payment stays as it is, and is asked about again. After as long as it is asked, an
 /// operator has to look.
 ///
@@ -201,13 +224,12 @@ pub(super) async fn not_answered(app: &App, attempt: &gateway_payment::Model) ->
             let scope = Scope::engine();
             let Attempted { payment, mut attempt } = gateway_payments::lock(tx, &scope, attempt.payment_id).await?;
             attempt.checks += 1;
-            attempt.next_check_at = (payment.status == PaymentStatus::Pending)
-                .then(|| next_check(&attempt, now))
-                .flatten();
-            if attempt.next_check_at.is_none() && payment.status == PaymentStatus::Pending {
-                tracing::error!(payment = %payment.id, gateway = attempt.gateway, "a gateway never said what became of a payment: it stays open until an operator has looked");
-                metrics::counter!("gateway_given_up_total", "gateway" => attempt.gateway.clone()).increment(1);
-            }
+            let is_open = payment.status == PaymentStatus::Pending || attempt.is_reviewed;
+            attempt.next_check_at = if is_open {
+                next_check_or_give_up(&attempt, now)
+            } else {
+                next_check_of_ended(&payment, &attempt, now)
+            };
             let mut writes = Writes::of(tx);
             gateway_payments::update(&mut writes, &scope, attempt);
             writes.send(tx).await?;

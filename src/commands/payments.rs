@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::enums::{NoticeVerdict, PaymentStatus};
+use entity::enums::{NoticeVerdict, OrderStatus, PaymentStatus};
 use entity::{account, gateway_notice, gateway_payment};
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ const PASS: u64 = 50;
 const LEASE: TimeDelta = TimeDelta::seconds(120);
 
 /// How long a gateway may take to answer, at most.
-const ANSWERED: TimeDelta = TimeDelta::seconds(20);
+const ANSWERED: TimeDelta = TimeDelta::seconds(40);
 /// How often, and how long each time, is waited for somebody else who begins a payment.
 const WAITS: u32 = 20;
 const WAIT: Duration = Duration::from_millis(150);
@@ -74,14 +74,25 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
     if row.begun_at.is_some() || status != PaymentStatus::Pending {
         return Ok(Begun::Nothing);
     }
+    let now = app.clock.now();
+    if row.tried_at.is_none() && is_over(app, &row, now).await? {
+        let detail = "what it was for is not to be paid any more".to_owned();
+        let over = Outcome::Failed {
+            decline: Decline::Cancelled,
+            detail: detail.clone(),
+        };
+        collect::settle(app, &row, &over, Heard::Begun).await?;
+        return Ok(Begun::Refused(detail));
+    }
     let Some(gateway) = app.gateways.get(&row.gateway) else {
         return Ok(Begun::Unknown);
     };
-    let now = app.clock.now();
     let may_repeat = row.method_id.is_none() && gateway.capabilities().repeatable_checkout;
     let first = app.db.write("try_to_begin", async |tx| {
         let tx = &*tx;
-        gateway_payments::try_to_begin(tx, &Scope::engine(), payment, may_repeat, now).await
+        // A charge that is on its way is not asked about.
+        let check_at = row.method_id.map(|_| now + LEASE);
+        gateway_payments::try_to_begin(tx, &Scope::engine(), payment, may_repeat, (now, check_at)).await
     });
     let first = first.await?;
     if !first && row.method_id.is_some() {
@@ -121,6 +132,21 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
             Ok(Begun::Unknown)
         }
     }
+}
+
+/// Whether a payment that no gateway has heard of yet is not to be begun any more: its order was cancelled or paid another way
+/// meanwhile, or its time is over.
+async fn is_over(app: &App, row: &gateway_payment::Model, now: DateTime<Utc>) -> Result<bool, Error> {
+    let (db, scope) = (app.db.read(), Scope::engine());
+    if now >= row.expires_at {
+        return Ok(true);
+    }
+    let payments = crate::store::payments::by_ids(db, &scope, &[row.payment_id]).await?;
+    let Some(order) = payments.first().and_then(|payment| payment.order_id) else {
+        return Ok(false);
+    };
+    let found = gateway_payments::order_with_items(db, &scope, order).await?;
+    Ok(found.is_none_or(|(order, _)| order.status != OrderStatus::AwaitingPayment))
 }
 
 /// Waits a little for who begins a payment this moment: a payer who clicks twice is sent on twice.
@@ -283,10 +309,18 @@ async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
         let Some(account) = owners.iter().find(|account| account.id == row.account_id) else {
             continue;
         };
-        if row.method_id.is_some() && row.tried_at.is_none() {
-            begin_now(app, &scope, row.payment_id).await?;
+        let done = if row.method_id.is_some() && row.tried_at.is_none() {
+            begin_now(app, &scope, row.payment_id).await.map(|_| ())
         } else {
-            ask(app, &row, account).await?;
+            ask(app, &row, account).await
+        };
+        // One that can't be settled is in nobody's way.
+        match done {
+            Err(error @ Error::Unavailable(_)) => return Err(error),
+            Err(error) => {
+                tracing::error!(payment = %row.payment_id, %error, "a payment could not be asked about or settled")
+            }
+            Ok(()) => {}
         }
         checked += 1;
     }

@@ -222,18 +222,18 @@ fn tell_apart<'r>(
     Ok(())
 }
 
-/// Asks the gateway to give a refund back, and settles what it says. It goes on when the caller does not wait any more.
+/// Asks the gateway to give a refund back, once however often it is called, and settles what it says. It goes on when the caller
+/// does not wait any more.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such refund; [`Error::Unavailable`] when the store does not answer.
+/// [`Error::Unavailable`] when the store does not answer.
 pub async fn begin(app: Arc<App>, refund: Uuid) -> Result<(), Error> {
     let running = tokio::spawn(async move {
-        let rows = refunds::by_ids(app.db.read(), &Scope::engine(), &[refund]).await?;
-        let row = rows.into_iter().next().ok_or(Error::NotFound("refund"))?;
-        if row.status == RefundStatus::Pending && row.checks == 0 {
-            pursue(&app, &row, true).await?;
+        let at = app.clock.now() + LEASE;
+        match refunds::take_first(&app.db, &Scope::engine(), refund, at).await? {
+            Some(row) => pursue(&app, &row, true).await,
+            None => Ok(()),
         }
-        Ok(())
     });
     running.await.map_err(Error::internal)?
 }
@@ -253,7 +253,12 @@ pub async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
     .await?;
     let mut checked = 0;
     for row in due {
-        pursue(app, &row, false).await?;
+        // One that can't be followed is in nobody's way.
+        match pursue(app, &row, false).await {
+            Err(error @ Error::Unavailable(_)) => return Err(error),
+            Err(error) => tracing::error!(refund = %row.id, %error, "a refund could not be followed"),
+            Ok(()) => {}
+        }
         checked += 1;
     }
     Ok(checked)

@@ -139,13 +139,24 @@ pub fn update(writes: &mut Writes, _scope: &Scope, row: gateway_payment::Model) 
 }
 
 /// Notes that a gateway is asked to begin a payment, and answers whether it is the first time: of two that would begin it at
-/// once, one does. Where it may be asked `again`, until it has answered, the latest time is kept.
+/// once, one does. Where it may be asked `again`, until it has answered, the latest time is kept. `check_at` puts off when it is asked
+/// what became of it.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn try_to_begin(tx: &Tx, _scope: &Scope, id: Uuid, again: bool, now: DateTime<Utc>) -> Result<bool, Error> {
+pub async fn try_to_begin(
+    tx: &Tx,
+    _scope: &Scope,
+    id: Uuid,
+    again: bool,
+    (now, check_at): (DateTime<Utc>, Option<DateTime<Utc>>),
+) -> Result<bool, Error> {
     use gateway_payment::{Column, Entity};
-    let trying = Entity::update_many()
+    let mut trying = Entity::update_many();
+    if let Some(at) = check_at {
+        trying = trying.col_expr(Column::NextCheckAt, Expr::val(at));
+    }
+    let trying = trying
         .col_expr(Column::TriedAt, Expr::val(now))
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .filter(Column::PaymentId.eq(id));

@@ -151,6 +151,33 @@ pub async fn lock(tx: &Tx, _scope: &Scope, id: Uuid) -> Result<gateway_refund::M
     query.one(&**tx).await?.ok_or(Error::NotFound("refund"))
 }
 
+/// Takes a refund that was not asked for yet, so that of two who would ask for it at once one does; the gateway is asked about it
+/// `at` when that one has died. Nothing when somebody has taken it.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn take_first(
+    db: &Db,
+    _scope: &Scope,
+    id: Uuid,
+    at: DateTime<Utc>,
+) -> Result<Option<gateway_refund::Model>, Error> {
+    use gateway_refund::{Column, Entity};
+    db.write("take_refund", async |tx| {
+        let tx = &*tx;
+        let taken = Entity::update_many()
+            .col_expr(Column::Checks, Expr::val(1))
+            .col_expr(Column::NextCheckAt, Expr::val(at))
+            .filter(Column::Id.eq(id))
+            .filter(Column::Checks.eq(0))
+            .filter(Column::Status.eq(RefundStatus::Pending))
+            .exec_with_returning(&**tx)
+            .await?;
+        Ok(taken.into_iter().next())
+    })
+    .await
+}
+
 /// Takes the refunds that their gateways, which are among these, are to be asked about, at most `most`, and puts the next time off until then.
 ///
 /// # Errors

@@ -240,6 +240,7 @@ on_every_store! {
         let (_, method) = uuid_of(&id);
         let scope = Scope::Account { account: world.account, principal: "tester".to_owned() };
         let input = TopUp { account: world.account, amount: "70000".to_owned(), through: Through::Linked(method), return_url: None, idempotency_key: "died".to_owned() };
+        let late = TopUp { idempotency_key: "late".to_owned(), ..input.clone() };
         // Written, and nobody lives to charge it.
         top_up(&world.app, &scope, input).await.unwrap();
         let others = [world.another(100).await, world.another(100).await];
@@ -249,6 +250,12 @@ on_every_store! {
         first.unwrap();
         second.unwrap();
         assert_eq!(cash(&world).await, "70000");
+        // Whoever finds one too late does not charge what nobody waits for any more.
+        top_up(&world.app, &scope, late).await.unwrap();
+        world.app.set_clock(crate::support::at("2023-03-07T00:00:00+07:00")).await.unwrap();
+        world.advance("2023-03-07T01:00:00+07:00").await;
+        assert_eq!(cash(&world).await, "70000");
+        assert_eq!(payments(&world).await.last().unwrap().1, "FAILED");
     }
 }
 

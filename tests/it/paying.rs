@@ -236,12 +236,15 @@ on_every_store! {
         world.advance("2023-03-06T00:10:00+07:00").await;
         assert_eq!(payment(&world, &begun).await["status"], "PENDING", "it may not be paid another time");
         execute(&world.app, &show).await;
-        press(&world, &reference, "APPROVE_SILENTLY").await;
+        press(&world, &reference, "APPROVE_UNREACHABLE").await;
         execute(&world.app, &hide).await;
         world.advance("2023-03-06T00:18:00+07:00").await;
         assert_eq!(payment(&world, &begun).await["status"], "EXPIRED");
         execute(&world.app, &show).await;
+        // Nobody answers the question an hour later: it is asked again.
         world.advance("2023-03-06T01:30:00+07:00").await;
+        assert_eq!(payment(&world, &begun).await["status"], "EXPIRED");
+        world.advance("2023-03-06T06:00:00+07:00").await;
         assert_eq!(payment(&world, &begun).await["status"], "SUCCEEDED");
         assert_eq!(wallet(&world).await, amounts("181000", "0", "0"));
     }

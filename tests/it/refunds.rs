@@ -1,10 +1,12 @@
 //! Money that goes back to its payer: never more than was captured, and always told what became of it.
 
+use billing_gateway::store::{Scope, refunds};
 use entity::enums::Role;
 use futures_util::future::join_all;
+use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 
-use crate::support::{World, on_every_store, text};
+use crate::support::{World, execute, on_every_store, text};
 
 /// A top-up that the gateway has taken; answers its payment.
 async fn topped_up(world: &World, amount: &str) -> String {
@@ -54,6 +56,21 @@ on_every_store! {
         assert_eq!(world.refused(&operator, "refundPayment", refund(&payment, None, "four")).await, "NOT_REFUNDABLE");
         let history = world.data(&world.token(Role::Owner), "{ wallet { entries(first: 2) { nodes { action amount { amount } } } } }", json!({})).await;
         assert_eq!(history["wallet"]["entries"]["nodes"][0], json!({ "action": "REFUND_TO_SOURCE", "amount": { "amount": "-70000" } }));
+    }
+
+    async fn a_refund_is_asked_for_by_one_however_many_would(world: World) {
+        let operator = world.token(Role::Operator);
+        let payment = topped_up(&world, "100000").await;
+        world.press("next", "REFUND_SLOWLY").await;
+        world.done(&operator, "refundPayment", refund(&payment, None, "one")).await;
+        assert_eq!(stands(&world, &payment).await, ("0".into(), one("100000", "PENDING")));
+        let row = entity::gateway_refund::Entity::find().one(world.app.db.read()).await.unwrap().unwrap();
+        let scope = Scope::engine();
+        let take = || refunds::take_first(&world.app.db, &scope, row.id, row.created_at);
+        assert_eq!(take().await.unwrap(), None, "it was asked for already");
+        execute(&world.app, "UPDATE gateway_refund SET checks = 0").await;
+        let taken = join_all((0..10).map(|_| take())).await;
+        assert_eq!(taken.into_iter().filter_map(Result::unwrap).count(), 1);
     }
 
     async fn ten_refunds_at_once_send_what_was_captured_and_no_more(world: World) {

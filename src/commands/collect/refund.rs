@@ -32,6 +32,14 @@ pub(in crate::commands) async fn settle_refund(app: &App, refund: Uuid, outcome:
             let wallet = books::lock_wallet(tx, &scope, account, WalletKind::Credit).await?;
             let mut row = refunds::lock(tx, &scope, refund).await?;
             if row.status != RefundStatus::Pending {
+                let contradicts = matches!(
+                    (row.status, outcome),
+                    (RefundStatus::Succeeded, RefundOutcome::Failed { .. }) | (RefundStatus::Failed, RefundOutcome::Succeeded)
+                );
+                if contradicts {
+                    tracing::error!(refund = %row.id, gateway = row.gateway, was = %row.status, "a gateway says the contrary of what it said of a refund before: an operator has to look");
+                    metrics::counter!("gateway_contradictions_total", "gateway" => row.gateway).increment(1);
+                }
                 return Ok(None);
             }
             let amount = Money::of(row.amount_minor, row.currency.parse()?);

@@ -11,7 +11,7 @@ use entity::{
 use serde::Deserialize as _;
 use uuid::Uuid;
 
-use super::{cancel, next_check};
+use super::{cancel, next_check_of_ended, next_check_or_give_up};
 use crate::app::App;
 use crate::commands::fulfil::purchase::{self, Placing, Source, Waited};
 use crate::db::Tx;
@@ -108,7 +108,7 @@ async fn once(app: &App, settling: Settling<'_>) -> Result<Settled, Error> {
         app.hub.wake(account, newest);
     }
     if let Settled::Done(Settlement::Quarantined) = settled {
-        tracing::error!(payment = %settling.attempt.payment_id, "a gateway took another amount than was asked for: it is in quarantine");
+        tracing::error!(payment = %settling.attempt.payment_id, "what a gateway took is not what was asked for, or more than the wallet can hold: it is in quarantine");
     }
     Ok(settled)
 }
@@ -193,6 +193,12 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
     if settlement == Settlement::Paid && !settling.may_pay {
         settlement = Settlement::Credited;
     }
+    if let Outcome::Paid(capture) = settling.outcome
+        && (settlement == Settlement::Credited || (settlement == Settlement::Paid && locked.order.is_none()))
+        && locked.wallet.cash_minor + locked.wallet.promotional_minor + capture.amount.minor() > MAX_MINOR
+    {
+        settlement = Settlement::Quarantined;
+    }
     let newest = match (&settlement, settling.outcome) {
         (Settlement::Paid, Outcome::Paid(capture)) if locked.order.is_some() => {
             pay_order(tx, &scope, locked, capture, now).await?
@@ -222,8 +228,7 @@ async fn within(tx: &Tx, settling: Settling<'_>, now: DateTime<Utc>) -> Result<(
             give_up(tx, &scope, locked, expired, now).await?
         }
         _ => {
-            let reviewed = settlement == Settlement::Reviewed;
-            note_asked(tx, &scope, locked, settling, reviewed, now).await?;
+            note_asked(tx, &scope, locked, settling, now).await?;
             None
         }
     };
@@ -342,18 +347,6 @@ async fn credit_wallet(
         hold,
         ..
     } = locked;
-    if wallet.cash_minor + wallet.promotional_minor + capture.amount.minor() > MAX_MINOR {
-        let full = Locked {
-            account,
-            wallet,
-            payment,
-            attempt,
-            hold,
-            purchase: None,
-            order: None,
-        };
-        return put_in_quarantine(tx, scope, full, capture, now).await;
-    }
     let is_top_up = *settlement == Settlement::Paid;
     let details = if is_top_up {
         format!("Top-up {}", payment.code)
@@ -563,28 +556,40 @@ async fn give_up(
     writes.send(tx).await
 }
 
-/// Notes that a gateway was asked, and when it is asked again. One whose payer can still pay, though their time has run out, is
-/// asked for a day.
+/// Notes what a gateway said that is not final, and when it is asked again: a payment that has ended is asked about for a day
+/// while it can still be paid there, and for as long as any while its money is looked into.
 async fn note_asked(
     tx: &Tx,
     scope: &Scope,
     locked: Locked,
     settling: Settling<'_>,
-    reviewed: bool,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let mut attempt = locked.attempt;
-    attempt.is_reviewed |= reviewed;
-    if matches!(settling.heard, Heard::Asked) {
-        attempt.checks += 1;
-        let can_be_paid = matches!(settling.outcome, Outcome::Pending | Outcome::Review);
-        attempt.next_check_at = match locked.payment.status {
-            PaymentStatus::Pending => next_check(&attempt, now),
-            PaymentStatus::Failed | PaymentStatus::Expired if can_be_paid => {
-                rules::next_check_of_ended(attempt.expires_at, now)
+    let Locked {
+        payment, mut attempt, ..
+    } = locked;
+    let asked = matches!(settling.heard, Heard::Asked);
+    attempt.checks += i32::from(asked);
+    if payment.status == PaymentStatus::Pending {
+        attempt.is_reviewed |= *settling.outcome == Outcome::Review;
+        if asked {
+            attempt.next_check_at = next_check_or_give_up(&attempt, now);
+        }
+    } else if payment.status != PaymentStatus::Succeeded {
+        match settling.outcome {
+            Outcome::Review => {
+                attempt.is_reviewed = true;
+                attempt.next_check_at = next_check_or_give_up(&attempt, now);
             }
-            _ => None,
-        };
+            Outcome::Unknown if attempt.is_reviewed && asked => {
+                attempt.next_check_at = next_check_or_give_up(&attempt, now);
+            }
+            Outcome::Pending if asked => attempt.next_check_at = next_check_of_ended(&payment, &attempt, now),
+            _ if asked => (attempt.is_reviewed, attempt.next_check_at) = (false, None),
+            _ => {}
+        }
+    } else if asked {
+        attempt.next_check_at = None;
     }
     let mut writes = Writes::of(tx);
     gateway_payments::update(&mut writes, scope, attempt);

@@ -113,7 +113,7 @@ impl Said {
                 detail: self.words(),
             }),
             // It exists already: it was made before, and its answer was lost.
-            (Some(2), -68) => Err(Failure::unknown("it exists already")),
+            (Some(2), -68 | -23) => Err(Failure::unknown("it exists already")),
             _ => self.code(),
         }
     }
@@ -317,6 +317,8 @@ impl Gateway for ZaloPay {
                 Outcome::Paid(Capture { transaction, amount })
             }
             Code::Going => Outcome::Pending,
+            // It knows of no such order: it may not have come there yet.
+            Code::Failed(-101) => Outcome::Unknown,
             Code::Failed(sub) => Outcome::Failed {
                 decline: decline(sub),
                 detail: said.words(),
