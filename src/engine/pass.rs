@@ -19,7 +19,10 @@ use crate::domain::time;
 use crate::error::Error;
 use crate::store::due::Waiting;
 use crate::store::event_log::Numbered;
-use crate::store::{Scope, accounts, deliveries, due, event_log, gateway_payments, state};
+use crate::store::{
+    Scope, accounts, deliveries, due, event_log, gateway_payments, payment_methods as store_methods,
+    refunds as store_refunds, state,
+};
 
 /// How many resources one pass works on.
 const PASS: u64 = 10_000;
@@ -82,7 +85,7 @@ pub(super) async fn tick_within(app: &App, releases_left: &mut u64) -> Result<Pa
     if let Some(since) = note_absence(app, now).await? {
         tracing::warn!(%since, "no engine ran for more than an hour: releases are put off by as much");
     }
-    let passed = pass(app, now, releases_left).await?;
+    let passed = pass(app, now, releases_left, Looks::AT_ALL).await?;
     // Only now: an engine whose passes fail is as good as none, and that time extends grace as well.
     app.db
         .write("note_pass", async |tx| {
@@ -142,18 +145,20 @@ pub async fn advance_while(
 ) -> Result<(Passed, DateTime<Utc>), Error> {
     let until = clock::to_micros(until);
     let mut passed = Passed::default();
+    let mut coming = Coming::read(app).await?;
     loop {
-        let next = next_instant(app).await?;
+        let next = coming.next();
         let at = next.filter(|next| *next < until).unwrap_or(until).max(app.clock.now());
         app.advance_clock(at).await?;
         let mut releases_left = app.settings.most_releases;
         loop {
-            let done = pass(app, at, &mut releases_left).await?;
+            let done = pass(app, at, &mut releases_left, coming.due(at)).await?;
             passed.add(done);
+            coming = Coming::read(app).await?;
             if done.elsewhere {
                 // Another process is at it: time does not move on before it is done, or has lost its lease.
                 tokio::time::sleep(ELSEWHERE_WAIT).await;
-            } else if !done.more {
+            } else if !done.more || coming.next().is_none_or(|next| next > at) {
                 break;
             }
         }
@@ -163,33 +168,117 @@ pub async fn advance_while(
     }
 }
 
-/// When something is due next: of a resource, of a payment, of an order that waits, of the sandbox.
-async fn next_instant(app: &App) -> Result<Option<DateTime<Utc>>, Error> {
-    let scope = Scope::engine();
-    let resources = due::next_instant(app.db.read(), &scope).await?;
-    let gateways = app.gateways.codes();
-    let payments = gateway_payments::next_instant(app.db.read(), &scope, &gateways).await?;
-    let refunds = crate::store::refunds::next_instant(app.db.read(), &scope, &gateways).await?;
-    let methods = crate::store::payment_methods::next_instant(app.db.read(), &scope, &gateways).await?;
-    let low = crate::store::payment_methods::next_too_low(app.db.read(), &scope).await?;
-    let sandbox = match &app.sandbox {
-        Some(sandbox) => sandbox.next_due().await?,
-        None => None,
-    };
-    Ok([resources, payments, refunds, methods, low, sandbox]
-        .into_iter()
-        .flatten()
-        .min())
+/// When each kind of what the engine does is due next: nothing else is looked at when time moves.
+#[derive(Clone, Copy, Debug)]
+struct Coming {
+    top_ups: Option<DateTime<Utc>>,
+    links: Option<DateTime<Utc>>,
+    payments: Option<DateTime<Utc>>,
+    refunds: Option<DateTime<Utc>>,
+    orders: Option<DateTime<Utc>>,
+    resources: Option<DateTime<Utc>>,
 }
 
-async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<Passed, Error> {
-    let scope = Scope::engine();
+/// Which kinds of things a pass looks at.
+#[derive(Clone, Copy, Debug)]
+struct Looks {
+    top_ups: bool,
+    links: bool,
+    payments: bool,
+    refunds: bool,
+    orders: bool,
+    resources: bool,
+}
+
+impl Looks {
+    /// At all of them.
+    const AT_ALL: Self = Self {
+        top_ups: true,
+        links: true,
+        payments: true,
+        refunds: true,
+        orders: true,
+        resources: true,
+    };
+}
+
+impl Coming {
+    async fn read(app: &App) -> Result<Self, Error> {
+        let (db, scope) = (app.db.read(), Scope::engine());
+        let gateways = app.gateways.codes();
+        let asked = gateway_payments::next_check(db, &scope, &gateways).await?;
+        let told = match &app.sandbox {
+            Some(sandbox) => sandbox.next_due().await?,
+            None => None,
+        };
+        Ok(Self {
+            top_ups: store_methods::next_too_low(db, &scope).await?,
+            links: store_methods::next_instant(db, &scope, &gateways).await?,
+            payments: [asked, told].into_iter().flatten().min(),
+            refunds: store_refunds::next_instant(db, &scope, &gateways).await?,
+            orders: gateway_payments::next_expiry(db, &scope).await?,
+            resources: due::next_instant(db, &scope).await?,
+        })
+    }
+
+    /// When the first of them is due.
+    fn next(&self) -> Option<DateTime<Utc>> {
+        let all = [
+            self.top_ups,
+            self.links,
+            self.payments,
+            self.refunds,
+            self.orders,
+            self.resources,
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    /// What is due at an instant.
+    fn due(&self, at: DateTime<Utc>) -> Looks {
+        let is_due = |next: Option<DateTime<Utc>>| next.is_some_and(|next| next <= at);
+        Looks {
+            top_ups: is_due(self.top_ups),
+            links: is_due(self.links),
+            payments: is_due(self.payments),
+            refunds: is_due(self.refunds),
+            orders: is_due(self.orders),
+            resources: is_due(self.resources),
+        }
+    }
+}
+
+async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64, looks: Looks) -> Result<Passed, Error> {
     // Money first: what it pays for must not end for want of it.
-    let topped_up = auto_top_up::round(app, now).await?;
-    let linked = payment_methods::round(app, now).await?;
-    let asked = topped_up + linked + payments::round(app, now).await?;
-    let followed = refunds::check_due(app, now).await?;
-    let given_up = order::cancel_expired(app, now).await?;
+    let mut done = 0;
+    if looks.top_ups {
+        done += auto_top_up::round(app, now).await?;
+    }
+    if looks.links {
+        done += payment_methods::round(app, now).await?;
+    }
+    if looks.payments {
+        done += payments::round(app, now).await?;
+    }
+    if looks.refunds {
+        done += refunds::check_due(app, now).await?;
+    }
+    if looks.orders {
+        done += order::cancel_expired(app, now).await?;
+    }
+    let mut passed = Passed {
+        more: done > 0,
+        ..Passed::default()
+    };
+    if looks.resources {
+        passed.add(pass_over_resources(app, now, releases_left).await?);
+    }
+    Ok(passed)
+}
+
+/// Handles the due steps of resources.
+async fn pass_over_resources(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<Passed, Error> {
+    let scope = Scope::engine();
     let downtimes: Vec<_> = state::downtimes_since(app.db.read(), &scope, now - DOWNTIME_MEMORY)
         .await?
         .into_iter()
@@ -198,7 +287,7 @@ async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64) -> Result<
     brake::halt_too_many(app, now, &downtimes, *releases_left).await?;
     let waiting = due::waiting(app.db.read(), &scope, now, PASS).await?;
     let mut passed = Passed {
-        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == PASS || asked + followed + given_up > 0,
+        more: u64::try_from(waiting.len()).unwrap_or(u64::MAX) == PASS,
         ..Passed::default()
     };
     let moment = Moment {

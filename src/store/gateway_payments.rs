@@ -221,17 +221,24 @@ pub async fn take_due(
     .await
 }
 
-/// The next instant at which one of these gateways is to be asked, or an order's time to be paid runs out.
+/// The next instant at which one of these gateways is to be asked.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
-pub async fn next_instant(
+pub async fn next_check(
     db: &impl ConnectionTrait,
     scope: &Scope,
     gateways: &[&str],
 ) -> Result<Option<DateTime<Utc>>, Error> {
-    let check = asked::next::<gateway_payment::Entity>(db, scope, ASKED, gateways).await?;
-    let expiry: Option<DateTime<Utc>> = order::Entity::find()
+    asked::next::<gateway_payment::Entity>(db, scope, ASKED, gateways).await
+}
+
+/// The next instant at which an order's time to be paid runs out.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn next_expiry(db: &impl ConnectionTrait, _scope: &Scope) -> Result<Option<DateTime<Utc>>, Error> {
+    Ok(order::Entity::find()
         .select_only()
         .column(order::Column::ExpiresAt)
         .filter(Expr::cust("status = 'AWAITING_PAYMENT'"))
@@ -240,8 +247,7 @@ pub async fn next_instant(
         .limit(1)
         .into_tuple()
         .one(db)
-        .await?;
-    Ok([check, expiry].into_iter().flatten().min())
+        .await?)
 }
 
 /// Orders whose time to be paid has run out, at most `most`, the oldest first.
