@@ -112,6 +112,10 @@ pub(super) enum Act {
     Pass {
         seconds: i64,
     },
+    /// Time passes, and no engine runs.
+    Drift {
+        seconds: i64,
+    },
     Refund {
         payment: Uuid,
         amount: Option<i64>,
@@ -317,7 +321,10 @@ impl Act {
                     reference: format!("FT{}", chance.below(40)),
                 }
             }
-            80..90 => Self::Pass {
+            80..88 => Self::Pass {
+                seconds: *chance.one_of(&SECONDS)?,
+            },
+            88..90 => Self::Drift {
                 seconds: *chance.one_of(&SECONDS)?,
             },
             90..94 => {
@@ -522,6 +529,7 @@ impl Act {
             Self::Pass { seconds } => {
                 engine::advance(app, app.clock.now() + TimeDelta::seconds(seconds)).await?;
             }
+            Self::Drift { seconds } => app.set_clock(app.clock.now() + TimeDelta::seconds(seconds)).await?,
             Self::Refund { payment, amount, key } => {
                 let input = RefundPayment {
                     payment,
