@@ -6,6 +6,8 @@ mod on_behalf;
 mod paying;
 mod renewal;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{CancelReason, CodeKind, OrderStatus, PaymentMethod, StepStatus};
 use entity::order;
@@ -97,59 +99,60 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
     let now = app.clock.now();
     let order_id = ids::new_id();
 
-    let (placed, newest) = app
-        .db
-        .write("place_order", async |tx| {
-            let tx = &*tx;
-            let key = Key {
-                account: input.account,
-                operation: "place_order",
-                key: &input.idempotency_key,
+    let placing = async |tx: Arc<Tx>| {
+        let tx = &*tx;
+        let key = Key {
+            account: input.account,
+            operation: "place_order",
+            key: &input.idempotency_key,
+        };
+        if let Claim::Done(order) = idempotency::claim(tx, scope, key, &input, order_id, now).await? {
+            let earlier = Placed {
+                order,
+                written: None,
+                collecting: None,
             };
-            if let Claim::Done(order) = idempotency::claim(tx, scope, key, &input, order_id, now).await? {
-                let earlier = Placed {
-                    order,
-                    written: None,
+            return Ok((earlier, None));
+        }
+        let purchase = purchases::lock_purchase(tx, scope, input.account, input.quote).await?;
+        let purchase = check_quote(purchase, now)?;
+        let quote = &purchase.quote;
+        let priced = PricedQuote::deserialize(&quote.document)?;
+        quote_rules::check_ends_ahead(&priced, now).map_err(|refusal| refusal.under("quoteId"))?;
+        rules::check_payment_given(priced.due()?, input.payment.is_some())
+            .map_err(|refusal| refusal.under("payment"))?;
+        if let Some(coupon) = quote.coupon_id
+            && !purchases::redeem(tx, scope, coupon, input.account, order_id, quote.coupon_minor, now).await?
+        {
+            return Err(stale().into());
+        }
+        let placing = Placing {
+            order_id,
+            return_url: input.return_url.as_deref(),
+            waited: StepStatus::Superseded,
+            now,
+        };
+        let way = match &input.payment {
+            Some(by) => way(app, tx, scope, by, priced.due()?, &purchase).await?,
+            None => Way::Credit,
+        };
+        match way {
+            Way::Credit => {
+                let (order, newest) = write(tx, scope, placing, &purchase, &priced).await?;
+                let placed = Placed {
+                    order: order_id,
+                    written: Some(order),
                     collecting: None,
                 };
-                return Ok((earlier, None));
+                Ok((placed, newest))
             }
-            let purchase = purchases::lock_purchase(tx, scope, input.account, input.quote).await?;
-            let purchase = check_quote(purchase, now)?;
-            let quote = &purchase.quote;
-            let priced = PricedQuote::deserialize(&quote.document)?;
-            quote_rules::check_ends_ahead(&priced, now).map_err(|refusal| refusal.under("quoteId"))?;
-            rules::check_payment_given(priced.due()?, input.payment.is_some())
-                .map_err(|refusal| refusal.under("payment"))?;
-            if let Some(coupon) = quote.coupon_id
-                && !purchases::redeem(tx, scope, coupon, input.account, order_id, quote.coupon_minor, now).await?
-            {
-                return Err(stale().into());
-            }
-            let placing = Placing {
-                order_id,
-                return_url: input.return_url.as_deref(),
-                waited: StepStatus::Superseded,
-                now,
-            };
-            let way = match &input.payment {
-                Some(by) => way(app, tx, scope, by, priced.due()?, &purchase).await?,
-                None => Way::Credit,
-            };
-            match way {
-                Way::Credit => {
-                    let (order, newest) = write(tx, scope, placing, &purchase, &priced).await?;
-                    let placed = Placed {
-                        order: order_id,
-                        written: Some(order),
-                        collecting: None,
-                    };
-                    Ok((placed, newest))
-                }
-                way => Ok((await_payment(tx, scope, placing, &purchase, &priced, way).await?, None)),
-            }
-        })
-        .await?;
+            way => Ok((await_payment(tx, scope, placing, &purchase, &priced, way).await?, None)),
+        }
+    };
+    let (placed, newest) = match input.payment {
+        None | Some(PayBy::Credit) => app.db.write_at_once("place_order", input.account, placing).await?,
+        Some(_) => app.db.write("place_order", placing).await?,
+    };
     if let Some(newest) = newest {
         app.hub.wake(input.account, newest);
     }
@@ -176,8 +179,9 @@ async fn write(
     .await?;
     let order = paid.order.clone();
     let mut writes = Writes::of(tx);
-    let news = paid.write(&mut writes, scope, purchase, placing.now)?;
+    // The quote before the wallet, as those lock them who lock.
     purchases::close_quote(&mut writes, scope, purchase.quote.id, placing.order_id);
+    let news = paid.write(&mut writes, scope, purchase, placing.now)?;
     event_log::append(&mut writes, scope, purchase.account.id, &news, placing.now)?;
     Ok((order, writes.send(tx).await?))
 }

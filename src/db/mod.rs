@@ -19,9 +19,15 @@ use sea_orm::{
     IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
+use uuid::Uuid;
+
+use self::at_once::{AtOnce, Busy};
+use self::connection::Connection;
 use crate::clock;
 use crate::error::Error;
 
+pub mod at_once;
+pub mod connection;
 pub mod failure;
 pub mod notices;
 pub mod proof;
@@ -44,24 +50,56 @@ pub struct Db {
     turns: Option<Arc<Path>>,
     /// After how long no transaction is begun again.
     wait: Duration,
+    /// Who is written about at the moment.
+    busy: Busy,
 }
 
 /// One transaction. Everything that the store writes goes through it; it derefs to the connection that queries take.
 #[derive(Debug)]
 pub struct Tx {
-    inner: DatabaseTransaction,
+    inner: Connection,
     replayable: AtomicBool,
 }
 
 impl Deref for Tx {
-    type Target = DatabaseTransaction;
+    type Target = Connection;
 
-    fn deref(&self) -> &DatabaseTransaction {
+    fn deref(&self) -> &Connection {
         &self.inner
     }
 }
 
 impl Tx {
+    fn of(inner: Connection) -> Self {
+        Self {
+            inner,
+            replayable: AtomicBool::new(false),
+        }
+    }
+
+    /// The transaction that was begun.
+    fn begun(self) -> Result<DatabaseTransaction, Error> {
+        match self.inner {
+            Connection::Begun(tx) => Ok(tx),
+            Connection::AtOnce(_) => Err(AtOnce::refusal().into()),
+        }
+    }
+
+    /// Whether rows that are read are to be locked by the statement that reads them: PostgreSQL, but where what was read
+    /// guards what is written ([`Db::write_at_once`]).
+    #[must_use]
+    pub fn locks_rows(&self) -> bool {
+        matches!(self.inner, Connection::Begun(_)) && locks_rows(self.get_database_backend())
+    }
+
+    /// The statement that this transaction is, where it is one.
+    pub(crate) fn at_once(&self) -> Option<&AtOnce> {
+        match &self.inner {
+            Connection::AtOnce(at_once) => Some(at_once),
+            Connection::Begun(_) => None,
+        }
+    }
+
     /// Says that running the whole transaction again, after it was committed, finds that out and does nothing: it
     /// claimed an idempotency key, or writes rows that can exist only once. A commit whose answer is lost is then
     /// settled by running it again.
@@ -75,10 +113,10 @@ impl Tx {
     /// [`Error::Unavailable`] when the store does not answer.
     #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
     pub async fn savepoint(&self) -> Result<Tx, Error> {
-        Ok(Tx {
-            inner: self.inner.begin().await?,
-            replayable: AtomicBool::new(false),
-        })
+        match &self.inner {
+            Connection::Begun(tx) => Ok(Tx::of(Connection::Begun(tx.begin().await?))),
+            Connection::AtOnce(_) => Err(AtOnce::refusal().into()),
+        }
     }
 
     /// Keeps what a savepoint wrote.
@@ -86,7 +124,7 @@ impl Tx {
     /// # Errors
     /// [`Error::Unavailable`] when the store does not answer.
     pub async fn keep(self) -> Result<(), Error> {
-        Ok(self.inner.commit().await?)
+        Ok(self.begun()?.commit().await?)
     }
 
     /// Undoes what a savepoint wrote.
@@ -94,7 +132,7 @@ impl Tx {
     /// # Errors
     /// [`Error::Unavailable`] when the store does not answer.
     pub async fn undo(self) -> Result<(), Error> {
-        Ok(self.inner.rollback().await?)
+        Ok(self.begun()?.rollback().await?)
     }
 }
 
@@ -152,6 +190,7 @@ impl Db {
                 read,
                 turns,
                 wait: options.wait,
+                busy: Busy::default(),
             })
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let mut pool = ConnectOptions::new(url);
@@ -167,6 +206,7 @@ impl Db {
                 read: pool,
                 turns: None,
                 wait: options.wait,
+                busy: Busy::default(),
             })
         } else {
             Err(Error::configuration(
@@ -220,8 +260,48 @@ impl Db {
     /// # Errors
     /// What `body` answers; [`Error::Unavailable`] when the store does not answer or the way stays blocked;
     /// [`Error::InDoubt`] when it was lost at the commit and has not answered since.
-    #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
     pub async fn write<T, F, R>(&self, name: &'static str, body: F) -> Result<T, Error>
+    where
+        F: Fn(Arc<Tx>) -> R,
+        R: Future<Output = Result<T, Error>>,
+    {
+        self.write_begun(name, &body, false).await
+    }
+
+    /// Runs `body` as [`Db::write`] does. On PostgreSQL it is tried without a transaction first, when nobody else of this
+    /// process writes `about` the same account: what it reads is not locked, and what it writes goes as one statement,
+    /// which is kept whole or not at all. So the body must claim an idempotency key, send its writes once, and guard by
+    /// them all that it decided upon. Where that does not do, for whatever reason, nothing was written, and the body is
+    /// run again in a transaction.
+    ///
+    /// # Errors
+    /// Those of [`Db::write`].
+    pub async fn write_at_once<T, F, R>(&self, name: &'static str, about: Uuid, body: F) -> Result<T, Error>
+    where
+        F: Fn(Arc<Tx>) -> R,
+        R: Future<Output = Result<T, Error>>,
+    {
+        let (_entered, alone) = self.busy.enter(about);
+        let mut in_doubt = false;
+        if alone && locks_rows(self.backend()) {
+            let tx = Arc::new(Tx::of(Connection::AtOnce(AtOnce::on(&self.write).await?)));
+            let answer = body(Arc::clone(&tx)).await;
+            let tx = sole(tx)?;
+            let at_once = tx.at_once().ok_or_else(AtOnce::refusal)?;
+            match answer {
+                Ok(done) if at_once.was_sent() => return Ok(done),
+                Ok(_) => {}
+                Err(error) => {
+                    in_doubt = at_once.is_in_doubt();
+                    tracing::debug!(transaction = name, %error, "not done at once");
+                }
+            }
+        }
+        self.write_begun(name, &body, in_doubt).await
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
+    async fn write_begun<T, F, R>(&self, name: &'static str, body: &F, mut in_doubt: bool) -> Result<T, Error>
     where
         F: Fn(Arc<Tx>) -> R,
         R: Future<Output = Result<T, Error>>,
@@ -229,7 +309,6 @@ impl Db {
         let began = clock::monotonic();
         let mut wait = FIRST_WAIT;
         let mut tries = 0;
-        let mut in_doubt = false;
         loop {
             tries += 1;
             let options = TransactionOptions {
@@ -239,16 +318,13 @@ impl Db {
             let failed = match self.write.begin_with_options(options).await {
                 Err(error) => Error::from(error),
                 Ok(inner) => {
-                    let tx = Arc::new(Tx {
-                        inner,
-                        replayable: AtomicBool::new(false),
-                    });
+                    let tx = Arc::new(Tx::of(Connection::Begun(inner)));
                     let answer = body(Arc::clone(&tx)).await;
                     let tx = sole(tx)?;
                     match answer {
                         Ok(done) => {
                             let replayable = tx.replayable.load(Ordering::Relaxed);
-                            match tx.inner.commit().await {
+                            match tx.begun()?.commit().await {
                                 Ok(()) => return Ok(done),
                                 // Nobody knows whether it was committed. Only a transaction that finds its own trace
                                 // may be run again.
@@ -263,7 +339,7 @@ impl Db {
                         }
                         Err(error) => {
                             // A failed rollback closes the connection, which undoes the transaction as well.
-                            let _ = tx.inner.rollback().await;
+                            let _ = tx.begun()?.rollback().await;
                             error
                         }
                     }
@@ -294,12 +370,10 @@ impl Db {
             access_mode: locks_rows(self.backend()).then_some(AccessMode::ReadOnly),
             ..Default::default()
         };
-        let tx = Arc::new(Tx {
-            inner: self.read.begin_with_options(options).await?,
-            replayable: AtomicBool::new(false),
-        });
+        let begun = self.read.begin_with_options(options).await?;
+        let tx = Arc::new(Tx::of(Connection::Begun(begun)));
         let done = body(Arc::clone(&tx)).await;
-        let _ = sole(tx)?.inner.rollback().await;
+        let _ = sole(tx)?.begun()?.rollback().await;
         done
     }
 

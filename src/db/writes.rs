@@ -12,6 +12,7 @@ use sea_orm::sea_query::{
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use super::Tx;
+use super::at_once::{AtOnce, Besides};
 use crate::error::Error;
 
 /// PostgreSQL takes 65,535 values in a statement.
@@ -21,10 +22,13 @@ const GUARDED: &str = "guarded";
 /// What the counted number is answered as.
 const COUNTED: &str = "counted";
 
+/// One of the writes.
 #[derive(Debug)]
-enum Part {
+pub(super) enum Part {
     /// New rows.
     Insert(InsertStatement),
+    /// A new row that must not be there.
+    Claimed(InsertStatement),
     /// A change that must find exactly so many rows.
     Guarded(UpdateStatement, i64),
     /// The change that counts a number up.
@@ -63,11 +67,8 @@ impl Writes {
     }
 
     /// Adds a change that must find exactly so many rows as its conditions say; else nothing of the whole is kept.
-    pub(crate) fn guarded_rows(&mut self, mut change: UpdateStatement, rows: i64) {
-        change.returning(Query::returning().expr(Expr::cust(format!("1 as {GUARDED}"))));
-        let values = usize::try_from(rows).unwrap_or_default();
-        self.parts
-            .push((Part::Guarded(change, rows), values.saturating_add(40)));
+    pub(crate) fn guarded_rows(&mut self, change: UpdateStatement, rows: i64) {
+        self.parts.push(guarded(change, rows));
     }
 
     /// Adds a change that counts a number (a column) of one row up, and answers the number's new value as later writes of these
@@ -115,6 +116,9 @@ impl Writes {
 
     /// One statement; more when there are too many values for one.
     async fn send_as_expressions(self, tx: &Tx) -> Result<Answers, Error> {
+        if let Some(at_once) = tx.at_once() {
+            return self.send_at_once(at_once).await;
+        }
         // The writes that use the counted number stay with it.
         let last_group = self.counted.unwrap_or(self.parts.len());
         let mut answers = Answers::default();
@@ -122,15 +126,29 @@ impl Writes {
         let mut bound = 0;
         for (position, (part, values)) in self.parts.into_iter().enumerate() {
             if !group.is_empty() && bound + values > MOST_VALUES && position <= last_group {
-                answers.add(&tx.query_all(&with(std::mem::take(&mut group))).await?)?;
+                answers.add(&tx.query_all(&with(std::mem::take(&mut group), false)).await?)?;
                 bound = 0;
             }
             bound += values;
             group.push(part);
         }
         if !group.is_empty() {
-            answers.add(&tx.query_all(&with(group)).await?)?;
+            answers.add(&tx.query_all(&with(group, false)).await?)?;
         }
+        Ok(answers)
+    }
+
+    /// One statement that is all of the transaction, with what others had it write besides.
+    async fn send_at_once(self, at_once: &AtOnce) -> Result<Answers, Error> {
+        let Besides { before, after } = at_once.take_besides();
+        let parts = before.into_iter().chain(self.parts).chain(after);
+        let (parts, values): (Vec<Part>, Vec<usize>) = parts.unzip();
+        if values.iter().sum::<usize>() > MOST_VALUES {
+            return Err(AtOnce::refusal().into());
+        }
+        let statement = self.backend.build(&with(parts, true));
+        let mut answers = Answers::default();
+        answers.add(&at_once.send(statement).await?)?;
         Ok(answers)
     }
 
@@ -141,7 +159,7 @@ impl Writes {
         let mut answers = Answers::default();
         for (part, _) in &self.parts {
             let (sql, Values(bound)) = match part {
-                Part::Insert(rows) => rows.build(SqliteQueryBuilder),
+                Part::Insert(rows) | Part::Claimed(rows) => rows.build(SqliteQueryBuilder),
                 Part::Guarded(change, _) | Part::Counted(change) => change.build(SqliteQueryBuilder),
             };
             if let Part::Guarded(_, rows) = part {
@@ -158,6 +176,28 @@ impl Writes {
         }
         answers.check()?;
         Ok(answers)
+    }
+}
+
+/// A change that must find exactly so many rows, and how many values it binds, about.
+fn guarded(mut change: UpdateStatement, rows: i64) -> (Part, usize) {
+    change.returning(Query::returning().expr(Expr::cust(format!("1 as {GUARDED}"))));
+    let values = usize::try_from(rows).unwrap_or_default();
+    (Part::Guarded(change, rows), values.saturating_add(40))
+}
+
+impl AtOnce {
+    /// Adds a row that must not be there yet, before all else; else nothing of the whole is kept.
+    pub(crate) fn claim(&self, mut row: InsertStatement, values: usize) {
+        row.returning(Query::returning().expr(Expr::cust(format!("1 as {GUARDED}"))));
+        self.add_before(Part::Claimed(row), values);
+    }
+
+    /// Adds a change that must find exactly so many rows as its conditions say, behind what the transaction writes; else
+    /// nothing of the whole is kept.
+    pub(crate) fn guarded_behind(&self, change: UpdateStatement, rows: i64) {
+        let (part, values) = guarded(change, rows);
+        self.add_after(part, values);
     }
 }
 
@@ -196,8 +236,9 @@ impl Answers {
 }
 
 /// PostgreSQL's one statement: each write an expression, and a row of what the guarded and counted ones answered.
-/// Foreign keys are checked at its end, so that parents and children may stand in any order.
-fn with(parts: Vec<Part>) -> sea_orm::sea_query::WithQuery {
+/// Foreign keys are checked at its end, so that parents and children may stand in any order. One that is all of a
+/// transaction fails when a guarded change did not find its row: there is no other way to undo it.
+fn with(parts: Vec<Part>, at_once: bool) -> sea_orm::sea_query::WithQuery {
     let mut clause = WithClause::new();
     let mut answer = Query::select();
     let mut guards = Vec::new();
@@ -206,12 +247,17 @@ fn with(parts: Vec<Part>) -> sea_orm::sea_query::WithQuery {
     for (position, part) in parts.into_iter().enumerate() {
         let name = match part {
             Part::Insert(_) => format!("w{position}"),
-            Part::Guarded(..) => format!("g{position}"),
+            Part::Guarded(..) | Part::Claimed(_) => format!("g{position}"),
             Part::Counted(_) => COUNTED.to_owned(),
         };
         let mut expression = CommonTableExpression::new();
         match part {
             Part::Insert(rows) => expression.query(rows),
+            Part::Claimed(row) => {
+                awaited += 1;
+                guards.push(format!("(select count(*) from {name})"));
+                expression.query(row)
+            }
             Part::Guarded(change, rows) => {
                 awaited += rows;
                 guards.push(format!("(select count(*) from {name})"));
@@ -229,8 +275,16 @@ fn with(parts: Vec<Part>) -> sea_orm::sea_query::WithQuery {
     } else {
         guards.join(" + ")
     };
-    answer.expr_as(Expr::cust(found), GUARDED);
-    answer.expr_as(Expr::cust(format!("{awaited}::bigint")), "awaited");
+    if at_once {
+        // A division by zero is an error of the statement. It depends on rows, so that it is not found before they are.
+        answer.expr_as(
+            Expr::cust(format!("1 / (case when {found} = {awaited} then 1 else 0 end)")),
+            "whole",
+        );
+    } else {
+        answer.expr_as(Expr::cust(found), GUARDED);
+        answer.expr_as(Expr::cust(format!("{awaited}::bigint")), "awaited");
+    }
     if counts {
         answer.expr_as(Expr::cust(format!("(select {COUNTED} from {COUNTED})")), COUNTED);
     }

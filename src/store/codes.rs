@@ -6,11 +6,14 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use entity::enums::CodeKind;
 use entity::{account, code_counter};
-use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{EntityTrait, ExprTrait, IntoActiveModel};
+use sea_orm::sea_query::{CaseStatement, Expr, OnConflict, SimpleExpr};
+use sea_orm::{
+    ColumnTrait as _, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter as _, QueryTrait as _,
+};
 
 use super::Scope;
 use crate::db::Tx;
+use crate::db::at_once::AtOnce;
 use crate::error::Error;
 
 /// Codes that were taken in one statement, given out one by one.
@@ -53,6 +56,12 @@ impl Codes {
     }
 }
 
+/// The business year of an instant: the one in the account's zone.
+#[must_use]
+pub fn year_of(zone: Tz, now: DateTime<Utc>) -> i32 {
+    now.with_timezone(&zone).year()
+}
+
 /// Takes codes of several kinds at once, for documents of the business year of `now`.
 ///
 /// # Errors
@@ -65,7 +74,7 @@ pub async fn take(
     now: DateTime<Utc>,
     wanted: &[(CodeKind, usize)],
 ) -> Result<Codes, Error> {
-    let year = now.with_timezone(&zone).year();
+    let year = year_of(zone, now);
     let mut rows = Vec::with_capacity(wanted.len());
     for (kind, count) in wanted.iter().filter(|(_, count)| *count > 0) {
         let last = i64::try_from(*count).map_err(Error::internal)?;
@@ -100,6 +109,55 @@ pub async fn take(
         for row in taken {
             next.insert(row.kind, row.last - counts.get(&row.kind).copied().unwrap_or(0) + 1);
         }
+    }
+    Ok(Codes {
+        account: account.code.clone(),
+        year,
+        next,
+    })
+}
+
+/// Takes codes that come next after numbers that were read and not locked: whoever takes one of them meanwhile undoes the
+/// whole.
+///
+/// # Errors
+/// [`Error::Unavailable`] when there is no document of a kind yet: the first ones of a year are counted in a transaction.
+pub fn take_as_read(
+    at_once: &AtOnce,
+    _scope: &Scope,
+    account: &account::Model,
+    year: i32,
+    last: &HashMap<CodeKind, i64>,
+    wanted: &[(CodeKind, usize)],
+) -> Result<Codes, Error> {
+    use code_counter::{Column, Entity};
+    let mut more = CaseStatement::new();
+    let mut as_read = Condition::any();
+    let mut next = HashMap::new();
+    for (kind, count) in wanted.iter().filter(|(_, count)| *count > 0) {
+        let Some(last) = last.get(kind) else {
+            return Err(Error::Unavailable(
+                "no document of this kind and year is numbered yet".into(),
+            ));
+        };
+        let count = i64::try_from(*count).map_err(Error::internal)?;
+        more = more.case(Column::Kind.eq(*kind), Expr::val(count));
+        as_read = as_read.add(Column::Kind.eq(*kind).and(Column::Last.eq(*last)));
+        next.insert(*kind, last + 1);
+    }
+    if !next.is_empty() {
+        let counting = Entity::update_many()
+            .col_expr(
+                Column::Last,
+                Expr::col(Column::Last).add(SimpleExpr::Case(Box::new(more.finally(0_i64)))),
+            )
+            .filter(Column::AccountId.eq(account.id))
+            .filter(Column::Year.eq(year))
+            .filter(as_read);
+        at_once.guarded_behind(
+            counting.into_query(),
+            i64::try_from(next.len()).map_err(Error::internal)?,
+        );
     }
     Ok(Codes {
         account: account.code.clone(),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use entity::idempotency_key;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{EntityTrait, IntoActiveModel};
+use sea_orm::{EntityTrait, IntoActiveModel, QueryTrait as _};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -65,10 +65,14 @@ pub async fn claim(
         row.operation.clone(),
         row.key.clone(),
     );
-    let written = idempotency_key::Entity::insert(row.into_active_model())
-        .on_conflict(OnConflict::new().do_nothing().to_owned())
-        .exec_without_returning(&**tx)
-        .await?;
+    let claiming =
+        idempotency_key::Entity::insert(row.into_active_model()).on_conflict(OnConflict::new().do_nothing().to_owned());
+    if let Some(at_once) = tx.at_once() {
+        // A key that was used undoes the whole.
+        at_once.claim(claiming.into_query(), 10);
+        return Ok(Claim::New);
+    }
+    let written = claiming.exec_without_returning(&**tx).await?;
     if written == 1 {
         tx.is_replayable();
         return Ok(Claim::New);

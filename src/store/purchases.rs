@@ -174,7 +174,7 @@ pub async fn lock_purchase(tx: &Tx, scope: &Scope, account: Uuid, id: Uuid) -> R
         .cond_where(scope.accounts((quote::Entity, quote::Column::AccountId)));
     page::joined(&mut select, account::Entity, ACCOUNT);
     page::joined(&mut select, wallet::Entity, WALLET);
-    if db::locks_rows(tx.get_database_backend()) {
+    if tx.locks_rows() {
         select.lock_with_tables(
             LockType::Update,
             [quote::Entity.into_table_ref(), wallet::Entity.into_table_ref()],

@@ -12,6 +12,7 @@ mod access;
 mod actions;
 mod addresses;
 mod alerts;
+mod at_once;
 mod auto_renewal;
 mod bad_input;
 mod bad_requests;

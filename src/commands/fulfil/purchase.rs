@@ -109,6 +109,8 @@ impl Paid {
 struct Ground {
     standing: HashMap<Uuid, Standing>,
     products: HashMap<String, product::Model>,
+    /// How far the account's documents are numbered, where that was read and not locked.
+    numbers: HashMap<CodeKind, i64>,
 }
 
 impl Ground {
@@ -119,16 +121,25 @@ impl Ground {
     async fn check(
         tx: &Tx,
         scope: &Scope,
-        account: Uuid,
+        account: &account::Model,
         priced: &PricedQuote,
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
         let ids: Vec<Uuid> = priced.items.iter().filter_map(|item| item.resource_id).collect();
         // The periods as they were when this was priced: one of them may have ended since.
-        let standing = purchases::standing(&**tx, scope, account, &ids, priced.priced_at, true).await?;
-        let codes = priced.items.iter().map(|item| item.product_code.as_str());
-        let products = pricing::products(&**tx, scope, codes).await?;
-        let ground = Self { standing, products };
+        let standing = purchases::standing(&**tx, scope, account.id, &ids, priced.priced_at, true).await?;
+        let products = priced.items.iter().map(|item| item.product_code.as_str());
+        let (products, numbers) = if tx.at_once().is_some() {
+            let year = codes::year_of(time::zone(&account.zone)?, now);
+            pricing::products_and_numbers(&**tx, scope, products, account.id, year).await?
+        } else {
+            (pricing::products(&**tx, scope, products).await?, HashMap::new())
+        };
+        let ground = Self {
+            standing,
+            products,
+            numbers,
+        };
         for item in priced.items.iter().filter(|item| item.action != OrderAction::Create) {
             let standing = item.resource_id.and_then(|id| ground.standing.get(&id));
             check(standing, item, ground.product(&item.product_code)?, now).map_err(under_quote)?;
@@ -156,7 +167,7 @@ pub(in crate::commands) async fn wait(
 ) -> Result<(order::Model, Vec<order_item::Model>), Error> {
     let Placing { order_id, now, .. } = placing;
     let account = &purchase.account;
-    let ground = Ground::check(tx, scope, account.id, priced, now).await?;
+    let ground = Ground::check(tx, scope, account, priced, now).await?;
     let nothing = Funding::zero(account.currency.parse()?);
     let mut items = Vec::with_capacity(priced.items.len());
     for (position, item) in (0_i32..).zip(&priced.items) {
@@ -194,7 +205,7 @@ pub(in crate::commands) async fn pay(
     let due = priced.due()?;
 
     // Check: what exists must stand as it did when it was priced.
-    let mut ground = Ground::check(tx, scope, account.id, priced, now).await?;
+    let mut ground = Ground::check(tx, scope, account, priced, now).await?;
     let ids: Vec<Uuid> = priced.items.iter().filter_map(|item| item.resource_id).collect();
     let tags = resources::tags_of_each_as_kept(&**tx, scope, &ids).await?;
     let replaced = priced.items.iter().flat_map(|item| &item.replaced);
@@ -239,7 +250,14 @@ pub(in crate::commands) async fn pay(
     let dues: Vec<Money> = priced.items.iter().map(PricedItem::due).collect::<Result<_, _>>()?;
     let shares = funding.over_items(&dues)?;
 
-    let mut codes = codes::take(tx, scope, account, zone, now, &wanted.codes()).await?;
+    let wanted = wanted.codes();
+    let mut codes = match tx.at_once() {
+        Some(at_once) => {
+            let year = codes::year_of(zone, now);
+            codes::take_as_read(at_once, scope, account, year, &ground.numbers, &wanted)?
+        }
+        None => codes::take(tx, scope, account, zone, now, &wanted).await?,
+    };
     let mut rows = Rows::default();
     let mut entries = Vec::new();
     let mut movements = Vec::new();

@@ -9,6 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const COMMIT: &[u8] = b"COMMIT\0";
+/// What the text of a statement that is a whole transaction ends with.
+const AT_ONCE: &[u8] = b"AS \"whole\"";
+/// How the client names the statements that it has the server keep.
+const KEPT: &[u8] = b"sqlx_s_";
 
 /// When the next commit is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +72,35 @@ impl Cutter {
     }
 }
 
+/// Where these bytes are within those.
+fn find(bytes: &[u8], these: &[u8]) -> Option<usize> {
+    bytes.windows(these.len()).position(|window| window == these)
+}
+
+/// The name of the statement that is a whole transaction, when the server is asked to keep it.
+fn kept(sent: &[u8]) -> Option<Vec<u8>> {
+    let text = &sent[..find(sent, AT_ONCE)?];
+    let name = &text[find(text, KEPT)?..];
+    Some(name[..=find(name, &[0])?].to_vec())
+}
+
 /// Carries bytes both ways until an end closes or the wire is cut.
 async fn wire(mut client: TcpStream, mut server: TcpStream, armed: Arc<AtomicU8>) {
     let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+    // The statement of this connection that is a whole transaction, once the server keeps it.
+    let mut at_once: Option<Vec<u8>> = None;
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
                 let sent = &asked[..length];
-                let is_commit = sent.windows(COMMIT.len()).any(|window| window == COMMIT);
+                let is_commit = match kept(sent) {
+                    Some(name) => {
+                        at_once = Some(name);
+                        false
+                    }
+                    None => find(sent, COMMIT).is_some() || at_once.as_ref().is_some_and(|name| find(sent, name).is_some()),
+                };
                 let cut = if is_commit { armed.swap(0, Ordering::SeqCst) } else { 0 };
                 if cut == Cut::Before as u8 {
                     return;

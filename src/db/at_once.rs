@@ -1,0 +1,151 @@
+//! A transaction that is a single statement of PostgreSQL. A transaction that is begun pays for each of its statements, for
+//! BEGIN and for COMMIT with a journey to the database and a wake-up of two processes; one whose writes are known before
+//! the first of them goes, and are guarded by what was read, needs neither a lock before nor a COMMIT behind.
+//!
+//! Nothing is decided by it alone. What it can't do (a statement that writes or locks besides the one that is sent last),
+//! what it finds changed since it was read, and what is refused on the strength of something that nobody had locked: all of
+//! it ends with nothing written, and is done again by a transaction that is begun and locks what it reads.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sea_orm::sea_query::Values;
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::{self, AssertSqlSafe, Postgres};
+use sea_orm::{DatabaseConnection, DbErr, QueryResult, RuntimeErr, Statement};
+use sea_query_sqlx::SqlxValues;
+use uuid::Uuid;
+
+use super::failure;
+use super::statements;
+use super::writes::Part;
+
+/// A connection that reads and is then sent one statement that writes.
+#[derive(Debug)]
+pub struct AtOnce {
+    connection: tokio::sync::Mutex<PoolConnection<Postgres>>,
+    /// What is written besides what the body collects: before it, and after it.
+    besides: Mutex<Besides>,
+    /// Whether the statement went.
+    sent: AtomicBool,
+    /// Whether nobody knows if it was kept.
+    in_doubt: AtomicBool,
+}
+
+/// Writes that the body of a transaction has others add.
+#[derive(Debug, Default)]
+pub(super) struct Besides {
+    pub(super) before: Vec<(Part, usize)>,
+    pub(super) after: Vec<(Part, usize)>,
+}
+
+impl AtOnce {
+    /// One on a connection of this pool.
+    pub(super) async fn on(pool: &DatabaseConnection) -> Result<Self, DbErr> {
+        let connection = pool.get_postgres_connection_pool().acquire().await;
+        Ok(Self {
+            connection: tokio::sync::Mutex::new(
+                connection.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?,
+            ),
+            besides: Mutex::default(),
+            sent: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
+        })
+    }
+
+    /// This has to be done in a transaction that is begun.
+    pub(super) fn refusal() -> DbErr {
+        DbErr::Custom("this is not for a transaction of a single statement".to_owned())
+    }
+
+    /// Reads. What would write or lock is refused.
+    pub(super) async fn read(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let reads = statement.sql.starts_with("SELECT") && !statement.sql.contains(" FOR ");
+        if !reads || self.sent.load(Ordering::Relaxed) {
+            return Err(Self::refusal());
+        }
+        self.rows(statement).await
+    }
+
+    /// Sends the statement that writes. There is one.
+    pub(super) async fn send(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if self.sent.swap(true, Ordering::Relaxed) {
+            return Err(Self::refusal());
+        }
+        let answer = self.rows(statement).await;
+        if let Err(error) = &answer {
+            self.in_doubt
+                .store(failure::may_have_happened(error), Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        statements::count();
+        let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
+        let query = sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values));
+        let mut connection = self.connection.lock().await;
+        match query.fetch_all(&mut **connection).await {
+            Ok(rows) => Ok(rows.into_iter().map(QueryResult::from).collect()),
+            Err(error) => Err(DbErr::Query(RuntimeErr::SqlxError(error.into()))),
+        }
+    }
+
+    pub(super) fn add_before(&self, part: Part, values: usize) {
+        self.besides().before.push((part, values));
+    }
+
+    pub(super) fn add_after(&self, part: Part, values: usize) {
+        self.besides().after.push((part, values));
+    }
+
+    pub(super) fn take_besides(&self) -> Besides {
+        std::mem::take(&mut self.besides())
+    }
+
+    fn besides(&self) -> std::sync::MutexGuard<'_, Besides> {
+        self.besides.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
+    }
+}
+
+/// Who is being written about in this process. The second one about somebody would only find what it read changed by the
+/// first: it locks at once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Busy(Arc<Mutex<HashMap<Uuid, usize>>>);
+
+impl Busy {
+    /// Notes a writer, and answers whether it is the only one.
+    pub(super) fn enter(&self, about: Uuid) -> (Entered<'_>, bool) {
+        let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = writers.entry(about).or_default();
+        *count += 1;
+        (Entered { busy: self, about }, *count == 1)
+    }
+}
+
+/// A writer who is at it.
+pub(super) struct Entered<'a> {
+    busy: &'a Busy,
+    about: Uuid,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let mut writers = self.busy.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = writers.get_mut(&self.about) {
+            *count -= 1;
+            if *count == 0 {
+                writers.remove(&self.about);
+            }
+        }
+    }
+}
