@@ -114,7 +114,11 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
             };
             return Ok((earlier, None));
         }
-        let purchase = purchases::lock_purchase(tx, scope, input.account, input.quote).await?;
+        let purchase = if tx.at_once().is_some() {
+            purchases::read_purchase(tx, scope, input.account, input.quote, now).await?
+        } else {
+            purchases::lock_purchase(tx, scope, input.account, input.quote).await?
+        };
         let purchase = check_quote(purchase, now)?;
         let quote = &purchase.quote;
         let priced = PricedQuote::deserialize(&quote.document)?;

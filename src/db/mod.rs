@@ -85,13 +85,6 @@ impl Tx {
         }
     }
 
-    /// Whether rows that are read are to be locked by the statement that reads them: PostgreSQL, but where what was read
-    /// guards what is written ([`Db::write_at_once`]).
-    #[must_use]
-    pub fn locks_rows(&self) -> bool {
-        matches!(self.inner, Connection::Begun(_)) && locks_rows(self.get_database_backend())
-    }
-
     /// The statement that this transaction is, where it is one.
     pub(crate) fn at_once(&self) -> Option<&AtOnce> {
         match &self.inner {

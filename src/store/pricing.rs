@@ -1,18 +1,18 @@
 //! What the rules need to price: the catalogue at an instant, and a coupon with how often it was used.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use entity::enums::{CodeKind, RedemptionStatus};
-use entity::{code_counter, component, coupon, coupon_redemption, price, product, resource_type};
+use entity::enums::RedemptionStatus;
+use entity::{component, coupon, coupon_redemption, price, product, resource_type};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult as _, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
 };
 use uuid::Uuid;
 
-use super::{Scope, page};
+use super::Scope;
 use crate::error::Error;
 
 /// A resource type that can be bought: its product, and each component with its price at an instant, if it has one.
@@ -203,7 +203,7 @@ pub async fn products<'a>(
     db: &impl ConnectionTrait,
     _scope: &Scope,
     codes: impl Iterator<Item = &'a str> + Send,
-) -> Result<HashMap<String, product::Model>, Error> {
+) -> Result<std::collections::HashMap<String, product::Model>, Error> {
     let codes: HashSet<&str> = codes.collect();
     let rows = product::Entity::find()
         .filter(product::Column::Code.is_in(codes))
@@ -213,41 +213,6 @@ pub async fn products<'a>(
         .into_iter()
         .map(|product| (product.code.clone(), product))
         .collect())
-}
-
-/// Products by their codes, and how far an account's documents of a year are numbered. One statement.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the store does not answer.
-pub async fn products_and_numbers<'a>(
-    db: &impl ConnectionTrait,
-    _scope: &Scope,
-    codes: impl Iterator<Item = &'a str> + Send,
-    account: Uuid,
-    year: i32,
-) -> Result<(HashMap<String, product::Model>, HashMap<CodeKind, i64>), Error> {
-    const NUMBER: &str = "number_";
-    let number = |column: code_counter::Column| Expr::col((code_counter::Entity, column));
-    let codes: HashSet<&str> = codes.collect();
-    let mut select = page::whole(product::Entity);
-    select
-        .left_join(
-            code_counter::Entity,
-            number(code_counter::Column::AccountId)
-                .eq(account)
-                .and(number(code_counter::Column::Year).eq(year)),
-        )
-        .and_where(Expr::col((product::Entity, product::Column::Code)).is_in(codes));
-    page::joined(&mut select, code_counter::Entity, NUMBER);
-    let (mut products, mut numbers) = (HashMap::new(), HashMap::new());
-    for row in db.query_all(&select).await? {
-        let product: product::Model = page::model(&row)?;
-        products.insert(product.code.clone(), product);
-        if let Some(counter) = code_counter::Model::from_query_result_optional(&row, NUMBER)? {
-            numbers.insert(counter.kind, counter.last);
-        }
-    }
-    Ok((products, numbers))
 }
 
 /// The code of a coupon.

@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use entity::enums::{OrderItemStatus, OrderStatus, PeriodStatus, QuoteStatus, RedemptionStatus, WalletKind};
+use entity::enums::{CodeKind, OrderItemStatus, OrderStatus, PeriodStatus, QuoteStatus, RedemptionStatus, WalletKind};
 use entity::{
     account, coupon, coupon_redemption, credit_note, credit_note_line, invoice, invoice_line, order, order_item,
-    paid_period, payment, quote, resource, resource_tag, schedule_step, wallet, webhook_delivery,
+    paid_period, payment, product, quote, resource, resource_tag, schedule_step, wallet, webhook_delivery,
 };
-use sea_orm::sea_query::{Expr, ExprTrait as _, IntoTableRef as _, LockType, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, IntoTableRef as _, LockType, OnConflict, SelectStatement};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult as _, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait as _,
+    ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult as _,
+    IntoActiveModel, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait as _,
 };
 use uuid::Uuid;
 
@@ -147,10 +147,23 @@ pub struct Purchase {
     pub account: account::Model,
     /// The account's credit wallet.
     pub wallet: wallet::Model,
+    /// What else was read with them, where nothing was locked.
+    pub seen: Option<Seen>,
+}
+
+/// What an order needs besides.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The products of the quote's items, by their codes.
+    pub products: HashMap<String, product::Model>,
+    /// How far the account's documents of this year are numbered.
+    pub numbers: HashMap<CodeKind, i64>,
 }
 
 const ACCOUNT: &str = "account_row_";
 const WALLET: &str = "wallet_row_";
+const PRODUCT: &str = "product_row_";
+const NUMBERS: &str = "numbers";
 
 /// A quote of the account, with the account and its credit wallet; quote and wallet are locked until the transaction
 /// ends. One statement.
@@ -158,6 +171,64 @@ const WALLET: &str = "wallet_row_";
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn lock_purchase(tx: &Tx, scope: &Scope, account: Uuid, id: Uuid) -> Result<Option<Purchase>, Error> {
+    let mut select = of_purchase(scope, account, id);
+    if db::locks_rows(tx.get_database_backend()) {
+        select.lock_with_tables(
+            LockType::Update,
+            [quote::Entity.into_table_ref(), wallet::Entity.into_table_ref()],
+        );
+    }
+    let rows = page::rows(&**tx, &select, |row| purchase(row, None)).await?;
+    Ok(rows.into_iter().next())
+}
+
+/// A quote of the account, with all that an order of it needs, as PostgreSQL can be asked for it at once: nothing is
+/// locked, and what is written must be guarded by it. One statement.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn read_purchase(
+    tx: &Tx,
+    scope: &Scope,
+    account: Uuid,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<Purchase>, Error> {
+    let mut select = of_purchase(scope, account, id);
+    let document = Expr::col((quote::Entity, quote::Column::Document));
+    let is_bought = Expr::cust_with_exprs(
+        "$1 IN (SELECT item ->> 'product_code' FROM jsonb_array_elements($2 -> 'items') AS item)",
+        [Expr::col((product::Entity, product::Column::Code)), document],
+    );
+    select.left_join(product::Entity, is_bought);
+    page::joined(&mut select, product::Entity, PRODUCT);
+    let numbers = Expr::cust_with_exprs(
+        "(SELECT json_object_agg(kind, last) FROM code_counter
+           WHERE account_id = $1 AND year = extract(year from $2 at time zone $3)::int)",
+        [
+            Expr::col((account::Entity, account::Column::Id)),
+            Expr::val(now),
+            Expr::col((account::Entity, account::Column::Zone)),
+        ],
+    );
+    select.expr_as(numbers, NUMBERS);
+    let rows = tx.query_all(&select).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut products = HashMap::new();
+    for row in &rows {
+        if let Some(product) = product::Model::from_query_result_optional(row, PRODUCT)? {
+            products.insert(product.code.clone(), product);
+        }
+    }
+    let numbers: Option<serde_json::Value> = first.try_get("", NUMBERS)?;
+    let numbers = match numbers {
+        Some(numbers) => serde_json::from_value(numbers)?,
+        None => HashMap::new(),
+    };
+    Ok(Some(purchase(first, Some(Seen { products, numbers }))?))
+}
+
+fn of_purchase(scope: &Scope, account: Uuid, id: Uuid) -> SelectStatement {
     let mut select = page::whole(quote::Entity);
     select
         .inner_join(
@@ -174,20 +245,16 @@ pub async fn lock_purchase(tx: &Tx, scope: &Scope, account: Uuid, id: Uuid) -> R
         .cond_where(scope.accounts((quote::Entity, quote::Column::AccountId)));
     page::joined(&mut select, account::Entity, ACCOUNT);
     page::joined(&mut select, wallet::Entity, WALLET);
-    if tx.locks_rows() {
-        select.lock_with_tables(
-            LockType::Update,
-            [quote::Entity.into_table_ref(), wallet::Entity.into_table_ref()],
-        );
-    }
-    let rows = page::rows(&**tx, &select, |row| {
-        Ok(Purchase {
-            quote: page::model(row)?,
-            account: account::Model::from_query_result(row, ACCOUNT)?,
-            wallet: wallet::Model::from_query_result(row, WALLET)?,
-        })
-    });
-    Ok(rows.await?.into_iter().next())
+    select
+}
+
+fn purchase(row: &QueryResult, seen: Option<Seen>) -> Result<Purchase, DbErr> {
+    Ok(Purchase {
+        quote: page::model(row)?,
+        account: account::Model::from_query_result(row, ACCOUNT)?,
+        wallet: wallet::Model::from_query_result(row, WALLET)?,
+        seen,
+    })
 }
 
 /// Notes which order a quote became. One that became another meanwhile undoes the whole.

@@ -132,7 +132,7 @@ on_every_store! {
             assert!(placed.unwrap().written.is_some());
             // The first documents of a year are counted by themselves.
             if number > 0 {
-                assert_eq!(statements, if is_postgres(&world) { 3 } else { 5 });
+                assert_eq!(statements, if is_postgres(&world) { 2 } else { 5 });
             }
         }
         world.books_agree().await;

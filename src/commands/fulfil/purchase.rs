@@ -109,8 +109,6 @@ impl Paid {
 struct Ground {
     standing: HashMap<Uuid, Standing>,
     products: HashMap<String, product::Model>,
-    /// How far the account's documents are numbered, where that was read and not locked.
-    numbers: HashMap<CodeKind, i64>,
 }
 
 impl Ground {
@@ -121,25 +119,21 @@ impl Ground {
     async fn check(
         tx: &Tx,
         scope: &Scope,
-        account: &account::Model,
+        purchase: &Purchase,
         priced: &PricedQuote,
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
         let ids: Vec<Uuid> = priced.items.iter().filter_map(|item| item.resource_id).collect();
         // The periods as they were when this was priced: one of them may have ended since.
-        let standing = purchases::standing(&**tx, scope, account.id, &ids, priced.priced_at, true).await?;
-        let products = priced.items.iter().map(|item| item.product_code.as_str());
-        let (products, numbers) = if tx.at_once().is_some() {
-            let year = codes::year_of(time::zone(&account.zone)?, now);
-            pricing::products_and_numbers(&**tx, scope, products, account.id, year).await?
-        } else {
-            (pricing::products(&**tx, scope, products).await?, HashMap::new())
+        let standing = purchases::standing(&**tx, scope, purchase.account.id, &ids, priced.priced_at, true).await?;
+        let products = match &purchase.seen {
+            Some(seen) => seen.products.clone(),
+            None => {
+                let codes = priced.items.iter().map(|item| item.product_code.as_str());
+                pricing::products(&**tx, scope, codes).await?
+            }
         };
-        let ground = Self {
-            standing,
-            products,
-            numbers,
-        };
+        let ground = Self { standing, products };
         for item in priced.items.iter().filter(|item| item.action != OrderAction::Create) {
             let standing = item.resource_id.and_then(|id| ground.standing.get(&id));
             check(standing, item, ground.product(&item.product_code)?, now).map_err(under_quote)?;
@@ -167,7 +161,7 @@ pub(in crate::commands) async fn wait(
 ) -> Result<(order::Model, Vec<order_item::Model>), Error> {
     let Placing { order_id, now, .. } = placing;
     let account = &purchase.account;
-    let ground = Ground::check(tx, scope, account, priced, now).await?;
+    let ground = Ground::check(tx, scope, purchase, priced, now).await?;
     let nothing = Funding::zero(account.currency.parse()?);
     let mut items = Vec::with_capacity(priced.items.len());
     for (position, item) in (0_i32..).zip(&priced.items) {
@@ -199,13 +193,15 @@ pub(in crate::commands) async fn pay(
     source: Source,
 ) -> Result<Paid, Error> {
     let Placing { order_id, now, .. } = placing;
-    let Purchase { quote, account, wallet } = purchase;
+    let Purchase {
+        quote, account, wallet, ..
+    } = purchase;
     let zone = time::zone(&account.zone)?;
     let currency: Currency = account.currency.parse()?;
     let due = priced.due()?;
 
     // Check: what exists must stand as it did when it was priced.
-    let mut ground = Ground::check(tx, scope, account, priced, now).await?;
+    let mut ground = Ground::check(tx, scope, purchase, priced, now).await?;
     let ids: Vec<Uuid> = priced.items.iter().filter_map(|item| item.resource_id).collect();
     let tags = resources::tags_of_each_as_kept(&**tx, scope, &ids).await?;
     let replaced = priced.items.iter().flat_map(|item| &item.replaced);
@@ -251,12 +247,12 @@ pub(in crate::commands) async fn pay(
     let shares = funding.over_items(&dues)?;
 
     let wanted = wanted.codes();
-    let mut codes = match tx.at_once() {
-        Some(at_once) => {
+    let mut codes = match (tx.at_once(), &purchase.seen) {
+        (Some(at_once), Some(seen)) => {
             let year = codes::year_of(zone, now);
-            codes::take_as_read(at_once, scope, account, year, &ground.numbers, &wanted)?
+            codes::take_as_read(at_once, scope, account, year, &seen.numbers, &wanted)?
         }
-        None => codes::take(tx, scope, account, zone, now, &wanted).await?,
+        _ => codes::take(tx, scope, account, zone, now, &wanted).await?,
     };
     let mut rows = Rows::default();
     let mut entries = Vec::new();

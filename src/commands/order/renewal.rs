@@ -161,7 +161,12 @@ async fn renew(
     let priced = priced(&catalogue, standing, &account, now)?;
     let quote = promise(&account, &scope, &priced, None, now)?;
     purchases::insert_quote(tx, &scope, quote.clone()).await?;
-    let purchase = Purchase { quote, account, wallet };
+    let purchase = Purchase {
+        quote,
+        account,
+        wallet,
+        seen: None,
+    };
     let placing = Placing {
         order_id,
         return_url: None,
