@@ -249,21 +249,22 @@ impl Coming {
 }
 
 async fn pass(app: &App, now: DateTime<Utc>, releases_left: &mut u64, looks: Looks) -> Result<Passed, Error> {
-    // Money first: what it pays for must not end for want of it.
+    // Money first: what it pays for must not end for want of it. And what one kind did may have made the next one due: a
+    // top-up is a charge that is to be made.
     let mut done = 0;
     if looks.top_ups {
         done += auto_top_up::round(app, now).await?;
     }
-    if looks.links {
+    if looks.links || done > 0 {
         done += payment_methods::round(app, now).await?;
     }
-    if looks.payments {
+    if looks.payments || done > 0 {
         done += payments::round(app, now).await?;
     }
-    if looks.refunds {
+    if looks.refunds || done > 0 {
         done += refunds::check_due(app, now).await?;
     }
-    if looks.orders {
+    if looks.orders || done > 0 {
         done += order::cancel_expired(app, now).await?;
     }
     let mut passed = Passed {

@@ -3,7 +3,7 @@
 use entity::enums::Role;
 use serde_json::{Value, json};
 
-use crate::support::{World, on_every_store, server, text};
+use crate::support::{World, at, on_every_store, server, text};
 
 fn key() -> String {
     uuid::Uuid::now_v7().to_string()
@@ -211,6 +211,23 @@ on_every_store! {
         world.done(&owner, "setAutoTopUp", json!({ "isOn": false, "below": "500000", "amount": "100000", "monthlyLimit": "500000" })).await;
         world.advance("2023-04-02T00:00:00+07:00").await;
         assert_eq!(cash(&world).await, "120000", "it is switched off");
+    }
+
+    async fn what_is_topped_up_pays_for_the_renewal_that_is_due_at_the_same_time(world: World) {
+        let owner = world.token(Role::Owner);
+        link(&world, "APPROVE").await;
+        world.grant("CASH", "90000").await;
+        let mut create = server("dev.v1.small1x1");
+        create["autoRenew"] = json!(true);
+        world.buy(create).await;
+        world.provision().await;
+        world.advance("2023-03-28T23:00:00+07:00").await;
+        assert_eq!(cash(&world).await, "0");
+        // No engine runs before both are due: the top-up at once, the first attempt at eight.
+        world.done(&owner, "setAutoTopUp", below("100000", "250000")).await;
+        world.app.set_clock(at("2023-03-29T09:00:00+07:00")).await.unwrap();
+        world.advance("2023-03-29T09:01:00+07:00").await;
+        assert_eq!(cash(&world).await, "10000", "topped up, and renewed from it");
     }
 
     async fn topping_up_by_itself_stops_when_it_is_declined_again_and_again(world: World) {
