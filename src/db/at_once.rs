@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sea_orm::sea_query::Values;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::{self, AssertSqlSafe, Postgres};
-use sea_orm::{DatabaseConnection, DbErr, QueryResult, RuntimeErr, Statement};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr, QueryResult, RuntimeErr, Statement};
 use sea_query_sqlx::SqlxValues;
 use uuid::Uuid;
 
@@ -29,7 +29,9 @@ pub struct AtOnce {
     besides: Mutex<Besides>,
     /// Whether the statement went.
     sent: AtomicBool,
-    /// Whether nobody knows if it was kept.
+    /// Whether it was kept.
+    kept: AtomicBool,
+    /// Whether it was kept, or nobody knows.
     in_doubt: AtomicBool,
 }
 
@@ -44,12 +46,15 @@ impl AtOnce {
     /// One on a connection of this pool.
     pub(super) async fn on(pool: &DatabaseConnection) -> Result<Self, DbErr> {
         let connection = pool.get_postgres_connection_pool().acquire().await;
+        let connection = connection.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+            error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
+        })?;
         Ok(Self {
-            connection: tokio::sync::Mutex::new(
-                connection.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?,
-            ),
+            connection: tokio::sync::Mutex::new(connection),
             besides: Mutex::default(),
             sent: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
         })
     }
@@ -73,10 +78,13 @@ impl AtOnce {
         if self.sent.swap(true, Ordering::Relaxed) {
             return Err(Self::refusal());
         }
+        self.in_doubt.store(true, Ordering::Relaxed);
         let answer = self.rows(statement).await;
-        if let Err(error) = &answer {
-            self.in_doubt
-                .store(failure::may_have_happened(error), Ordering::Relaxed);
+        match &answer {
+            Ok(_) => self.kept.store(true, Ordering::Relaxed),
+            Err(error) => self
+                .in_doubt
+                .store(failure::may_have_happened(error), Ordering::Relaxed),
         }
         answer
     }
@@ -108,8 +116,8 @@ impl AtOnce {
         self.besides.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn was_sent(&self) -> bool {
-        self.sent.load(Ordering::Relaxed)
+    pub(super) fn was_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_in_doubt(&self) -> bool {

@@ -10,12 +10,12 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
@@ -258,7 +258,7 @@ impl Db {
         F: Fn(Arc<Tx>) -> R,
         R: Future<Output = Result<T, Error>>,
     {
-        self.write_begun(name, &body, false).await
+        self.write_begun(name, &body, clock::monotonic(), false).await
     }
 
     /// Runs `body` as [`Db::write`] does. On PostgreSQL it is tried without a transaction first, when nobody else of this
@@ -274,32 +274,43 @@ impl Db {
         F: Fn(Arc<Tx>) -> R,
         R: Future<Output = Result<T, Error>>,
     {
+        let began = clock::monotonic();
         let (_entered, alone) = self.busy.enter(about);
         let mut in_doubt = false;
         if alone && locks_rows(self.backend()) {
-            let tx = Arc::new(Tx::of(Connection::AtOnce(AtOnce::on(&self.write).await?)));
-            let answer = body(Arc::clone(&tx)).await;
-            let tx = sole(tx)?;
-            let at_once = tx.at_once().ok_or_else(AtOnce::refusal)?;
-            match answer {
-                Ok(done) if at_once.was_sent() => return Ok(done),
-                Ok(_) => {}
-                Err(error) => {
+            match AtOnce::on(&self.write).await {
+                Ok(at_once) => {
+                    let tx = Arc::new(Tx::of(Connection::AtOnce(at_once)));
+                    let answer = body(Arc::clone(&tx)).await;
+                    let tx = sole(tx)?;
+                    let at_once = tx.at_once().ok_or_else(AtOnce::refusal)?;
                     in_doubt = at_once.is_in_doubt();
-                    tracing::debug!(transaction = name, %error, "not done at once");
+                    match answer {
+                        Ok(done) if at_once.was_kept() => return Ok(done),
+                        Ok(_) => {}
+                        Err(error) => tracing::debug!(transaction = name, %error, "not done at once"),
+                    }
                 }
+                // Who has waited for a connection as long as may be does not wait as long again.
+                Err(error @ DbErr::ConnectionAcquire(_)) => return Err(error.into()),
+                Err(error) => tracing::debug!(transaction = name, %error, "not done at once"),
             }
         }
-        self.write_begun(name, &body, in_doubt).await
+        self.write_begun(name, &body, began, in_doubt).await
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the room where transactions begin")]
-    async fn write_begun<T, F, R>(&self, name: &'static str, body: &F, mut in_doubt: bool) -> Result<T, Error>
+    async fn write_begun<T, F, R>(
+        &self,
+        name: &'static str,
+        body: &F,
+        began: Instant,
+        mut in_doubt: bool,
+    ) -> Result<T, Error>
     where
         F: Fn(Arc<Tx>) -> R,
         R: Future<Output = Result<T, Error>>,
     {
-        let began = clock::monotonic();
         let mut wait = FIRST_WAIT;
         let mut tries = 0;
         loop {

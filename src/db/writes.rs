@@ -193,10 +193,10 @@ impl AtOnce {
         self.add_before(Part::Claimed(row), values);
     }
 
-    /// Adds a change that must find exactly so many rows as its conditions say, behind what the transaction writes; else
+    /// Adds a change that must find exactly one row as its conditions say, behind what the transaction writes; else
     /// nothing of the whole is kept.
-    pub(crate) fn guarded_behind(&self, change: UpdateStatement, rows: i64) {
-        let (part, values) = guarded(change, rows);
+    pub(crate) fn guarded_behind(&self, change: UpdateStatement) {
+        let (part, values) = guarded(change, 1);
         self.add_after(part, values);
     }
 }

@@ -6,10 +6,8 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use entity::enums::CodeKind;
 use entity::{account, code_counter};
-use sea_orm::sea_query::{CaseStatement, Expr, OnConflict, SimpleExpr};
-use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter as _, QueryTrait as _,
-};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait as _, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter as _, QueryTrait as _};
 
 use super::Scope;
 use crate::db::Tx;
@@ -131,33 +129,27 @@ pub fn take_as_read(
     wanted: &[(CodeKind, usize)],
 ) -> Result<Codes, Error> {
     use code_counter::{Column, Entity};
-    let mut more = CaseStatement::new();
-    let mut as_read = Condition::any();
     let mut next = HashMap::new();
-    for (kind, count) in wanted.iter().filter(|(_, count)| *count > 0) {
+    let mut wanted: Vec<_> = wanted.iter().filter(|(_, count)| *count > 0).collect();
+    // One order for everyone, as they are taken in.
+    wanted.sort_by_key(|(kind, _)| *kind);
+    for (kind, count) in wanted {
         let Some(last) = last.get(kind) else {
             return Err(Error::Unavailable(
                 "no document of this kind and year is numbered yet".into(),
             ));
         };
-        let count = i64::try_from(*count).map_err(Error::internal)?;
-        more = more.case(Column::Kind.eq(*kind), Expr::val(count));
-        as_read = as_read.add(Column::Kind.eq(*kind).and(Column::Last.eq(*last)));
-        next.insert(*kind, last + 1);
-    }
-    if !next.is_empty() {
         let counting = Entity::update_many()
             .col_expr(
                 Column::Last,
-                Expr::col(Column::Last).add(SimpleExpr::Case(Box::new(more.finally(0_i64)))),
+                Expr::val(last + i64::try_from(*count).map_err(Error::internal)?),
             )
             .filter(Column::AccountId.eq(account.id))
+            .filter(Column::Kind.eq(*kind))
             .filter(Column::Year.eq(year))
-            .filter(as_read);
-        at_once.guarded_behind(
-            counting.into_query(),
-            i64::try_from(next.len()).map_err(Error::internal)?,
-        );
+            .filter(Column::Last.eq(*last));
+        at_once.guarded_behind(counting.into_query());
+        next.insert(*kind, last + 1);
     }
     Ok(Codes {
         account: account.code.clone(),
