@@ -1,6 +1,6 @@
 //! Topping a wallet up by itself: the customer says when and how much, the engine does it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::auto_top_up;
 use entity::enums::{EventType, WalletKind};
 use uuid::Uuid;
@@ -23,6 +23,8 @@ use crate::store::{Scope, accounts, payment_methods, payments};
 const PRINCIPAL: &str = "auto-top-up";
 /// How many accounts one pass looks after.
 const PASS: u64 = 50;
+/// How long a wallet waits that could not be decided about.
+const PUT_OFF: TimeDelta = TimeDelta::hours(1);
 
 /// How a wallet is to be topped up by itself. Amounts are exact decimal text in the account's currency.
 #[derive(Clone, Debug)]
@@ -133,8 +135,16 @@ pub async fn round(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
             tx.is_replayable();
             look_after(app, tx, account, payment, now).await
         });
-        if let Some(newest) = done.await? {
-            app.hub.wake(account, newest);
+        // One that can't be decided comes later, and is in nobody's way.
+        match done.await {
+            Ok(Some(newest)) => app.hub.wake(account, newest),
+            Ok(None) => {}
+            Err(error @ Error::Unavailable(_)) => return Err(error),
+            Err(error) => {
+                tracing::error!(%account, %error, "an automatic top-up could not be decided");
+                let scope = Scope::engine();
+                payment_methods::put_auto_top_up_off(&app.db, &scope, account, now + PUT_OFF).await?;
+            }
         }
         looked_after += 1;
     }
@@ -208,7 +218,7 @@ async fn look_after(
             match topping.await {
                 Ok(()) => {
                     row.payment_id = Some(payment);
-                    row.not_before = now + chrono::TimeDelta::minutes(1);
+                    row.not_before = now + TimeDelta::minutes(1);
                 }
                 Err(Error::Refused(refusal)) if !refusal.code.is_ours() => {
                     news.push(stop(&mut row, refusal.code.as_str()));

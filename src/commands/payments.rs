@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{NoticeVerdict, OrderStatus, PaymentStatus};
 use entity::{account, gateway_notice, gateway_payment};
+use futures_util::future::join_all;
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -21,8 +22,8 @@ use crate::store::gateway_payments;
 use crate::store::{Scope, accounts, payment_methods, refunds};
 use crate::{clock, ids};
 
-/// How many payments one pass asks about.
-const PASS: u64 = 50;
+/// How many payments one pass asks about, all at once: a gateway that does not answer holds up none of the others.
+const PASS: u64 = 20;
 /// How long a payment that is asked about is nobody else's: longer than asking may take.
 const LEASE: TimeDelta = TimeDelta::seconds(120);
 
@@ -129,7 +130,13 @@ async fn begin_now(app: &App, scope: &Scope, payment: Uuid) -> Result<Begun, Err
         }
         Err(failure) => {
             tracing::warn!(payment = %row.payment_id, gateway = row.gateway, %failure, "a payment could not be begun; its gateway is asked later");
-            Ok(Begun::Unknown)
+            // Somebody else may have begun it at the same time, and been answered.
+            let (row, _) = read(app, scope, payment).await?;
+            Ok(if row.begun_at.is_some() {
+                Begun::Ready
+            } else {
+                Begun::Unknown
+            })
         }
     }
 }
@@ -304,27 +311,34 @@ async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
     owners.sort_unstable();
     owners.dedup();
     let owners = accounts::by_ids(app.db.read(), &scope, &owners).await?;
-    let mut checked = 0;
-    for row in due {
-        let Some(account) = owners.iter().find(|account| account.id == row.account_id) else {
-            continue;
-        };
-        let done = if row.method_id.is_some() && row.tried_at.is_none() {
-            begin_now(app, &scope, row.payment_id).await.map(|_| ())
-        } else {
-            ask(app, &row, account).await
-        };
-        // One that can't be settled is in nobody's way.
-        match done {
-            Err(error @ Error::Unavailable(_)) => return Err(error),
-            Err(error) => {
-                tracing::error!(payment = %row.payment_id, %error, "a payment could not be asked about or settled")
-            }
-            Ok(()) => {}
+    let mut asked = Vec::with_capacity(due.len());
+    for row in &due {
+        if let Some(account) = owners.iter().find(|account| account.id == row.account_id) {
+            asked.push(check(app, &scope, row, account));
         }
+    }
+    let mut checked = 0;
+    for done in join_all(asked).await {
+        done?;
         checked += 1;
     }
     Ok(checked)
+}
+
+/// Asks about one payment, or charges it when nobody did yet. One that can't be settled is in nobody's way.
+async fn check(app: &App, scope: &Scope, row: &gateway_payment::Model, account: &account::Model) -> Result<(), Error> {
+    let done = if row.method_id.is_some() && row.tried_at.is_none() {
+        begin_now(app, scope, row.payment_id).await.map(|_| ())
+    } else {
+        ask(app, row, account).await
+    };
+    match done {
+        Err(error) if !matches!(error, Error::Unavailable(_)) => {
+            tracing::error!(payment = %row.payment_id, %error, "a payment could not be asked about or settled");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 async fn ask(app: &App, row: &gateway_payment::Model, account: &account::Model) -> Result<(), Error> {
@@ -401,7 +415,7 @@ async fn take(
             let Some(row) = found else {
                 return Ok(Verdict::NoSuchReference);
             };
-            collect::settle_refund(app, row.id, &outcome).await?;
+            collect::settle_refund(app, &scope, row.id, &outcome, None).await?;
             return Ok(Verdict::Taken);
         }
         About::Link { .. } | About::Confirmed { .. } | About::Unlinked { .. } => {

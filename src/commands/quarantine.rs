@@ -51,6 +51,11 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
     let none = || Refusal::new(RefusalCode::QuarantineNotFound, "There is no such money.").under("quarantineId");
     let found = quarantine::by_ids(app.db.read(), scope, &[input.quarantine]).await?;
     let known = found.first().map(|row| row.account_id).ok_or_else(none)?;
+    if let (Some(known), Some(named)) = (known, input.account)
+        && known != named
+    {
+        return Err(of_another());
+    }
     let Some(account) = known.or(input.account) else {
         return unowned(app, scope, &input, &reason).await;
     };
@@ -68,6 +73,9 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
             tx.is_replayable();
             let wallet = books::lock_wallet(tx, scope, account, WalletKind::Credit).await?;
             let mut row = quarantine::lock(tx, scope, input.quarantine).await?;
+            if row.account_id.is_some_and(|given| given != account) {
+                return Err(of_another());
+            }
             if row.status == status {
                 return Ok(None);
             }
@@ -134,6 +142,15 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
         app.hub.wake(account, newest);
     }
     Ok(())
+}
+
+/// The money has an owner, and another one was named.
+fn of_another() -> Error {
+    let message =
+        "This money is another account's than the one that is named. Leave the account out to decide over it.";
+    Refusal::new(RefusalCode::QuarantineResolved, message)
+        .under("accountId")
+        .into()
 }
 
 /// Ends a quarantine of money that stays nobody's: it was sent back.

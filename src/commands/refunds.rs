@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{EventType, PaymentMethod, PaymentStatus, RefundStatus, WalletAction, WalletKind};
 use entity::{gateway_capture, gateway_refund};
+use futures_util::future::join_all;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use crate::app::App;
 use crate::db::writes::Writes;
 use crate::domain::gateway::RefundOutcome;
 use crate::domain::money::{Currency, Money, Sign};
+use crate::domain::payment as rules;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::{ledger, text};
 use crate::error::Error;
@@ -24,8 +26,8 @@ use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::{Scope, accounts, gateway_payments, payments, refunds};
 
-/// How many refunds one pass asks about.
-const PASS: u64 = 50;
+/// How many refunds one pass asks about, all at once: a gateway that does not answer holds up none of the others.
+const PASS: u64 = 20;
 /// How long a refund that is asked about is nobody else's: longer than asking may take.
 const LEASE: TimeDelta = TimeDelta::seconds(120);
 
@@ -222,6 +224,68 @@ fn tell_apart<'r>(
     Ok(())
 }
 
+/// What an operator saw of a refund in the gateway's own records.
+#[derive(Clone, Debug)]
+pub struct Resolve {
+    /// The payment.
+    pub payment: Uuid,
+    /// What the refund is called at the gateway.
+    pub reference: String,
+    /// Whether the payer has the money.
+    pub is_sent: bool,
+    /// Where it was seen, as the books will show it.
+    pub reason: String,
+}
+
+/// Ends a refund of which its gateway never said what became of it, as some never do of a question that was lost. The refund is its
+/// own key: the same answer again changes nothing, another one is refused.
+///
+/// Source: rule "Refunds to the source" in ARCHITECTURE, section Buying.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anyone but an operator. Refused with REFUND_NOT_FOUND, REFUND_RESOLVED, REFUND_UNDERWAY,
+/// INVALID_TEXT.
+pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Error> {
+    if !matches!(scope, Scope::Operator { .. }) {
+        return Err(Error::Forbidden("the role OPERATOR"));
+    }
+    let reason = text::line(&input.reason, text::MAX_REASON).map_err(|refusal| refusal.under("reason"))?;
+    let of_payment = refunds::of_payments(app.db.read(), scope, &[input.payment]).await?;
+    let found = of_payment
+        .values()
+        .flatten()
+        .find(|row| row.reference == input.reference);
+    let Some(row) = found else {
+        let message = "This payment has no refund of this reference.";
+        return Err(Refusal::new(RefusalCode::RefundNotFound, message)
+            .under("reference")
+            .into());
+    };
+    let (wanted, outcome) = if input.is_sent {
+        (RefundStatus::Succeeded, RefundOutcome::Succeeded)
+    } else {
+        let detail = reason.clone();
+        (RefundStatus::Failed, RefundOutcome::Failed { detail })
+    };
+    let mut status = row.status;
+    if status == RefundStatus::Pending {
+        if !rules::refund_is_overdue(row.created_at, app.clock.now()) {
+            let message = "The gateway is asked about this refund and is likely to answer. Say what became of it when it has not for a day.";
+            return Err(Refusal::new(RefusalCode::RefundUnderway, message)
+                .under("reference")
+                .into());
+        }
+        status = collect::settle_refund(app, scope, row.id, &outcome, Some(&reason)).await?;
+    }
+    if status != wanted {
+        let message = format!("This refund is {status} already.");
+        return Err(Refusal::new(RefusalCode::RefundResolved, message)
+            .under("outcome")
+            .into());
+    }
+    Ok(())
+}
+
 /// Asks the gateway to give a refund back, once however often it is called, and settles what it says. It goes on when the caller
 /// does not wait any more.
 ///
@@ -251,17 +315,27 @@ pub async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
         PASS,
     )
     .await?;
+    let mut followed = Vec::with_capacity(due.len());
+    for row in &due {
+        followed.push(follow(app, row));
+    }
     let mut checked = 0;
-    for row in due {
-        // One that can't be followed is in nobody's way.
-        match pursue(app, &row, false).await {
-            Err(error @ Error::Unavailable(_)) => return Err(error),
-            Err(error) => tracing::error!(refund = %row.id, %error, "a refund could not be followed"),
-            Ok(()) => {}
-        }
+    for done in join_all(followed).await {
+        done?;
         checked += 1;
     }
     Ok(checked)
+}
+
+/// Follows one refund. One that can't be followed is in nobody's way.
+async fn follow(app: &App, row: &gateway_refund::Model) -> Result<(), Error> {
+    match pursue(app, row, false).await {
+        Err(error) if !matches!(error, Error::Unavailable(_)) => {
+            tracing::error!(refund = %row.id, %error, "a refund could not be followed");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Follows a refund: asks for it, or where it stands, and settles what the gateway says. One that it never heard of is asked for
@@ -291,7 +365,8 @@ async fn pursue(app: &App, row: &gateway_refund::Model, ask_for_it: bool) -> Res
             RefundOutcome::Pending
         }
     };
-    collect::settle_refund(app, row.id, &outcome).await
+    collect::settle_refund(app, &Scope::engine(), row.id, &outcome, None).await?;
+    Ok(())
 }
 
 /// A refund as its gateway needs to know it.

@@ -231,6 +231,18 @@ pub fn refund_failed(amount: Money) -> Result<Transaction, Refusal> {
     )
 }
 
+/// What the gateway had sent came back to it, and so to the customer: a closed card, a bank that refused it.
+pub fn refund_came_back(amount: Money) -> Result<Transaction, Refusal> {
+    Transaction::of_sides(
+        LedgerCause::GatewayRefundFailed,
+        amount.currency(),
+        vec![
+            Side::Debit(LedgerAccount::GatewayClearing, amount),
+            Side::Credit(LedgerAccount::CustomerCash, amount),
+        ],
+    )
+}
+
 /// Credit that a partner moves to a customer leaves the partner's books.
 pub fn transfer_out(amount: Money) -> Result<Transaction, Refusal> {
     Transaction::of_sides(

@@ -145,6 +145,15 @@ pub fn next_check_of_ended(expires_at: Instant, now: Instant) -> Option<Instant>
     (now < expires_at + TimeDelta::days(1)).then(|| now + TimeDelta::hours(1))
 }
 
+/// Whether an operator may say what became of a refund that its gateway has said nothing of: a day after it was decided. Until
+/// then the gateway is likely to say it itself.
+///
+/// Source: rule "Refunds to the source" in ARCHITECTURE, section Buying.
+#[must_use]
+pub fn refund_is_overdue(created_at: Instant, now: Instant) -> bool {
+    now >= created_at + TimeDelta::days(1)
+}
+
 /// How a payment is shared between the wallet and a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared {

@@ -168,6 +168,12 @@ refusal_codes! {
     PaymentNotFound = "PAYMENT_NOT_FOUND",
     /// Nothing of this payment can go back through a gateway.
     NotRefundable = "NOT_REFUNDABLE",
+    /// There is no such refund of this payment.
+    RefundNotFound = "REFUND_NOT_FOUND",
+    /// What became of this refund was said before, otherwise.
+    RefundResolved = "REFUND_RESOLVED",
+    /// The gateway is likely to say itself what became of this refund.
+    RefundUnderway = "REFUND_UNDERWAY",
     /// A bank's statement can't be read.
     StatementInvalid = "STATEMENT_INVALID",
     /// There is no such money in quarantine.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use entity::enums::RefundStatus;
 use entity::gateway_refund;
 
@@ -80,6 +80,37 @@ pub(crate) struct RefundPaymentPayload {
     user_errors: Vec<UserError>,
 }
 
+/// What an operator saw of a refund in the gateway's own records.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(crate) enum RefundSighting {
+    /// The payer has the money.
+    Sent,
+    /// The gateway did not send it and will not: the customer has it as credit again.
+    NotSent,
+}
+
+/// What became of a refund of which its gateway says nothing.
+#[derive(Clone, Debug, InputObject)]
+pub(crate) struct ResolveRefundInput {
+    /// The payment.
+    payment_id: ID,
+    /// What the refund is called at the gateway, as `PaymentRefund.reference` tells.
+    reference: String,
+    /// What was seen there.
+    outcome: RefundSighting,
+    /// Where it was seen, as the books will show it.
+    reason: String,
+}
+
+/// What saying so did.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct ResolveRefundPayload {
+    /// The payment with its refunds; null when it was refused.
+    payment: Option<Payment>,
+    /// Why it was refused; empty when it was not.
+    user_errors: Vec<UserError>,
+}
+
 /// The mutations of this room.
 #[derive(Default)]
 pub(crate) struct RefundMutations;
@@ -123,6 +154,42 @@ impl RefundMutations {
         commands::begin(Arc::clone(&session.app), decided.refund).await?;
         session.forget();
         Ok(Some(RefundPaymentPayload {
+            payment: Some(Payment(session.loaders().payments.must(payment).await?)),
+            user_errors: Vec::new(),
+        }))
+    }
+
+    /// Says what became of a refund of which its gateway has said nothing for a day, as it never does of some: an operator looked
+    /// there. The same answer again changes nothing. For operators.
+    ///
+    /// Codes: INVALID_ID, REFUND_NOT_FOUND, REFUND_RESOLVED, REFUND_UNDERWAY, INVALID_TEXT.
+    #[graphql(guard = "OperatorOnly")]
+    async fn resolve_refund(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What was seen.")] input: ResolveRefundInput,
+    ) -> Result<Option<ResolveRefundPayload>> {
+        let session = ctx.session()?;
+        let refused_with = |errors| {
+            Some(ResolveRefundPayload {
+                payment: None,
+                user_errors: errors,
+            })
+        };
+        let Some(payment) = ids::parse(&input.payment_id, Kind::Payment) else {
+            return Ok(refused_with(wrong_id("paymentId")));
+        };
+        let resolve = commands::Resolve {
+            payment,
+            reference: input.reference,
+            is_sent: input.outcome == RefundSighting::Sent,
+            reason: input.reason,
+        };
+        if let Err(error) = commands::resolve(&session.app, &session.scope, resolve).await {
+            return Ok(refused_with(refused(error)?));
+        }
+        session.forget();
+        Ok(Some(ResolveRefundPayload {
             payment: Some(Payment(session.loaders().payments.must(payment).await?)),
             user_errors: Vec::new(),
         }))

@@ -182,6 +182,12 @@ user_error_codes! {
     PaymentNotFound = "PAYMENT_NOT_FOUND",
     /// Nothing of this payment can go back through a gateway.
     NotRefundable = "NOT_REFUNDABLE",
+    /// There is no such refund of this payment.
+    RefundNotFound = "REFUND_NOT_FOUND",
+    /// What became of this refund was said before, otherwise.
+    RefundResolved = "REFUND_RESOLVED",
+    /// The gateway is likely to say itself what became of this refund.
+    RefundUnderway = "REFUND_UNDERWAY",
     /// A bank's statement can't be read.
     StatementInvalid = "STATEMENT_INVALID",
     /// There is no such money in quarantine.
@@ -479,6 +485,8 @@ fn typed(code: UserErrorCode, refusal: Refusal) -> UserError {
         | RefusalCode::OrderCancelled
         | RefusalCode::OrderExpired
         | RefusalCode::DefaultBillingAddress
+        | RefusalCode::RefundResolved
+        | RefusalCode::RefundUnderway
         | RefusalCode::QuarantineResolved => UserError::State(StateError {
             told,
             state: None,

@@ -263,6 +263,24 @@ pub async fn set_auto_top_up(tx: &Tx, _scope: &Scope, row: auto_top_up::Model) -
     Ok(())
 }
 
+/// Lets an automatic top-up wait until then, whatever else it says.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn put_auto_top_up_off(db: &Db, _scope: &Scope, account: Uuid, until: DateTime<Utc>) -> Result<(), Error> {
+    use auto_top_up::{Column, Entity};
+    db.write("put_auto_top_up_off", async |tx| {
+        let tx = &*tx;
+        tx.is_replayable();
+        let put_off = Entity::update_many()
+            .col_expr(Column::NotBefore, Expr::val(until))
+            .filter(Column::AccountId.eq(account));
+        put_off.exec(&**tx).await?;
+        Ok(())
+    })
+    .await
+}
+
 /// The accounts whose available credit is below what they want at least, and that may be charged now, at most `most`.
 ///
 /// # Errors

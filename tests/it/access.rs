@@ -107,6 +107,8 @@ const MUTATIONS: &[Case] = &[
         [Code("ORDER_PAID"), FORBIDDEN, MISSING, FORBIDDEN, FORBIDDEN]),
     case("refundPayment", "mutation($order: ID!) { refundPayment(input: { paymentId: $order, reason: \"x\", idempotencyKey: \"access\" }) {
         userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("INVALID_ID")]),
+    case("resolveRefund", "mutation($order: ID!) { resolveRefund(input: { paymentId: $order, reference: \"x\", outcome: SENT, reason: \"x\" }) {
+        userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("INVALID_ID")]),
     case("resolveQuarantine", "mutation($order: ID!) { resolveQuarantine(input: { quarantineId: $order, decision: CREDIT, reason: \"x\" }) {
         userErrors { code } } }", [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Code("INVALID_ID")]),
     case("importStatement", "mutation { importStatement(input: { csv: \"\" }) { userErrors { code } } }",

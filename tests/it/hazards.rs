@@ -2,11 +2,19 @@
 //! `refunds::ten_refunds_at_once_send_what_was_captured_and_no_more` and
 //! `paying::fifty_notifications_and_questions_at_once_settle_once`.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::Path;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use billing_gateway::gateways::stripe::{Stripe, StripeConfig};
 use entity::enums::Role;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
-use crate::support::{World, on_every_store, project, server, text};
+use crate::support::{Store, World, at, on_every_store, project, run, server, text};
 
 fn key() -> String {
     uuid::Uuid::now_v7().to_string()
@@ -137,5 +145,63 @@ on_every_store! {
         world.done(&operator, "refundPayment", refund("100000")).await;
         assert_eq!(world.refused(&operator, "refundPayment", refund("1")).await, "NOT_REFUNDABLE");
         assert_eq!(wallet(&world).await, amounts("900000", "0"));
+    }
+}
+
+/// A Stripe that says nothing of any payment until it is asked about as many as there are.
+async fn stripe_that_waits_for(payments: usize) -> Stripe {
+    let references: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+    let all_are_asked_about = Arc::new(Barrier::new(payments));
+    let begun = Arc::clone(&references);
+    let begin = async move |form: String| {
+        let mut form = url::form_urlencoded::parse(form.as_bytes());
+        let (_, reference) = form.find(|(name, _)| name == "metadata[reference]").unwrap();
+        let mut begun = begun.lock().unwrap();
+        let id = format!("pi_{}", begun.len());
+        begun.insert(id.clone(), reference.into_owned());
+        Json(json!({ "id": id, "client_secret": format!("{id}_secret_x") }))
+    };
+    let stands = async move |Path(id): Path<String>| {
+        all_are_asked_about.wait().await;
+        let reference = references.lock().unwrap()[&id].clone();
+        Json(
+            json!({ "id": id, "status": "succeeded", "amount_received": 50_000, "currency": "vnd", "metadata": { "reference": reference } }),
+        )
+    };
+    let routes = Router::new()
+        .route("/v1/payment_intents", post(begin))
+        .route("/v1/payment_intents/{id}", get(stands));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    Stripe::new(StripeConfig {
+        api: api.parse().unwrap(),
+        secret_key: "sk_test_1".into(),
+        webhook_secret: "whsec_test".into(),
+        live: false,
+        account: None,
+    })
+    .unwrap()
+}
+
+/// A gateway that thinks for half a minute about one payment is asked about the others meanwhile, and nothing else waits longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_about_one_payment_holds_up_no_other() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        run(store, async |mut world| {
+            world
+                .take_payments_through(Arc::new(stripe_that_waits_for(20).await))
+                .await;
+            for _ in 0..20 {
+                let input = json!({ "amount": "50000", "payment": { "gateway": "STRIPE" }, "idempotencyKey": key() });
+                world.done(&world.token(Role::Owner), "topUpWallet", input).await;
+            }
+            // No engine runs before all are due.
+            world.app.set_clock(at("2023-03-06T00:05:00+07:00")).await.unwrap();
+            world.advance("2023-03-06T00:05:01+07:00").await;
+            assert_eq!(wallet(&world).await, amounts("1000000", "0"));
+            world
+        })
+        .await;
     }
 }

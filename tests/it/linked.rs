@@ -3,7 +3,7 @@
 use entity::enums::Role;
 use serde_json::{Value, json};
 
-use crate::support::{World, at, on_every_store, server, text};
+use crate::support::{World, at, execute, on_every_store, server, text};
 
 fn key() -> String {
     uuid::Uuid::now_v7().to_string()
@@ -228,6 +228,21 @@ on_every_store! {
         world.app.set_clock(at("2023-03-29T09:00:00+07:00")).await.unwrap();
         world.advance("2023-03-29T09:01:00+07:00").await;
         assert_eq!(cash(&world).await, "10000", "topped up, and renewed from it");
+    }
+
+    async fn a_wallet_that_can_not_be_decided_about_comes_later_and_stops_nothing(world: World) {
+        let owner = world.token(Role::Owner);
+        link(&world, "APPROVE").await;
+        world.done(&owner, "setAutoTopUp", below("100000", "250000")).await;
+        let moves_to = |zone: &str| format!("UPDATE account SET zone = '{zone}' WHERE code = 'ACME'");
+        execute(&world.app, &moves_to("Asia/Atlantis")).await;
+        world.advance("2023-03-06T00:10:00+07:00").await;
+        assert_eq!(cash(&world).await, "0");
+        execute(&world.app, &moves_to("Asia/Ho_Chi_Minh")).await;
+        world.advance("2023-03-06T00:50:00+07:00").await;
+        assert_eq!(cash(&world).await, "0", "it is not tried all the time");
+        world.advance("2023-03-06T01:10:00+07:00").await;
+        assert_eq!(cash(&world).await, "100000");
     }
 
     async fn topping_up_by_itself_stops_when_it_is_declined_again_and_again(world: World) {

@@ -1,12 +1,17 @@
 //! Money that goes back to its payer: never more than was captured, and always told what became of it.
 
+use std::sync::Arc;
+
+use billing_gateway::gateways::stripe::{Stripe, StripeConfig};
 use billing_gateway::store::{Scope, refunds};
 use entity::enums::Role;
 use futures_util::future::join_all;
+use hmac::{Hmac, Mac as _};
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
-use crate::support::{World, execute, on_every_store, text};
+use crate::support::{Store, World, execute, on_every_store, run, text};
 
 /// A top-up that the gateway has taken; answers its payment.
 async fn topped_up(world: &World, amount: &str) -> String {
@@ -131,5 +136,111 @@ on_every_store! {
         let data = world.data(&world.token(Role::Owner), query, json!({ "id": bought["id"] })).await;
         let paid = text(&data["node"]["payments"][0]["id"]);
         assert_eq!(world.refused(&operator, "refundPayment", refund(&paid, None, "credit")).await, "NOT_REFUNDABLE");
+    }
+
+    async fn an_operator_says_what_became_of_a_refund_of_which_the_gateway_says_nothing(world: World) {
+        let operator = world.token(Role::Operator);
+        let mut asked = Vec::new();
+        for key in ["sent", "kept"] {
+            let payment = topped_up(&world, "100000").await;
+            world.press("next", "REFUND_SLOWLY").await;
+            let done = world.done(&operator, "refundPayment", refund(&payment, None, key)).await;
+            asked.push((payment, text(&done["payment"]["refunds"][0]["reference"])));
+        }
+        let seen = |(payment, reference): &(String, String), outcome: &str| {
+            json!({ "paymentId": payment, "reference": reference, "outcome": outcome, "reason": "seen in the merchant's portal" })
+        };
+        assert_eq!(world.refused(&operator, "resolveRefund", seen(&asked[0], "SENT")).await, "REFUND_UNDERWAY");
+        let strange = (asked[0].0.clone(), asked[1].1.clone());
+        assert_eq!(world.refused(&operator, "resolveRefund", seen(&strange, "SENT")).await, "REFUND_NOT_FOUND");
+        // It is not asked any more, as after thirty days.
+        for (_, reference) in &asked {
+            execute(&world.app, &format!("UPDATE gateway_refund SET next_check_at = NULL WHERE reference = '{reference}'")).await;
+        }
+        world.advance("2023-03-07T12:00:00+07:00").await;
+        assert_eq!(stands(&world, &asked[0].0).await, ("0".into(), one("100000", "PENDING")));
+        for _ in 0..2 {
+            world.done(&operator, "resolveRefund", seen(&asked[0], "SENT")).await;
+            world.done(&operator, "resolveRefund", seen(&asked[1], "NOT_SENT")).await;
+        }
+        assert_eq!(stands(&world, &asked[0].0).await, ("100000".into(), one("100000", "SUCCEEDED")));
+        assert_eq!(stands(&world, &asked[1].0).await.1, one("100000", "FAILED"));
+        assert_eq!(world.refused(&operator, "resolveRefund", seen(&asked[0], "NOT_SENT")).await, "REFUND_RESOLVED");
+        assert_eq!(world.refused(&operator, "resolveRefund", seen(&asked[1], "SENT")).await, "REFUND_RESOLVED");
+        assert_eq!(stands(&world, &asked[1].0).await.0, "100000");
+        // What was not sent may be sent again.
+        world.done(&operator, "refundPayment", refund(&asked[1].0, None, "again")).await;
+    }
+}
+
+const SIGNING: &str = "whsec_test";
+
+/// Stripe tells something of a refund.
+async fn stripe_tells(world: &World, event: &str, reference: &str, status: &str) {
+    let body = json!({ "id": event, "object": "event", "type": "refund.updated", "livemode": false, "data": { "object": {
+        "id": "re_1", "status": status, "failure_reason": "lost_or_stolen_card", "metadata": { "reference": reference } } } });
+    let (body, now) = (body.to_string(), world.app.clock.now().timestamp());
+    let mut mac = Hmac::<Sha256>::new_from_slice(SIGNING.as_bytes()).unwrap();
+    mac.update(format!("{now}.{body}").as_bytes());
+    let digest: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let post = world.http().post(format!("http://{}/webhooks/stripe", world.address()));
+    let post = post.header("stripe-signature", format!("t={now},v1={digest}"));
+    assert_eq!(post.body(body).send().await.unwrap().status(), 200);
+}
+
+/// A card was closed, or its bank refused the money: Stripe had called the refund a success, and calls it failed days later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_comes_back_from_the_payers_bank_is_credit_again() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        run(store, async |mut world| {
+            let operator = world.token(Role::Operator);
+            let payment = topped_up(&world, "100000").await;
+            let done = world
+                .done(&operator, "refundPayment", refund(&payment, Some("60000"), "one"))
+                .await;
+            let reference = text(&done["payment"]["refunds"][0]["reference"]);
+            assert_eq!(
+                stands(&world, &payment).await,
+                ("40000".into(), one("60000", "SUCCEEDED"))
+            );
+            // As if Stripe had sent it.
+            execute(&world.app, "UPDATE gateway_refund SET gateway = 'STRIPE'").await;
+            let config = StripeConfig {
+                api: "http://127.0.0.1:9".parse().unwrap(),
+                secret_key: "sk_test_1".into(),
+                webhook_secret: SIGNING.into(),
+                live: false,
+                account: None,
+            };
+            world
+                .take_payments_through(Arc::new(Stripe::new(config).unwrap()))
+                .await;
+            stripe_tells(&world, "evt_1", &reference, "succeeded").await;
+            assert_eq!(
+                stands(&world, &payment).await,
+                ("40000".into(), one("60000", "SUCCEEDED"))
+            );
+            for event in ["evt_2", "evt_2", "evt_3"] {
+                stripe_tells(&world, event, &reference, "failed").await;
+                assert_eq!(
+                    stands(&world, &payment).await,
+                    ("100000".into(), one("60000", "FAILED")),
+                    "once"
+                );
+            }
+            // What has failed does not succeed.
+            stripe_tells(&world, "evt_4", &reference, "succeeded").await;
+            assert_eq!(
+                stands(&world, &payment).await,
+                ("100000".into(), one("60000", "FAILED"))
+            );
+            world
+        })
+        .await;
     }
 }

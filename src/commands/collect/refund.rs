@@ -15,32 +15,37 @@ use crate::store::event_log::{self, News};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::{Scope, refunds};
 
-/// Writes what a gateway said of a refund. What succeeded or failed stays so.
+/// Writes what a gateway said of a refund, or what an operator saw of it there, with their `reason`, and answers where it stands now. What failed stays
+/// so. What had succeeded can come back to the gateway days later: then it is the customer's credit again.
+///
+/// Source: rule "Refunds to the source" in ARCHITECTURE, section Buying.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer; nothing was written.
-pub(in crate::commands) async fn settle_refund(app: &App, refund: Uuid, outcome: &RefundOutcome) -> Result<(), Error> {
+pub(in crate::commands) async fn settle_refund(
+    app: &App,
+    scope: &Scope,
+    refund: Uuid,
+    outcome: &RefundOutcome,
+    reason: Option<&str>,
+) -> Result<RefundStatus, Error> {
     let now = app.clock.now();
-    let scope = Scope::engine();
-    let newest = app
+    let (status, newest) = app
         .db
         .write("settle_refund", async |tx| {
             let tx = &*tx;
             tx.is_replayable();
-            let found = refunds::by_ids(&**tx, &scope, &[refund]).await?;
+            let found = refunds::by_ids(&**tx, scope, &[refund]).await?;
             let account = found.first().map(|row| row.account_id).ok_or(Error::NotFound("refund"))?;
-            let wallet = books::lock_wallet(tx, &scope, account, WalletKind::Credit).await?;
-            let mut row = refunds::lock(tx, &scope, refund).await?;
-            if row.status != RefundStatus::Pending {
-                let contradicts = matches!(
-                    (row.status, outcome),
-                    (RefundStatus::Succeeded, RefundOutcome::Failed { .. }) | (RefundStatus::Failed, RefundOutcome::Succeeded)
-                );
-                if contradicts {
-                    tracing::error!(refund = %row.id, gateway = row.gateway, was = %row.status, "a gateway says the contrary of what it said of a refund before: an operator has to look");
+            let wallet = books::lock_wallet(tx, scope, account, WalletKind::Credit).await?;
+            let mut row = refunds::lock(tx, scope, refund).await?;
+            let came_back = row.status == RefundStatus::Succeeded && matches!(outcome, RefundOutcome::Failed { .. });
+            if row.status != RefundStatus::Pending && !came_back {
+                if row.status == RefundStatus::Failed && *outcome == RefundOutcome::Succeeded {
+                    tracing::error!(refund = %row.id, gateway = row.gateway, "a refund that had failed was sent, and the customer has it as credit too: an operator has to look");
                     metrics::counter!("gateway_contradictions_total", "gateway" => row.gateway).increment(1);
                 }
-                return Ok(None);
+                return Ok((row.status, None));
             }
             let amount = Money::of(row.amount_minor, row.currency.parse()?);
             let mut writes = Writes::of(tx);
@@ -57,25 +62,35 @@ pub(in crate::commands) async fn settle_refund(app: &App, refund: Uuid, outcome:
                     row.status = RefundStatus::Succeeded;
                     let mut entry = Entry::new(ledger::refund_sent(amount)?);
                     entry.payment = Some(row.payment_id);
-                    books::post(&mut writes, &scope, account, vec![entry], now);
+                    entry.reason = reason.map(str::to_owned);
+                    books::post(&mut writes, scope, account, vec![entry], now);
                 }
                 RefundOutcome::Failed { detail } => {
                     row.status = RefundStatus::Failed;
                     row.detail = Some(detail.chars().take(500).collect());
-                    let mut entry = Entry::new(ledger::refund_failed(amount)?);
+                    let mut entry = Entry::new(if came_back {
+                        ledger::refund_came_back(amount)?
+                    } else {
+                        ledger::refund_failed(amount)?
+                    });
                     entry.payment = Some(row.payment_id);
+                    entry.reason = reason.map(str::to_owned);
                     let movement = Movement {
                         id: ids::new_id(),
                         transaction: entry.id,
                         action: WalletAction::Refund,
-                        details: "The gateway did not send it back".to_owned(),
+                        details: if came_back {
+                            "It came back from the payer's bank".to_owned()
+                        } else {
+                            "The gateway did not send it back".to_owned()
+                        },
                         cash_minor: amount.minor(),
                         promotional_minor: 0,
                         order: None,
                     };
-                    books::post(&mut writes, &scope, account, vec![entry], now);
-                    books::move_wallet(&mut writes, &scope, &wallet, vec![movement], now)?;
-                    refunds::reserve(&mut writes, &scope, row.capture_id, -amount.minor());
+                    books::post(&mut writes, scope, account, vec![entry], now);
+                    books::move_wallet(&mut writes, scope, &wallet, vec![movement], now)?;
+                    refunds::reserve(&mut writes, scope, row.capture_id, -amount.minor());
                     news.push(News::of(EventType::WalletCredited).payment(row.payment_id).wallet(wallet.id));
                 }
             }
@@ -83,13 +98,14 @@ pub(in crate::commands) async fn settle_refund(app: &App, refund: Uuid, outcome:
                 row.completed_at = Some(now);
                 row.next_check_at = None;
             }
-            refunds::update(&mut writes, &scope, row);
-            event_log::append(&mut writes, &scope, account, &news, now)?;
-            Ok(writes.send(tx).await?.map(|newest| (account, newest)))
+            let status = row.status;
+            refunds::update(&mut writes, scope, row);
+            event_log::append(&mut writes, scope, account, &news, now)?;
+            Ok((status, writes.send(tx).await?.map(|newest| (account, newest))))
         })
         .await?;
     if let Some((account, newest)) = newest {
         app.hub.wake(account, newest);
     }
-    Ok(())
+    Ok(status)
 }

@@ -262,7 +262,7 @@ impl World {
             "cancelOrder" => "order { id status cancelledBecause }",
             "resolveQuarantine" => "quarantined { id status }",
             "importStatement" => "lines { line outcome payment { code } }",
-            "refundPayment" => "payment { id refunds { amount { amount } status } }",
+            "refundPayment" | "resolveRefund" => "payment { id refunds { reference amount { amount } status } }",
             "createCoupon" => "coupon { id code }",
             "reportProvisioning" => "item { id status }",
             "setBillingAddress" => "billingAddress { id isDefault }",
