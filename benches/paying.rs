@@ -319,15 +319,20 @@ async fn measure() {
             account: bench.account,
             principal: "bench".to_owned(),
         };
-        let order = PlaceOrder {
-            account: bench.account,
-            quote: quotes(&bench, &one, 1).await[0].1,
-            payment: Some(PayBy::Credit),
-            return_url: None,
-            idempotency_key: "statements".to_owned(),
-        };
-        let (placed, statements) = db::statements::counted(place_order(&bench.app, &scope, order)).await;
-        placed.unwrap();
+        let mut statements = 0;
+        // The first documents of a year cost more than those that are counted from there.
+        for (number, (_, quote)) in quotes(&bench, &one, 2).await.into_iter().enumerate() {
+            let order = PlaceOrder {
+                account: bench.account,
+                quote,
+                payment: Some(PayBy::Credit),
+                return_url: None,
+                idempotency_key: format!("statements-{number}"),
+            };
+            let (placed, counted) = db::statements::counted(place_order(&bench.app, &scope, order)).await;
+            placed.unwrap();
+            statements = counted;
+        }
 
         for payers in [&one[..], &many] {
             for quote in quotes(&bench, payers, 256).await {

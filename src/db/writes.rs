@@ -7,7 +7,7 @@
 
 use sea_orm::sea_query::{
     CommonTableExpression, Expr, InsertStatement, Query, SelectStatement, SqliteQueryBuilder, SubQueryStatement,
-    UpdateStatement, Values, WithClause,
+    UpdateStatement, Values, WithQuery,
 };
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
@@ -238,8 +238,9 @@ impl Answers {
 /// PostgreSQL's one statement: each write an expression, and a row of what the guarded and counted ones answered.
 /// Foreign keys are checked at its end, so that parents and children may stand in any order. One that is all of a
 /// transaction fails when a guarded change did not find its row: there is no other way to undo it.
-fn with(parts: Vec<Part>, at_once: bool) -> sea_orm::sea_query::WithQuery {
-    let mut clause = WithClause::new();
+fn with(parts: Vec<Part>, at_once: bool) -> WithQuery {
+    // Each is moved into the whole: the short way, by clauses that are finished on their own, copies all of their values twice.
+    let mut whole = WithQuery::new();
     let mut answer = Query::select();
     let mut guards = Vec::new();
     let mut awaited = 0;
@@ -251,6 +252,7 @@ fn with(parts: Vec<Part>, at_once: bool) -> sea_orm::sea_query::WithQuery {
             Part::Counted(_) => COUNTED.to_owned(),
         };
         let mut expression = CommonTableExpression::new();
+        expression.table_name(name.clone());
         match part {
             Part::Insert(rows) => expression.query(rows),
             Part::Claimed(row) => {
@@ -268,7 +270,7 @@ fn with(parts: Vec<Part>, at_once: bool) -> sea_orm::sea_query::WithQuery {
                 expression.query(change)
             }
         };
-        clause.cte(expression.table_name(name).to_owned());
+        whole.cte(expression);
     }
     let found = if guards.is_empty() {
         "0::bigint".to_owned()
@@ -288,5 +290,6 @@ fn with(parts: Vec<Part>, at_once: bool) -> sea_orm::sea_query::WithQuery {
     if counts {
         answer.expr_as(Expr::cust(format!("(select {COUNTED} from {COUNTED})")), COUNTED);
     }
-    clause.query(answer)
+    whole.query(answer);
+    whole
 }

@@ -202,6 +202,10 @@ on_every_store! {
         world.advance("2023-03-08T23:59:00+07:00").await;
         assert_eq!(opened(&world, &late_link).await.0, 200);
         let checkout = pressed(&link).await.unwrap();
+        let query = "query($id: ID!) { node(id: $id) { ... on Order { expiresAt } } }";
+        let data = world.data(&world.token(Role::Owner), query, json!({ "id": order["id"] })).await;
+        let until = text(&data["node"]["expiresAt"]);
+        assert!(until.as_str() > "2023-03-08T17:18:59", "it waits as long as its payer may pay: {until}");
         world.advance("2023-03-09T00:01:00+07:00").await;
         let (status, page) = opened(&world, &late_link).await;
         assert!(status == 410 && !page.contains("<form"), "{page}");
@@ -253,6 +257,31 @@ on_every_store! {
         assert_eq!(cash(&world).await, "200000");
         let (_, payments, _) = standing(&world, &order).await;
         assert!(payments.contains(&("ON_BEHALF".to_owned(), "CREDIT".to_owned())), "{payments:?}");
+    }
+
+    async fn who_sends_an_order_again_is_shown_their_own_payment_and_not_the_payers(world: World) {
+        let owner = world.token(Role::Owner);
+        let (quote, _) = world.quote(server("s-general-1x1"), None).await;
+        let input = json!({ "quoteId": quote, "payment": { "gateway": "SANDBOX" }, "idempotencyKey": "again" });
+        let placed = world.done(&owner, "placeOrder", input.clone()).await;
+        let asking = pay_by(&world, &placed["order"], asked(PAYER)).await;
+        let theirs = pressed(&text(&asking["nextAction"]["url"])).await.unwrap();
+        let again = world.done(&owner, "placeOrder", input).await;
+        assert_eq!((&again["replayed"], &again["payment"]["id"]), (&json!(true), &placed["payment"]["id"]));
+        assert!(!again.to_string().contains(&reference(&theirs)), "{again}");
+    }
+
+    async fn what_the_asker_holds_for_another_payment_is_free_when_the_link_has_paid(world: World) {
+        let (order, link) = ask(&world).await;
+        let theirs = pressed(&link).await.unwrap();
+        world.grant("CASH", "50000").await;
+        let both = pay_by(&world, &order, json!({ "topUpAndPay": { "gateway": "SANDBOX" } })).await;
+        let ours = text(&both["nextAction"]["url"]);
+        at_checkout(&world, &theirs, "APPROVE").await;
+        assert_eq!(standing(&world, &order).await.0, "IN_PROGRESS");
+        assert_eq!(cash(&world).await, "50000", "and nothing is held");
+        at_checkout(&world, &ours, "APPROVE").await;
+        assert_eq!(cash(&world).await, "181000", "what came too late is credit");
     }
 
     async fn another_link_takes_the_place_of_the_first_and_cancelling_ends_both(world: World) {
