@@ -5,9 +5,11 @@
 //! gets the statements one behind the other in one text. Order matters there (parents before children), and no write
 //! may depend on what another one of them changes, except on the number that `count_up` counts.
 
+use std::fmt::{self, Write as _};
+
 use sea_orm::sea_query::{
-    CommonTableExpression, Expr, InsertStatement, Query, SelectStatement, SqliteQueryBuilder, SubQueryStatement,
-    UpdateStatement, Values, WithQuery,
+    Expr, InsertStatement, PostgresQueryBuilder, Query, QueryBuilder, SelectStatement, SqlWriter as _, SqlWriterValues,
+    SqliteQueryBuilder, SubQueryStatement, UpdateStatement,
 };
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
@@ -25,7 +27,9 @@ const COUNTED: &str = "counted";
 /// One of the writes.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// New rows.
+    /// New rows that are values and nothing else.
+    Rows(NewRows),
+    /// New rows, of whatever expressions.
     Insert(InsertStatement),
     /// A new row that must not be there.
     Claimed(InsertStatement),
@@ -33,6 +37,38 @@ pub(super) enum Part {
     Guarded(UpdateStatement, i64),
     /// The change that counts a number up.
     Counted(UpdateStatement),
+}
+
+/// New rows of one table: values, and nothing that would have to be computed. They are most of what is written, and become
+/// text without an expression for each of their values.
+#[derive(Debug)]
+pub(crate) struct NewRows {
+    /// The table.
+    pub(crate) table: &'static str,
+    /// The columns that are given.
+    pub(crate) columns: Vec<&'static str>,
+    /// The values, row after row, in the order of the columns.
+    pub(crate) values: Vec<Value>,
+}
+
+impl NewRows {
+    fn write_into(self, builder: &impl QueryBuilder, sql: &mut SqlWriterValues) -> fmt::Result {
+        write!(sql, "INSERT INTO \"{}\" (", self.table)?;
+        for (position, column) in self.columns.iter().enumerate() {
+            let before = if position == 0 { "\"" } else { ", \"" };
+            write!(sql, "{before}{column}\"")?;
+        }
+        sql.write_str(") VALUES ")?;
+        for (position, value) in self.values.into_iter().enumerate() {
+            sql.write_str(match (position, position % self.columns.len()) {
+                (0, _) => "(",
+                (_, 0) => "), (",
+                _ => ", ",
+            })?;
+            sql.push_param(value, builder);
+        }
+        sql.write_str(")")
+    }
 }
 
 /// Writes to be sent together.
@@ -56,7 +92,13 @@ impl Writes {
         }
     }
 
-    /// Adds new rows, which bind so many values.
+    /// Adds new rows that are values.
+    pub(crate) fn rows(&mut self, rows: NewRows) {
+        let values = rows.values.len();
+        self.parts.push((Part::Rows(rows), values));
+    }
+
+    /// Adds new rows of whatever expressions, which bind so many values.
     pub(crate) fn insert(&mut self, rows: InsertStatement, values: usize) {
         self.parts.push((Part::Insert(rows), values));
     }
@@ -126,14 +168,14 @@ impl Writes {
         let mut bound = 0;
         for (position, (part, values)) in self.parts.into_iter().enumerate() {
             if !group.is_empty() && bound + values > MOST_VALUES && position <= last_group {
-                answers.add(&tx.query_all(&with(std::mem::take(&mut group), false)).await?)?;
+                answers.add(&tx.query_all_raw(with(std::mem::take(&mut group), false)?).await?)?;
                 bound = 0;
             }
             bound += values;
             group.push(part);
         }
         if !group.is_empty() {
-            answers.add(&tx.query_all(&with(group, false)).await?)?;
+            answers.add(&tx.query_all_raw(with(group, false)?).await?)?;
         }
         Ok(answers)
     }
@@ -146,36 +188,48 @@ impl Writes {
         if values.iter().sum::<usize>() > MOST_VALUES {
             return Err(AtOnce::refusal().into());
         }
-        let statement = self.backend.build(&with(parts, true));
         let mut answers = Answers::default();
-        answers.add(&at_once.send(statement).await?)?;
+        answers.add(&at_once.send(with(parts, true)?).await?)?;
         Ok(answers)
     }
 
-    /// All statements behind each other. Each binds its own values, which are numbered through.
+    /// All statements behind each other, in one text.
     async fn send_as_text(self, tx: &Tx) -> Result<Answers, Error> {
-        let mut text = String::new();
-        let mut values: Vec<Value> = Vec::new();
+        if self.parts.is_empty() {
+            return Ok(Answers::default());
+        }
+        let mut sql = SqlWriterValues::new("?", false);
         let mut answers = Answers::default();
-        for (part, _) in &self.parts {
-            let (sql, Values(bound)) = match part {
-                Part::Insert(rows) | Part::Claimed(rows) => rows.build(SqliteQueryBuilder),
-                Part::Guarded(change, _) | Part::Counted(change) => change.build(SqliteQueryBuilder),
-            };
+        for (part, _) in self.parts {
             if let Part::Guarded(_, rows) = part {
                 answers.awaited += rows;
             }
-            text.push_str(&sql);
-            text.push_str("; ");
-            values.extend(bound);
+            part.write_into(SqliteQueryBuilder, &mut sql).map_err(Error::internal)?;
+            sql.write_str("; ").map_err(Error::internal)?;
         }
-        if !text.is_empty() {
-            let statement = Statement::from_sql_and_values(self.backend, text, values);
-            let rows = tx.query_all_raw(statement).await?;
-            answers.add(&rows)?;
-        }
-        answers.check()?;
+        let rows = tx.query_all_raw(statement(self.backend, sql)).await?;
+        answers.add(&rows)?;
         Ok(answers)
+    }
+}
+
+impl Part {
+    fn write_into<B: QueryBuilder>(self, builder: B, sql: &mut SqlWriterValues) -> fmt::Result {
+        match self {
+            Self::Rows(rows) => rows.write_into(&builder, sql)?,
+            Self::Insert(rows) | Self::Claimed(rows) => rows.build_collect_into(builder, sql),
+            Self::Guarded(change, _) | Self::Counted(change) => change.build_collect_into(builder, sql),
+        }
+        Ok(())
+    }
+}
+
+fn statement(backend: DbBackend, sql: SqlWriterValues) -> Statement {
+    let (sql, values) = sql.into_parts();
+    Statement {
+        sql,
+        values: Some(values),
+        db_backend: backend,
     }
 }
 
@@ -238,39 +292,34 @@ impl Answers {
 /// PostgreSQL's one statement: each write an expression, and a row of what the guarded and counted ones answered.
 /// Foreign keys are checked at its end, so that parents and children may stand in any order. One that is all of a
 /// transaction fails when a guarded change did not find its row: there is no other way to undo it.
-fn with(parts: Vec<Part>, at_once: bool) -> WithQuery {
-    // Each is moved into the whole: the short way, by clauses that are finished on their own, copies all of their values twice.
-    let mut whole = WithQuery::new();
-    let mut answer = Query::select();
+fn with(parts: Vec<Part>, at_once: bool) -> Result<Statement, Error> {
+    let mut sql = SqlWriterValues::new("$", true);
+    write_whole(parts, at_once, &mut sql).map_err(Error::internal)?;
+    Ok(statement(DbBackend::Postgres, sql))
+}
+
+fn write_whole(parts: Vec<Part>, at_once: bool, sql: &mut SqlWriterValues) -> fmt::Result {
     let mut guards = Vec::new();
     let mut awaited = 0;
     let mut counts = false;
     for (position, part) in parts.into_iter().enumerate() {
-        let name = match part {
-            Part::Insert(_) => format!("w{position}"),
-            Part::Guarded(..) | Part::Claimed(_) => format!("g{position}"),
-            Part::Counted(_) => COUNTED.to_owned(),
-        };
-        let mut expression = CommonTableExpression::new();
-        expression.table_name(name.clone());
-        match part {
-            Part::Insert(rows) => expression.query(rows),
-            Part::Claimed(row) => {
-                awaited += 1;
-                guards.push(format!("(select count(*) from {name})"));
-                expression.query(row)
-            }
-            Part::Guarded(change, rows) => {
-                awaited += rows;
-                guards.push(format!("(select count(*) from {name})"));
-                expression.query(change)
-            }
-            Part::Counted(change) => {
+        let name = match &part {
+            Part::Rows(_) | Part::Insert(_) => format!("w{position}"),
+            Part::Counted(_) => {
                 counts = true;
-                expression.query(change)
+                COUNTED.to_owned()
+            }
+            Part::Guarded(..) | Part::Claimed(_) => {
+                awaited += if let Part::Guarded(_, rows) = part { rows } else { 1 };
+                let name = format!("g{position}");
+                guards.push(format!("(select count(*) from {name})"));
+                name
             }
         };
-        whole.cte(expression);
+        let before = if position == 0 { "WITH" } else { "," };
+        write!(sql, "{before} {name} AS (")?;
+        part.write_into(PostgresQueryBuilder, sql)?;
+        sql.write_str(")")?;
     }
     let found = if guards.is_empty() {
         "0::bigint".to_owned()
@@ -279,17 +328,15 @@ fn with(parts: Vec<Part>, at_once: bool) -> WithQuery {
     };
     if at_once {
         // A division by zero is an error of the statement. It depends on rows, so that it is not found before they are.
-        answer.expr_as(
-            Expr::cust(format!("1 / (case when {found} = {awaited} then 1 else 0 end)")),
-            "whole",
-        );
+        write!(
+            sql,
+            " SELECT 1 / (case when {found} = {awaited} then 1 else 0 end) AS \"whole\""
+        )?;
     } else {
-        answer.expr_as(Expr::cust(found), GUARDED);
-        answer.expr_as(Expr::cust(format!("{awaited}::bigint")), "awaited");
+        write!(sql, " SELECT {found} AS {GUARDED}, {awaited}::bigint AS awaited")?;
     }
     if counts {
-        answer.expr_as(Expr::cust(format!("(select {COUNTED} from {COUNTED})")), COUNTED);
+        write!(sql, ", (select {COUNTED} from {COUNTED}) AS {COUNTED}")?;
     }
-    whole.query(answer);
-    whole
+    Ok(())
 }

@@ -196,8 +196,9 @@ pub async fn read_purchase(
 ) -> Result<Option<Purchase>, Error> {
     let mut select = of_purchase(scope, account, id);
     let document = Expr::col((quote::Entity, quote::Column::Document));
+    // As an array, the products are found by their index; IN would look into the document for each product that there is.
     let is_bought = Expr::cust_with_exprs(
-        "$1 IN (SELECT item ->> 'product_code' FROM jsonb_array_elements($2 -> 'items') AS item)",
+        "$1 = ANY (ARRAY(SELECT item ->> 'product_code' FROM jsonb_array_elements($2 -> 'items') AS item))",
         [Expr::col((product::Entity, product::Column::Code)), document],
     );
     select.left_join(product::Entity, is_bought);
