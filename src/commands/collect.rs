@@ -1,6 +1,7 @@
 //! What collecting money through a gateway does, whoever begins it and whoever brings the news: an attempt is written before
 //! the gateway hears of it, and what the gateway says of it ends in one [`settle`].
 
+mod asking;
 mod link;
 mod refund;
 mod settle;
@@ -30,8 +31,9 @@ use crate::store::gateway_payments::{self, Attempted};
 use crate::store::purchases;
 use crate::store::{Scope, codes};
 
+pub(super) use asking::{LEASE, PASS, all_at_once};
 pub(super) use link::{end as end_method, ended_there, link_of, no_method, saved_of, settle_link};
-pub(super) use refund::settle_refund;
+pub(super) use refund::{Says, settle_refund};
 pub(super) use settle::{Heard, Settled, settle};
 pub use through::Through;
 pub(super) use through::{Resolved, resolve};

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{EventType, LinkStatus, WalletKind};
 use entity::{account, payment_method};
-use futures_util::future::join_all;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::collect;
+use super::collect::{self, LEASE, PASS};
 use crate::app::App;
 use crate::db::writes::Writes;
 use crate::domain::gateway::LinkOutcome;
@@ -27,11 +26,6 @@ use crate::store::{Scope, accounts, payment_methods};
 
 /// The most linked accounts and cards of an account, those that wait to be confirmed included.
 pub const MOST_METHODS: u64 = 20;
-/// How many one pass asks or tells about, all at once: a gateway that does not answer holds up none of the others.
-const PASS: u64 = 20;
-/// How long one that is asked about is nobody else's: longer than asking may take.
-const LEASE: TimeDelta = TimeDelta::seconds(120);
-
 /// An account or card to be linked.
 #[derive(Clone, Debug, Serialize)]
 pub struct LinkMethod {
@@ -323,32 +317,20 @@ pub async fn round(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
     let due = payment_methods::take_due(&app.db, &scope, &app.gateways.codes(), (now, now + LEASE), PASS).await?;
     let mut followed = Vec::with_capacity(due.len());
     for row in &due {
-        followed.push(follow(app, &scope, row, now));
+        followed.push((row.id, follow(app, &scope, row, now)));
     }
-    let mut done = 0;
-    for followed in join_all(followed).await {
-        followed?;
-        done += 1;
-    }
-    Ok(done)
+    collect::all_at_once(followed).await
 }
 
-/// Asks about one link, or tells of its end. One that can't be followed is in nobody's way.
+/// Asks about one link, or tells of its end.
 async fn follow(app: &App, scope: &Scope, row: &payment_method::Model, now: DateTime<Utc>) -> Result<(), Error> {
-    let done = match row.status {
-        LinkStatus::Pending => match read(app, scope, row.id).await {
-            Ok((row, account)) => ask(app, &row, &account).await,
-            Err(error) => Err(error),
-        },
+    match row.status {
+        LinkStatus::Pending => {
+            let (row, account) = read(app, scope, row.id).await?;
+            ask(app, &row, &account).await
+        }
         LinkStatus::Ended => tell_end(app, row, now).await,
         LinkStatus::Active | LinkStatus::Failed => Ok(()),
-    };
-    match done {
-        Err(error) if !matches!(error, Error::Unavailable(_)) => {
-            tracing::error!(method = %row.id, %error, "a linked account could not be followed");
-            Ok(())
-        }
-        done => done,
     }
 }
 

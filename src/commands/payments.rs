@@ -7,11 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{NoticeVerdict, OrderStatus, PaymentStatus};
 use entity::{account, gateway_notice, gateway_payment};
-use futures_util::future::join_all;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::collect::{self, Heard, Settled};
+use super::collect::{self, Heard, LEASE, PASS, Says, Settled};
 use crate::app::App;
 use crate::db::writes::Writes;
 use crate::domain::gateway::{Decline, LinkOutcome, Outcome};
@@ -21,11 +20,6 @@ use crate::gateways::{About, Answer, Attempt, Checkout, Failure, Gateway, RawNot
 use crate::store::gateway_payments;
 use crate::store::{Scope, accounts, payment_methods, refunds};
 use crate::{clock, ids};
-
-/// How many payments one pass asks about, all at once: a gateway that does not answer holds up none of the others.
-const PASS: u64 = 20;
-/// How long a payment that is asked about is nobody else's: longer than asking may take.
-const LEASE: TimeDelta = TimeDelta::seconds(120);
 
 /// How long a gateway may take to answer, at most.
 const ANSWERED: TimeDelta = TimeDelta::seconds(40);
@@ -314,31 +308,18 @@ async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
     let mut asked = Vec::with_capacity(due.len());
     for row in &due {
         if let Some(account) = owners.iter().find(|account| account.id == row.account_id) {
-            asked.push(check(app, &scope, row, account));
+            asked.push((row.payment_id, check(app, &scope, row, account)));
         }
     }
-    let mut checked = 0;
-    for done in join_all(asked).await {
-        done?;
-        checked += 1;
-    }
-    Ok(checked)
+    collect::all_at_once(asked).await
 }
 
-/// Asks about one payment, or charges it when nobody did yet. One that can't be settled is in nobody's way.
+/// Asks about one payment, or charges it when nobody did yet.
 async fn check(app: &App, scope: &Scope, row: &gateway_payment::Model, account: &account::Model) -> Result<(), Error> {
-    let done = if row.method_id.is_some() && row.tried_at.is_none() {
-        begin_now(app, scope, row.payment_id).await.map(|_| ())
-    } else {
-        ask(app, row, account).await
-    };
-    match done {
-        Err(error) if !matches!(error, Error::Unavailable(_)) => {
-            tracing::error!(payment = %row.payment_id, %error, "a payment could not be asked about or settled");
-            Ok(())
-        }
-        done => done,
+    if row.method_id.is_some() && row.tried_at.is_none() {
+        return begin_now(app, scope, row.payment_id).await.map(|_| ());
     }
+    ask(app, row, account).await
 }
 
 async fn ask(app: &App, row: &gateway_payment::Model, account: &account::Model) -> Result<(), Error> {
@@ -415,7 +396,7 @@ async fn take(
             let Some(row) = found else {
                 return Ok(Verdict::NoSuchReference);
             };
-            collect::settle_refund(app, &scope, row.id, &outcome, None).await?;
+            collect::settle_refund(app, row.id, &outcome, Says::Told).await?;
             return Ok(Verdict::Taken);
         }
         About::Link { .. } | About::Confirmed { .. } | About::Unlinked { .. } => {

@@ -41,7 +41,7 @@ pub struct Resolve {
 /// Ends a quarantine. The money is its own key: the same decision again changes nothing, another one is refused.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for anyone but an operator. Refused with QUARANTINE_NOT_FOUND, QUARANTINE_RESOLVED,
+/// [`Error::Forbidden`] for anyone but an operator. Refused with QUARANTINE_NOT_FOUND, QUARANTINE_OWNED, QUARANTINE_RESOLVED,
 /// CURRENCY_MISMATCH, WALLET_LIMIT, INVALID_TEXT.
 pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Error> {
     if !matches!(scope, Scope::Operator { .. }) {
@@ -148,7 +148,7 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
 fn of_another() -> Error {
     let message =
         "This money is another account's than the one that is named. Leave the account out to decide over it.";
-    Refusal::new(RefusalCode::QuarantineResolved, message)
+    Refusal::new(RefusalCode::QuarantineOwned, message)
         .under("accountId")
         .into()
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{EventType, PaymentMethod, PaymentStatus, RefundStatus, WalletAction, WalletKind};
 use entity::{gateway_capture, gateway_refund};
-use futures_util::future::join_all;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::collect;
+use super::collect::{self, LEASE, PASS, Says};
 use crate::app::App;
 use crate::db::writes::Writes;
 use crate::domain::gateway::RefundOutcome;
@@ -25,11 +24,6 @@ use crate::store::event_log::{self, News};
 use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::{Scope, accounts, gateway_payments, payments, refunds};
-
-/// How many refunds one pass asks about, all at once: a gateway that does not answer holds up none of the others.
-const PASS: u64 = 20;
-/// How long a refund that is asked about is nobody else's: longer than asking may take.
-const LEASE: TimeDelta = TimeDelta::seconds(120);
 
 /// A refund to be decided.
 #[derive(Clone, Debug, Serialize)]
@@ -275,7 +269,7 @@ pub async fn resolve(app: &App, scope: &Scope, input: Resolve) -> Result<(), Err
                 .under("reference")
                 .into());
         }
-        status = collect::settle_refund(app, scope, row.id, &outcome, Some(&reason)).await?;
+        status = collect::settle_refund(app, row.id, &outcome, Says::Seen(scope, &reason)).await?;
     }
     if status != wanted {
         let message = format!("This refund is {status} already.");
@@ -317,25 +311,9 @@ pub async fn check_due(app: &App, now: DateTime<Utc>) -> Result<u64, Error> {
     .await?;
     let mut followed = Vec::with_capacity(due.len());
     for row in &due {
-        followed.push(follow(app, row));
+        followed.push((row.id, pursue(app, row, false)));
     }
-    let mut checked = 0;
-    for done in join_all(followed).await {
-        done?;
-        checked += 1;
-    }
-    Ok(checked)
-}
-
-/// Follows one refund. One that can't be followed is in nobody's way.
-async fn follow(app: &App, row: &gateway_refund::Model) -> Result<(), Error> {
-    match pursue(app, row, false).await {
-        Err(error) if !matches!(error, Error::Unavailable(_)) => {
-            tracing::error!(refund = %row.id, %error, "a refund could not be followed");
-            Ok(())
-        }
-        done => done,
-    }
+    collect::all_at_once(followed).await
 }
 
 /// Follows a refund: asks for it, or where it stands, and settles what the gateway says. One that it never heard of is asked for
@@ -365,7 +343,7 @@ async fn pursue(app: &App, row: &gateway_refund::Model, ask_for_it: bool) -> Res
             RefundOutcome::Pending
         }
     };
-    collect::settle_refund(app, &Scope::engine(), row.id, &outcome, None).await?;
+    collect::settle_refund(app, row.id, &outcome, Says::Asked).await?;
     Ok(())
 }
 

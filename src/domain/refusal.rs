@@ -180,6 +180,8 @@ refusal_codes! {
     QuarantineNotFound = "QUARANTINE_NOT_FOUND",
     /// What becomes of this money was decided before.
     QuarantineResolved = "QUARANTINE_RESOLVED",
+    /// This money has an owner, and it is not the account that was named.
+    QuarantineOwned = "QUARANTINE_OWNED",
     /// The text is no tax code.
     InvalidTaxCode = "INVALID_TAX_CODE",
     /// The text is no personal number.

@@ -144,7 +144,7 @@ pub(crate) struct QuarantineMutations;
 impl QuarantineMutations {
     /// Decides what becomes of money in quarantine. The same decision again changes nothing. For operators.
     ///
-    /// Codes: INVALID_ID, QUARANTINE_NOT_FOUND, QUARANTINE_RESOLVED, ACCOUNT_NOT_FOUND,
+    /// Codes: INVALID_ID, QUARANTINE_NOT_FOUND, QUARANTINE_OWNED, QUARANTINE_RESOLVED, ACCOUNT_NOT_FOUND,
     /// CURRENCY_MISMATCH, WALLET_LIMIT, INVALID_TEXT.
     #[graphql(guard = "OperatorOnly")]
     async fn resolve_quarantine(

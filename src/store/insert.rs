@@ -23,7 +23,7 @@ where
             let mut row = row.into_active_model();
             values.extend(columns.iter().map(|column| match row.take(*column) {
                 ActiveValue::Set(value) | ActiveValue::Unchanged(value) => value,
-                // No whole row comes here; one that did would be written with nothing, or refused.
+                // None comes here. One that did would be written with nothing there, or refused for its type.
                 ActiveValue::NotSet => Value::String(None),
             }));
         }

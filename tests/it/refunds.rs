@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
 use billing_gateway::gateways::stripe::{Stripe, StripeConfig};
 use billing_gateway::store::{Scope, refunds};
 use entity::enums::Role;
@@ -10,6 +13,7 @@ use hmac::{Hmac, Mac as _};
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::sync::{Notify, mpsc};
 
 use crate::support::{Store, World, execute, on_every_store, run, text};
 
@@ -175,6 +179,17 @@ on_every_store! {
 
 const SIGNING: &str = "whsec_test";
 
+fn stripe(api: &str) -> Arc<Stripe> {
+    let config = StripeConfig {
+        api: api.parse().unwrap(),
+        secret_key: "sk_test_1".into(),
+        webhook_secret: SIGNING.into(),
+        live: false,
+        account: None,
+    };
+    Arc::new(Stripe::new(config).unwrap())
+}
+
 /// Stripe tells something of a refund.
 async fn stripe_tells(world: &World, event: &str, reference: &str, status: &str) {
     let body = json!({ "id": event, "object": "event", "type": "refund.updated", "livemode": false, "data": { "object": {
@@ -210,16 +225,7 @@ async fn a_refund_that_comes_back_from_the_payers_bank_is_credit_again() {
             );
             // As if Stripe had sent it.
             execute(&world.app, "UPDATE gateway_refund SET gateway = 'STRIPE'").await;
-            let config = StripeConfig {
-                api: "http://127.0.0.1:9".parse().unwrap(),
-                secret_key: "sk_test_1".into(),
-                webhook_secret: SIGNING.into(),
-                live: false,
-                account: None,
-            };
-            world
-                .take_payments_through(Arc::new(Stripe::new(config).unwrap()))
-                .await;
+            world.take_payments_through(stripe("http://127.0.0.1:9")).await;
             stripe_tells(&world, "evt_1", &reference, "succeeded").await;
             assert_eq!(
                 stands(&world, &payment).await,
@@ -239,6 +245,49 @@ async fn a_refund_that_comes_back_from_the_payers_bank_is_credit_again() {
                 stands(&world, &payment).await,
                 ("100000".into(), one("60000", "FAILED"))
             );
+            world
+        })
+        .await;
+    }
+}
+
+/// A question that is overtaken: the gateway has told that it sent the money before it answers the question with a no.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_no_to_a_question_takes_back_no_refund_that_was_told_to_be_sent() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        run(store, async |mut world| {
+            let payment = topped_up(&world, "100000").await;
+            // As if Stripe had taken it.
+            execute(&world.app, "UPDATE payment SET gateway = 'STRIPE'").await;
+            execute(&world.app, "UPDATE gateway_payment SET gateway = 'STRIPE'").await;
+            let (asking, mut asked) = mpsc::unbounded_channel();
+            let answers = Arc::new(Notify::new());
+            let release = Arc::clone(&answers);
+            let refuse = async move |form: String| {
+                let mut form = url::form_urlencoded::parse(form.as_bytes());
+                let (_, reference) = form.find(|(name, _)| name == "metadata[reference]").unwrap();
+                asking.send(reference.into_owned()).unwrap();
+                answers.notified().await;
+                let error = json!({ "error": { "type": "invalid_request_error", "code": "charge_already_refunded" } });
+                (StatusCode::BAD_REQUEST, Json(error))
+            };
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let api = format!("http://{}", listener.local_addr().unwrap());
+            let routes = Router::new().route("/v1/refunds", post(refuse));
+            tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+            world.take_payments_through(stripe(&api)).await;
+            let operator = world.token(Role::Operator);
+            let told = async {
+                let reference = asked.recv().await.unwrap();
+                stripe_tells(&world, "evt_1", &reference, "succeeded").await;
+                release.notify_one();
+            };
+            let (done, ()) = tokio::join!(
+                world.done(&operator, "refundPayment", refund(&payment, None, "one")),
+                told
+            );
+            assert_eq!(done["payment"]["refunds"][0]["status"], "SUCCEEDED");
+            assert_eq!(stands(&world, &payment).await, ("0".into(), one("100000", "SUCCEEDED")));
             world
         })
         .await;

@@ -103,8 +103,8 @@ on_every_store! {
         world.done(&operator, "resolveQuarantine", decide("70000", "CREDIT", Some(ours))).await;
         let other = world.data(&world.token_of(Role::Owner, world.other_account), "{ account { id } }", json!({})).await;
         let another = Some(text(&other["account"]["id"]));
-        assert_eq!(world.refused(&operator, "resolveQuarantine", decide("70000", "CREDIT", another.clone())).await, "QUARANTINE_RESOLVED");
-        assert_eq!(world.refused(&operator, "resolveQuarantine", decide("99999", "CREDIT", another)).await, "QUARANTINE_RESOLVED");
+        assert_eq!(world.refused(&operator, "resolveQuarantine", decide("70000", "CREDIT", another.clone())).await, "QUARANTINE_OWNED");
+        assert_eq!(world.refused(&operator, "resolveQuarantine", decide("99999", "CREDIT", another)).await, "QUARANTINE_OWNED");
         world.done(&operator, "resolveQuarantine", decide("30000", "RETURNED", None)).await;
         world.done(&operator, "resolveQuarantine", decide("99999", "CREDIT", None)).await;
         assert_eq!(cash(&world).await, "169999");

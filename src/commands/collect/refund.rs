@@ -15,8 +15,20 @@ use crate::store::event_log::{self, News};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::{Scope, refunds};
 
-/// Writes what a gateway said of a refund, or what an operator saw of it there, with their `reason`, and answers where it stands now. What failed stays
-/// so. What had succeeded can come back to the gateway days later: then it is the customer's credit again.
+/// Who says what became of a refund.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::commands) enum Says<'a> {
+    /// The gateway, asked. What it says may be overtaken: a no to who asks for it once more is none to who asked before.
+    Asked,
+    /// The gateway, by itself.
+    Told,
+    /// An operator, who saw it there and tells where.
+    Seen(&'a Scope, &'a str),
+}
+
+/// Writes what a gateway said of a refund, or what an operator saw of it there, and answers where it stands now. What failed
+/// stays so. What had succeeded can come back to the gateway days later, when the gateway tells so: then it is the
+/// customer's credit again.
 ///
 /// Source: rule "Refunds to the source" in ARCHITECTURE, section Buying.
 ///
@@ -24,12 +36,16 @@ use crate::store::{Scope, refunds};
 /// [`Error::Unavailable`] when the store does not answer; nothing was written.
 pub(in crate::commands) async fn settle_refund(
     app: &App,
-    scope: &Scope,
     refund: Uuid,
     outcome: &RefundOutcome,
-    reason: Option<&str>,
+    says: Says<'_>,
 ) -> Result<RefundStatus, Error> {
     let now = app.clock.now();
+    let engine = Scope::engine();
+    let (scope, reason) = match says {
+        Says::Seen(scope, reason) => (scope, Some(reason)),
+        Says::Asked | Says::Told => (&engine, None),
+    };
     let (status, newest) = app
         .db
         .write("settle_refund", async |tx| {
@@ -39,10 +55,14 @@ pub(in crate::commands) async fn settle_refund(
             let account = found.first().map(|row| row.account_id).ok_or(Error::NotFound("refund"))?;
             let wallet = books::lock_wallet(tx, scope, account, WalletKind::Credit).await?;
             let mut row = refunds::lock(tx, scope, refund).await?;
-            let came_back = row.status == RefundStatus::Succeeded && matches!(outcome, RefundOutcome::Failed { .. });
+            let contradicts = matches!(
+                (row.status, outcome),
+                (RefundStatus::Succeeded, RefundOutcome::Failed { .. }) | (RefundStatus::Failed, RefundOutcome::Succeeded)
+            );
+            let came_back = contradicts && row.status == RefundStatus::Succeeded && matches!(says, Says::Told);
             if row.status != RefundStatus::Pending && !came_back {
-                if row.status == RefundStatus::Failed && *outcome == RefundOutcome::Succeeded {
-                    tracing::error!(refund = %row.id, gateway = row.gateway, "a refund that had failed was sent, and the customer has it as credit too: an operator has to look");
+                if contradicts {
+                    tracing::error!(refund = %row.id, gateway = row.gateway, was = %row.status, "the contrary is said of a refund than was said before: an operator has to look");
                     metrics::counter!("gateway_contradictions_total", "gateway" => row.gateway).increment(1);
                 }
                 return Ok((row.status, None));
