@@ -159,6 +159,8 @@ pub async fn advance_while(
                 // Another process is at it: time does not move on before it is done, or has lost its lease.
                 tokio::time::sleep(ELSEWHERE_WAIT).await;
             } else if !done.more || coming.next().is_none_or(|next| next > at) {
+                // What was due at this instant is done.
+                passed.more = false;
                 break;
             }
         }

@@ -382,7 +382,8 @@ on_every_store! {
     async fn what_nobody_pays_expires_and_late_money_is_credit(world: World) {
         world.grant("CASH", "100000").await;
         let begun = order_by(&world, json!({ "topUpAndPay": { "gateway": "SANDBOX" } })).await;
-        world.advance("2023-03-06T00:18:00+07:00").await;
+        let passed = world.advance("2023-03-06T00:18:00+07:00").await;
+        assert!(!passed.more, "what was due is done");
         assert_eq!(payment(&world, &begun).await["status"], "EXPIRED");
         assert_eq!(wallet(&world).await, amounts("100000", "0", "0"));
         assert_eq!(order(&world, &begun).await["status"], "AWAITING_PAYMENT");
