@@ -1,6 +1,6 @@
 //! Paying an order over HTTP against hand-written SQL that does the same writes in the same run: statement by statement,
-//! and on PostgreSQL all of it in a single statement. Many accounts pay at once, then all callers pay from one wallet, whose row they wait
-//! for. `cargo bench --bench paying`
+//! and on PostgreSQL all of it in a single statement. Many accounts pay at once, quotes that the same process made or another one; then all
+//! callers pay from one wallet, whose row they wait for. `cargo bench --bench paying`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod support;
@@ -8,6 +8,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use billing_gateway::app::App;
 use billing_gateway::commands::credit::{self, Grant};
 use billing_gateway::commands::order::{PayBy, PlaceOrder, place_order};
 use billing_gateway::commands::quote::{Action, Create, PriceRequest, create};
@@ -101,7 +102,7 @@ async fn give(bench: &Bench, account: Uuid) {
 }
 
 /// So many quotes, of one payer after the other.
-async fn quotes(bench: &Bench, payers: &[Arc<Payer>], count: usize) -> Vec<(Arc<Payer>, Uuid)> {
+async fn quotes(app: &App, payers: &[Arc<Payer>], count: usize) -> Vec<(Arc<Payer>, Uuid)> {
     let mut made = Vec::with_capacity(count);
     for payer in payers.iter().cycle().take(count) {
         let scope = Scope::Account {
@@ -122,7 +123,7 @@ async fn quotes(bench: &Bench, payers: &[Arc<Payer>], count: usize) -> Vec<(Arc<
             actions: vec![Action::Create(wanted)],
             coupon_code: None,
         };
-        made.push((Arc::clone(payer), create(&bench.app, &scope, request).await.unwrap().id));
+        made.push((Arc::clone(payer), create(app, &scope, request).await.unwrap().id));
     }
     made
 }
@@ -321,7 +322,8 @@ async fn measure() {
         };
         let mut statements = 0;
         // The first documents of a year cost more than those that are counted from there.
-        for (number, (_, quote)) in quotes(&bench, &one, 2).await.into_iter().enumerate() {
+        for number in 0..2 {
+            let (_, quote) = quotes(&bench.app, &one, 1).await.remove(0);
             let order = PlaceOrder {
                 account: bench.account,
                 quote,
@@ -335,31 +337,50 @@ async fn measure() {
         }
 
         for payers in [&one[..], &many] {
-            for quote in quotes(&bench, payers, 256).await {
+            for quote in quotes(&bench.app, payers, 256).await {
                 place(&bench, quote, next()).await;
             }
         }
         bench.look_at_tables().await;
+        let other = bench.another().await;
         let at_once = db::locks_rows(bench.app.db.backend());
         for (payers, spread, together) in [
             (&many[..], "spread, by statements", "spread, by one"),
             (&one[..], "one wallet, by statements", "one wallet, by one"),
         ] {
             for callers in [1, 16, 64] {
-                let (mut ours, mut floor, mut single) = (Vec::new(), Vec::new(), Vec::new());
+                let (mut ours, mut read, mut floor, mut single) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+                let made = async || quotes(&bench.app, payers, orders).await;
                 for _ in 0..rounds {
-                    let made = quotes(&bench, payers, orders).await;
-                    ours.push(rate(made, callers, |quote| place(&bench, quote, next())).await);
-                    let made = quotes(&bench, payers, orders).await;
-                    floor.push(rate(made, callers, |quote| pay_by_hand(&bench, &known, quote, next())).await);
+                    ours.push(rate(made().await, callers, |quote| place(&bench, quote, next())).await);
+                    floor.push(
+                        rate(made().await, callers, |quote| {
+                            pay_by_hand(&bench, &known, quote, next())
+                        })
+                        .await,
+                    );
                     if at_once {
-                        let made = quotes(&bench, payers, orders).await;
-                        single.push(rate(made, callers, |quote| pay_at_once(&bench, &known, quote, next())).await);
+                        let of_other = quotes(&other, payers, orders).await;
+                        read.push(rate(of_other, callers, |quote| place(&bench, quote, next())).await);
+                        single.push(
+                            rate(made().await, callers, |quote| {
+                                pay_at_once(&bench, &known, quote, next())
+                            })
+                            .await,
+                        );
                     }
                 }
                 report(bench.name, spread, callers, &mut ours, &mut floor, statements);
                 if at_once {
                     report(bench.name, together, callers, &mut ours, &mut single, statements);
+                    report(
+                        bench.name,
+                        "  quotes of another",
+                        callers,
+                        &mut read,
+                        &mut single,
+                        statements + 1,
+                    );
                 }
             }
         }

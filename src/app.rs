@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::gateways::sandbox::Sandbox;
 use crate::gateways::{Gateway, Gateways};
 use crate::live::Hub;
+use crate::store::remembered::Remembered;
 use crate::store::{Scope, state};
 
 /// Everything that commands and queries share. There is no other state: no globals.
@@ -33,6 +34,8 @@ pub struct App {
     pub process: Uuid,
     /// What configuration decides about the business.
     pub settings: Settings,
+    /// Quotes that this process made, and what their accounts pay from.
+    pub remembered: Remembered,
     /// The payment gateways.
     pub gateways: Gateways,
     /// The sandbox among them; development only.
@@ -91,6 +94,7 @@ impl App {
         Ok(Self {
             gateways: Gateways::of(gateways.collect()),
             sandbox,
+            remembered: Remembered::default(),
             public_url: OnceLock::new(),
             clock,
             hub: Arc::new(Hub::new(notices::carries(&db))),

@@ -34,6 +34,7 @@ pub(crate) struct Bench {
     pub(crate) owner: String,
     secret: SecretString,
     pub(crate) url: String,
+    database: String,
     wires: wire::Wires,
     running: Running,
     _folder: Option<tempfile::TempDir>,
@@ -109,7 +110,12 @@ async fn look_at_tables(app: &App) {
 
 impl Bench {
     async fn open(empty: Empty) -> Self {
-        let Empty { name, app, folder, .. } = empty;
+        let Empty {
+            name,
+            app,
+            url: database,
+            folder,
+        } = empty;
         let account = seed::seed(&app).await.unwrap().unwrap().accounts[0].1;
         let secret = SecretString::from("a secret of the benchmarks, longer than 32 bytes".to_owned());
         let owner = owner_of(&secret, account);
@@ -131,10 +137,16 @@ impl Bench {
             owner,
             secret,
             url,
+            database,
             wires: wire::Wires::default(),
             running,
             _folder: folder,
         }
+    }
+
+    /// What another process over the same store would have.
+    pub(crate) async fn another(&self) -> Arc<App> {
+        Empty::open(self.name, &self.database, None).await.app
     }
 
     /// A token of an account's owner.

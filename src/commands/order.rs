@@ -33,6 +33,7 @@ use crate::store::gateway_payments;
 use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger as books;
 use crate::store::purchases::{self, Purchase, Rows};
+use crate::store::remembered::Purse;
 use crate::store::{Scope, codes};
 
 pub use super::collect::Through;
@@ -112,16 +113,10 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
                 written: None,
                 collecting: None,
             };
-            return Ok((earlier, None));
+            return Ok((earlier, None, None));
         }
-        let purchase = if tx.at_once().is_some() {
-            purchases::read_purchase(tx, scope, input.account, input.quote, now).await?
-        } else {
-            purchases::lock_purchase(tx, scope, input.account, input.quote).await?
-        };
-        let purchase = check_quote(purchase, now)?;
+        let (purchase, priced) = purchase(app, tx, scope, &input, now).await?;
         let quote = &purchase.quote;
-        let priced = PricedQuote::deserialize(&quote.document)?;
         quote_rules::check_ends_ahead(&priced, now).map_err(|refusal| refusal.under("quoteId"))?;
         rules::check_payment_given(priced.due()?, input.payment.is_some())
             .map_err(|refusal| refusal.under("payment"))?;
@@ -142,35 +137,75 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
         };
         match way {
             Way::Credit => {
-                let (order, newest) = write(tx, scope, placing, &purchase, &priced).await?;
+                let Written { order, newest, purse } = write(tx, scope, placing, &purchase, &priced).await?;
                 let placed = Placed {
                     order: order_id,
                     written: Some(order),
                     collecting: None,
                 };
-                Ok((placed, newest))
+                Ok((placed, newest, purse))
             }
-            way => Ok((await_payment(tx, scope, placing, &purchase, &priced, way).await?, None)),
+            way => {
+                let placed = await_payment(tx, scope, placing, &purchase, &priced, way).await?;
+                Ok((placed, None, None))
+            }
         }
     };
-    let (placed, newest) = match input.payment {
-        None | Some(PayBy::Credit) => app.db.write_at_once("place_order", input.account, placing).await?,
-        Some(_) => app.db.write("place_order", placing).await?,
+    let written = match input.payment {
+        None | Some(PayBy::Credit) => app.db.write_at_once("place_order", input.account, placing).await,
+        Some(_) => app.db.write("place_order", placing).await,
     };
+    let purse = written.as_ref().ok().and_then(|(_, _, purse)| purse.clone());
+    app.remembered.ordered(input.account, input.quote, purse);
+    let (placed, newest, _) = written?;
     if let Some(newest) = newest {
         app.hub.wake(input.account, newest);
     }
     Ok(placed)
 }
 
-/// Writes an order that is paid from credit, and answers it with the newest event's number.
+/// The quote that is to be ordered with what is needed for that, and its document: as this process remembers it, as it is
+/// read, or locked, as the transaction has it.
+async fn purchase(
+    app: &App,
+    tx: &Tx,
+    scope: &Scope,
+    input: &PlaceOrder,
+    now: DateTime<Utc>,
+) -> Result<(Purchase, Arc<PricedQuote>), Error> {
+    let remembered = tx
+        .at_once()
+        .and_then(|at_once| at_once.remembered(|| app.remembered.purchase(scope, input.account, input.quote)));
+    if let Some((purchase, priced)) = remembered {
+        return Ok((check_quote(Some(purchase), now)?, priced));
+    }
+    let purchase = if tx.at_once().is_some() {
+        purchases::read_purchase(tx, scope, input.account, input.quote, now).await?
+    } else {
+        purchases::lock_purchase(tx, scope, input.account, input.quote).await?
+    };
+    let purchase = check_quote(purchase, now)?;
+    let priced = PricedQuote::deserialize(&purchase.quote.document)?;
+    Ok((purchase, Arc::new(priced)))
+}
+
+/// An order that is paid from credit, as it was written.
+struct Written {
+    order: order::Model,
+    /// The newest event's number.
+    newest: Option<i64>,
+    /// What the account pays from since, where that is known.
+    purse: Option<Purse>,
+}
+
+/// Writes an order that is paid from credit.
 async fn write(
     tx: &Tx,
     scope: &Scope,
     placing: Placing<'_>,
     purchase: &Purchase,
     priced: &PricedQuote,
-) -> Result<(order::Model, Option<i64>), Error> {
+) -> Result<Written, Error> {
     let paid = purchase::pay(
         tx,
         scope,
@@ -183,11 +218,16 @@ async fn write(
     .await?;
     let order = paid.order.clone();
     let mut writes = Writes::of(tx);
+    purchases::still_as_seen(&mut writes, scope, purchase);
     // The quote before the wallet, as those lock them who lock.
     purchases::close_quote(&mut writes, scope, purchase.quote.id, placing.order_id);
-    let news = paid.write(&mut writes, scope, purchase, placing.now)?;
+    let (news, purse) = paid.write(&mut writes, scope, purchase, placing.now)?;
     event_log::append(&mut writes, scope, purchase.account.id, &news, placing.now)?;
-    Ok((order, writes.send(tx).await?))
+    Ok(Written {
+        order,
+        newest: writes.send(tx).await?,
+        purse,
+    })
 }
 
 /// How an order is paid, as far as it is known before anything is written.

@@ -1,11 +1,12 @@
 //! Prices: previewed for a slider, or promised in a quote.
 
 use chrono::{DateTime, Utc};
-use entity::{account, coupon, quote};
+use entity::{account, coupon, product, quote};
 use uuid::Uuid;
 
 use super::fulfil::{Catalogue, catalogue_product, promise};
 use crate::app::App;
+use crate::db;
 use crate::domain::coupon::{CouponTerms, CouponValue};
 use crate::domain::money::{Currency, Money};
 use crate::domain::quote::{
@@ -118,9 +119,10 @@ pub struct PriceRequest {
 }
 
 struct Priced {
-    account: account::Model,
     quote: PricedQuote,
     coupon: Option<coupon::Model>,
+    /// The products of what can be bought.
+    products: Vec<product::Model>,
 }
 
 /// Prices a request and stores nothing.
@@ -128,7 +130,8 @@ struct Priced {
 /// # Errors
 /// [`Error::NotFound`] for an account that the caller may not see; refused as [`create`] is.
 pub async fn preview(app: &App, scope: &Scope, request: PriceRequest) -> Result<PricedQuote, Error> {
-    Ok(price(app, scope, request).await?.quote)
+    let account = account(app, scope, request.account).await?;
+    Ok(price(app, scope, &account, request).await?.quote)
 }
 
 /// Promises a price for a quarter of an hour.
@@ -142,9 +145,19 @@ pub async fn preview(app: &App, scope: &Scope, request: PriceRequest) -> Result<
 /// COUPON_MINIMUM_NOT_MET.
 pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<quote::Model, Error> {
     let now = app.clock.now();
-    let priced = price(app, scope, request).await?;
+    // What an order of this quote is going to need is read with the account, where it can then be a single statement.
+    let purse = if db::locks_rows(app.db.backend()) {
+        purchases::purse(app.db.read(), scope, request.account, now).await?
+    } else {
+        None
+    };
+    let account = match &purse {
+        Some(purse) => purse.account.clone(),
+        None => account(app, scope, request.account).await?,
+    };
+    let priced = price(app, scope, &account, request).await?;
     let coupon = priced.coupon.as_ref().map(|coupon| coupon.id);
-    let row = promise(&priced.account, scope, &priced.quote, coupon, now)?;
+    let row = promise(&account, scope, &priced.quote, coupon, now)?;
     app.db
         .write("create_quote", async |tx| {
             let tx = &*tx;
@@ -152,10 +165,19 @@ pub async fn create(app: &App, scope: &Scope, request: PriceRequest) -> Result<q
             purchases::insert_quote(tx, scope, row.clone()).await
         })
         .await?;
+    if let Some(purse) = purse {
+        app.remembered.purse(purse);
+        app.remembered.quote(&row, priced.quote, priced.products);
+    }
     Ok(row)
 }
 
-async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced, Error> {
+async fn account(app: &App, scope: &Scope, account: Uuid) -> Result<account::Model, Error> {
+    let found = accounts::by_ids(app.db.read(), scope, &[account]).await?;
+    found.into_iter().next().ok_or(Error::NotFound("account"))
+}
+
+async fn price(app: &App, scope: &Scope, account: &account::Model, request: PriceRequest) -> Result<Priced, Error> {
     let actions = checked(request.actions)?;
     let code = request
         .coupon_code
@@ -163,11 +185,6 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
         .transpose()?;
     let now = app.clock.now();
     let db = app.db.read();
-    let account = accounts::by_ids(db, scope, &[request.account])
-        .await?
-        .into_iter()
-        .next();
-    let account = account.ok_or(Error::NotFound("account"))?;
     let currency: Currency = account.currency.parse()?;
     let zone = time::zone(&account.zone)?;
 
@@ -180,7 +197,7 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
             _ => None,
         })
         .collect();
-    let catalogue = Catalogue::read(db, scope, &account, standing, &wanted, now).await?;
+    let catalogue = Catalogue::read(db, scope, account, standing, &wanted, now).await?;
     let (items, origins) = items(&catalogue, actions)?;
     let found = match &code {
         None => None,
@@ -200,9 +217,9 @@ async fn price(app: &App, scope: &Scope, request: PriceRequest) -> Result<Priced
     };
     let quote = rules::price(&asked).map_err(|refusal| at_origin(refusal, &origins))?;
     Ok(Priced {
-        account,
         quote,
         coupon: found.map(|(row, _)| row),
+        products: catalogue.sold.into_iter().map(|sold| sold.product).collect(),
     })
 }
 

@@ -25,6 +25,9 @@ use super::writes::Part;
 #[derive(Debug)]
 pub struct AtOnce {
     connection: tokio::sync::Mutex<PoolConnection<Postgres>>,
+    /// Whether the body may go by what its process remembers, and whether it does.
+    may_remember: bool,
+    remembers: AtomicBool,
     /// What is written besides what the body collects: before it, and after it.
     besides: Mutex<Besides>,
     /// Whether the statement went.
@@ -43,8 +46,8 @@ pub(super) struct Besides {
 }
 
 impl AtOnce {
-    /// One on a connection of this pool.
-    pub(super) async fn on(pool: &DatabaseConnection) -> Result<Self, DbErr> {
+    /// One on a connection of this pool, whose body may go by what its process remembers, or must read.
+    pub(super) async fn on(pool: &DatabaseConnection, may_remember: bool) -> Result<Self, DbErr> {
         let connection = pool.get_postgres_connection_pool().acquire().await;
         let connection = connection.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
@@ -52,6 +55,8 @@ impl AtOnce {
         })?;
         Ok(Self {
             connection: tokio::sync::Mutex::new(connection),
+            may_remember,
+            remembers: AtomicBool::new(false),
             besides: Mutex::default(),
             sent: AtomicBool::new(false),
             kept: AtomicBool::new(false),
@@ -114,6 +119,17 @@ impl AtOnce {
 
     fn besides(&self) -> std::sync::MutexGuard<'_, Besides> {
         self.besides.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the process remembers, where the body may go by it. All of it has to be guarded by what is written.
+    pub(crate) fn remembered<T>(&self, look: impl FnOnce() -> Option<T>) -> Option<T> {
+        let remembered = self.may_remember.then(look).flatten();
+        self.remembers.fetch_or(remembered.is_some(), Ordering::Relaxed);
+        remembered
+    }
+
+    pub(super) fn went_by_memory(&self) -> bool {
+        self.remembers.load(Ordering::Relaxed)
     }
 
     pub(super) fn was_kept(&self) -> bool {

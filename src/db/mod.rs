@@ -264,7 +264,8 @@ impl Db {
     /// Runs `body` as [`Db::write`] does. On PostgreSQL it is tried without a transaction first, when nobody else of this
     /// process writes `about` the same account: what it reads is not locked, and what it writes goes as one statement,
     /// which is kept whole or not at all. So the body must claim an idempotency key, send its writes once, and guard by
-    /// them all that it decided upon. Where that does not do, for whatever reason, nothing was written, and the body is
+    /// them all that it decided upon. It may even go by what its process remembers; what came to nothing by that is tried again
+    /// by what is read. Where that does not do, for whatever reason, nothing was written, and the body is
     /// run again in a transaction.
     ///
     /// # Errors
@@ -278,22 +279,29 @@ impl Db {
         let (_entered, alone) = self.busy.enter(about);
         let mut in_doubt = false;
         if alone && locks_rows(self.backend()) {
-            match AtOnce::on(&self.write).await {
-                Ok(at_once) => {
-                    let tx = Arc::new(Tx::of(Connection::AtOnce(at_once)));
-                    let answer = body(Arc::clone(&tx)).await;
-                    let tx = sole(tx)?;
-                    let at_once = tx.at_once().ok_or_else(AtOnce::refusal)?;
-                    in_doubt = at_once.is_in_doubt();
-                    match answer {
-                        Ok(done) if at_once.was_kept() => return Ok(done),
-                        Ok(_) => {}
-                        Err(error) => tracing::debug!(transaction = name, %error, "not done at once"),
+            for may_remember in [true, false] {
+                let at_once = match AtOnce::on(&self.write, may_remember).await {
+                    Ok(at_once) => at_once,
+                    // Who has waited for a connection as long as may be does not wait as long again.
+                    Err(error @ DbErr::ConnectionAcquire(_)) => return Err(error.into()),
+                    Err(error) => {
+                        tracing::debug!(transaction = name, %error, "not done at once");
+                        break;
                     }
+                };
+                let tx = Arc::new(Tx::of(Connection::AtOnce(at_once)));
+                let answer = body(Arc::clone(&tx)).await;
+                let tx = sole(tx)?;
+                let at_once = tx.at_once().ok_or_else(AtOnce::refusal)?;
+                match answer {
+                    Ok(done) if at_once.was_kept() => return Ok(done),
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(transaction = name, may_remember, %error, "not done at once"),
                 }
-                // Who has waited for a connection as long as may be does not wait as long again.
-                Err(error @ DbErr::ConnectionAcquire(_)) => return Err(error.into()),
-                Err(error) => tracing::debug!(transaction = name, %error, "not done at once"),
+                in_doubt |= at_once.is_in_doubt();
+                if in_doubt || !at_once.went_by_memory() {
+                    break;
+                }
             }
         }
         self.write_begun(name, &body, began, in_doubt).await

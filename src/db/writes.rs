@@ -28,21 +28,23 @@ const COUNTED: &str = "counted";
 #[derive(Debug)]
 pub(super) enum Part {
     /// New rows that are values and nothing else.
-    Rows(NewRows),
+    Rows(RowValues),
     /// New rows, of whatever expressions.
     Insert(InsertStatement),
     /// A new row that must not be there.
     Claimed(InsertStatement),
+    /// A row that must still stand so.
+    Still(RowValues),
     /// A change that must find exactly so many rows.
     Guarded(UpdateStatement, i64),
     /// The change that counts a number up.
     Counted(UpdateStatement),
 }
 
-/// New rows of one table: values, and nothing that would have to be computed. They are most of what is written, and become
+/// Rows of one table: values, and nothing that would have to be computed. They are most of what is written, and become
 /// text without an expression for each of their values.
 #[derive(Debug)]
-pub(crate) struct NewRows {
+pub(crate) struct RowValues {
     /// The table.
     pub(crate) table: &'static str,
     /// The columns that are given.
@@ -51,8 +53,8 @@ pub(crate) struct NewRows {
     pub(crate) values: Vec<Value>,
 }
 
-impl NewRows {
-    fn write_into(self, builder: &impl QueryBuilder, sql: &mut SqlWriterValues) -> fmt::Result {
+impl RowValues {
+    fn insert_into(self, builder: &impl QueryBuilder, sql: &mut SqlWriterValues) -> fmt::Result {
         write!(sql, "INSERT INTO \"{}\" (", self.table)?;
         for (position, column) in self.columns.iter().enumerate() {
             let before = if position == 0 { "\"" } else { ", \"" };
@@ -68,6 +70,21 @@ impl NewRows {
             sql.push_param(value, builder);
         }
         sql.write_str(")")
+    }
+
+    fn select_into(self, builder: &impl QueryBuilder, sql: &mut SqlWriterValues) -> fmt::Result {
+        write!(sql, "SELECT 1 AS {GUARDED} FROM \"{}\"", self.table)?;
+        for (position, (column, value)) in self.columns.iter().zip(self.values).enumerate() {
+            let before = if position == 0 { "WHERE" } else { "AND" };
+            write!(sql, " {before} \"{column}\"")?;
+            if value == value.as_null() {
+                sql.write_str(" IS NULL")?;
+            } else {
+                sql.write_str(" = ")?;
+                sql.push_param(value, builder);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -93,9 +110,15 @@ impl Writes {
     }
 
     /// Adds new rows that are values.
-    pub(crate) fn rows(&mut self, rows: NewRows) {
+    pub(crate) fn rows(&mut self, rows: RowValues) {
         let values = rows.values.len();
         self.parts.push((Part::Rows(rows), values));
+    }
+
+    /// Adds that a row must still have these values; else nothing of the whole is kept. Nothing is locked.
+    pub(crate) fn still(&mut self, row: RowValues) {
+        let values = row.values.len();
+        self.parts.push((Part::Still(row), values));
     }
 
     /// Adds new rows of whatever expressions, which bind so many values.
@@ -201,9 +224,7 @@ impl Writes {
         let mut sql = SqlWriterValues::new("?", false);
         let mut answers = Answers::default();
         for (part, _) in self.parts {
-            if let Part::Guarded(_, rows) = part {
-                answers.awaited += rows;
-            }
+            answers.awaited += part.awaits();
             part.write_into(SqliteQueryBuilder, &mut sql).map_err(Error::internal)?;
             sql.write_str("; ").map_err(Error::internal)?;
         }
@@ -214,9 +235,19 @@ impl Writes {
 }
 
 impl Part {
+    /// How many rows it has to find.
+    const fn awaits(&self) -> i64 {
+        match self {
+            Self::Still(_) | Self::Claimed(_) => 1,
+            Self::Guarded(_, rows) => *rows,
+            Self::Rows(_) | Self::Insert(_) | Self::Counted(_) => 0,
+        }
+    }
+
     fn write_into<B: QueryBuilder>(self, builder: B, sql: &mut SqlWriterValues) -> fmt::Result {
         match self {
-            Self::Rows(rows) => rows.write_into(&builder, sql)?,
+            Self::Rows(rows) => rows.insert_into(&builder, sql)?,
+            Self::Still(row) => row.select_into(&builder, sql)?,
             Self::Insert(rows) | Self::Claimed(rows) => rows.build_collect_into(builder, sql),
             Self::Guarded(change, _) | Self::Counted(change) => change.build_collect_into(builder, sql),
         }
@@ -309,8 +340,8 @@ fn write_whole(parts: Vec<Part>, at_once: bool, sql: &mut SqlWriterValues) -> fm
                 counts = true;
                 COUNTED.to_owned()
             }
-            Part::Guarded(..) | Part::Claimed(_) => {
-                awaited += if let Part::Guarded(_, rows) = part { rows } else { 1 };
+            Part::Still(_) | Part::Guarded(..) | Part::Claimed(_) => {
+                awaited += part.awaits();
                 let name = format!("g{position}");
                 guards.push(format!("(select count(*) from {name})"));
                 name

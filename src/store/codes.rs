@@ -20,6 +20,7 @@ pub struct Codes {
     account: String,
     year: i32,
     next: HashMap<CodeKind, i64>,
+    last: HashMap<CodeKind, i64>,
 }
 
 impl Codes {
@@ -30,7 +31,14 @@ impl Codes {
             account: account.to_owned(),
             year,
             next,
+            last: HashMap::new(),
         }
+    }
+
+    /// The last number of each kind that was taken.
+    #[must_use]
+    pub fn last(self) -> HashMap<CodeKind, i64> {
+        self.last
     }
 
     /// The next code of a kind: `ORD-ACME-2026-000017`.
@@ -84,7 +92,7 @@ pub async fn take(
         });
     }
     let counts: HashMap<CodeKind, i64> = rows.iter().map(|row| (row.kind, row.last)).collect();
-    let mut next = HashMap::new();
+    let (mut next, mut last) = (HashMap::new(), HashMap::new());
     if !rows.is_empty() {
         // One order for everyone, so that two transactions never wait for each other.
         rows.sort_by_key(|row| row.kind);
@@ -106,12 +114,14 @@ pub async fn take(
             .await?;
         for row in taken {
             next.insert(row.kind, row.last - counts.get(&row.kind).copied().unwrap_or(0) + 1);
+            last.insert(row.kind, row.last);
         }
     }
     Ok(Codes {
         account: account.code.clone(),
         year,
         next,
+        last,
     })
 }
 
@@ -125,35 +135,35 @@ pub fn take_as_read(
     _scope: &Scope,
     account: &account::Model,
     year: i32,
-    last: &HashMap<CodeKind, i64>,
+    read: &HashMap<CodeKind, i64>,
     wanted: &[(CodeKind, usize)],
 ) -> Result<Codes, Error> {
     use code_counter::{Column, Entity};
-    let mut next = HashMap::new();
+    let (mut next, mut last) = (HashMap::new(), HashMap::new());
     let mut wanted: Vec<_> = wanted.iter().filter(|(_, count)| *count > 0).collect();
     // One order for everyone, as they are taken in.
     wanted.sort_by_key(|(kind, _)| *kind);
     for (kind, count) in wanted {
-        let Some(last) = last.get(kind) else {
+        let Some(before) = read.get(kind) else {
             return Err(Error::Unavailable(
                 "no document of this kind and year is numbered yet".into(),
             ));
         };
+        let after = before + i64::try_from(*count).map_err(Error::internal)?;
         let counting = Entity::update_many()
-            .col_expr(
-                Column::Last,
-                Expr::val(last + i64::try_from(*count).map_err(Error::internal)?),
-            )
+            .col_expr(Column::Last, Expr::val(after))
             .filter(Column::AccountId.eq(account.id))
             .filter(Column::Kind.eq(*kind))
             .filter(Column::Year.eq(year))
-            .filter(Column::Last.eq(*last));
+            .filter(Column::Last.eq(*before));
         at_once.guarded_behind(counting.into_query());
-        next.insert(*kind, last + 1);
+        next.insert(*kind, before + 1);
+        last.insert(*kind, after);
     }
     Ok(Codes {
         account: account.code.clone(),
         year,
         next,
+        last,
     })
 }

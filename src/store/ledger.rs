@@ -125,7 +125,7 @@ pub struct Movement {
 
 /// Moves money of a wallet and writes its history, a line for each movement in their order. The condition is checked by
 /// the database in the same statement that moves the money: neither part falls below zero, and what is held stays. A
-/// wallet that is not as it was read undoes the whole.
+/// wallet that is not as it was read undoes the whole. Answers the wallet as it then is.
 ///
 /// # Errors
 /// [`Error::Internal`] when a balance would overflow.
@@ -135,12 +135,13 @@ pub fn move_wallet(
     wallet: &wallet::Model,
     movements: Vec<Movement>,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
+) -> Result<wallet::Model, Error> {
     change_wallet(writes, scope, wallet, movements, 0, now)
 }
 
 /// Moves money of a wallet as [`move_wallet`] does, and changes by so much what is held of it: a hold that is made finds
-/// that much available, or undoes the whole; one that ends lets it be spent by the movements.
+/// that much available, or undoes the whole; one that ends lets it be spent by the movements. Answers the wallet as it
+/// then is.
 ///
 /// # Errors
 /// [`Error::Internal`] when a balance would overflow.
@@ -151,9 +152,9 @@ pub fn change_wallet(
     movements: Vec<Movement>,
     held_minor: i64,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
+) -> Result<wallet::Model, Error> {
     if movements.is_empty() && held_minor == 0 {
-        return Ok(());
+        return Ok(wallet.clone());
     }
     let after = |before: i64, change: i64| {
         before
@@ -225,7 +226,14 @@ pub fn change_wallet(
         .filter(enough);
     writes.guarded(change.into_query());
     insert::<wallet_entry::ActiveModel, _>(writes, lines);
-    Ok(())
+    Ok(wallet::Model {
+        cash_minor: cash_after,
+        promotional_minor: promotional_after,
+        held_minor: after(wallet.held_minor, held_minor)?,
+        entry_sequence: sequence,
+        version: wallet.version + 1,
+        ..wallet.clone()
+    })
 }
 
 /// Adds holds to what is written; what is held of the wallet is changed by [`change_wallet`].

@@ -36,6 +36,7 @@ pub mod quarantine;
 pub mod quotes;
 pub mod recipients;
 pub mod refunds;
+pub mod remembered;
 pub mod resources;
 pub mod sandbox;
 mod scope;

@@ -2,6 +2,7 @@
 //! collected and written table by table, so that what an order costs in statements does not grow with its items.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use entity::enums::{CodeKind, OrderItemStatus, OrderStatus, PeriodStatus, QuoteStatus, RedemptionStatus, WalletKind};
@@ -19,8 +20,9 @@ use uuid::Uuid;
 use super::Scope;
 use super::billing_addresses;
 use super::deliveries;
-use super::insert::insert;
+use super::insert::{insert, still};
 use super::page;
+use super::remembered::Purse;
 use crate::db::writes::Writes;
 use crate::db::{self, Tx};
 use crate::error::Error;
@@ -139,7 +141,7 @@ pub async fn insert_quote(tx: &Tx, _scope: &Scope, row: quote::Model) -> Result<
 }
 
 /// A quote with whom it was made for and the wallet that can pay it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purchase {
     /// The quote.
     pub quote: quote::Model,
@@ -152,10 +154,10 @@ pub struct Purchase {
 }
 
 /// What an order needs besides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The products of the quote's items, by their codes.
-    pub products: HashMap<String, product::Model>,
+    pub products: Arc<HashMap<String, product::Model>>,
     /// How far the account's documents of this year are numbered.
     pub numbers: HashMap<CodeKind, i64>,
 }
@@ -203,16 +205,7 @@ pub async fn read_purchase(
     );
     select.left_join(product::Entity, is_bought);
     page::joined(&mut select, product::Entity, PRODUCT);
-    let numbers = Expr::cust_with_exprs(
-        "(SELECT json_object_agg(kind, last) FROM code_counter
-           WHERE account_id = $1 AND year = extract(year from $2 at time zone $3)::int)",
-        [
-            Expr::col((account::Entity, account::Column::Id)),
-            Expr::val(now),
-            Expr::col((account::Entity, account::Column::Zone)),
-        ],
-    );
-    select.expr_as(numbers, NUMBERS);
+    select.expr_as(numbers_at(now), NUMBERS);
     let rows = tx.query_all(&select).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let mut products = HashMap::new();
@@ -221,12 +214,72 @@ pub async fn read_purchase(
             products.insert(product.code.clone(), product);
         }
     }
-    let numbers: Option<serde_json::Value> = first.try_get("", NUMBERS)?;
-    let numbers = match numbers {
-        Some(numbers) => serde_json::from_value(numbers)?,
-        None => HashMap::new(),
+    let seen = Seen {
+        products: Arc::new(products),
+        numbers: numbers_of(first)?,
     };
-    Ok(Some(purchase(first, Some(Seen { products, numbers }))?))
+    Ok(Some(purchase(first, Some(seen))?))
+}
+
+/// What an account pays from, as PostgreSQL can be asked for it at once; nothing is locked. Nothing for an account that has
+/// no credit wallet, or that the caller may not see. One statement.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn purse(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    account: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<Purse>, Error> {
+    let mut select = page::whole(account::Entity);
+    select
+        .inner_join(
+            wallet::Entity,
+            Expr::col((wallet::Entity, wallet::Column::AccountId)).equals((account::Entity, account::Column::Id)),
+        )
+        .and_where(Expr::col((account::Entity, account::Column::Id)).eq(account))
+        .and_where(Expr::col((wallet::Entity, wallet::Column::Kind)).eq(WalletKind::Credit.as_str()))
+        .cond_where(scope.accounts((account::Entity, account::Column::Id)));
+    page::joined(&mut select, wallet::Entity, WALLET);
+    select.expr_as(numbers_at(now), NUMBERS);
+    let Some(row) = db.query_one(&select).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Purse {
+        wallet: wallet::Model::from_query_result(&row, WALLET)?,
+        numbers: numbers_of(&row)?,
+        account: page::model(&row)?,
+    }))
+}
+
+/// How far the account's documents of the business year of `now` are numbered.
+fn numbers_at(now: DateTime<Utc>) -> Expr {
+    Expr::cust_with_exprs(
+        "(SELECT json_object_agg(kind, last) FROM code_counter
+           WHERE account_id = $1 AND year = extract(year from $2 at time zone $3)::int)",
+        [
+            Expr::col((account::Entity, account::Column::Id)),
+            Expr::val(now),
+            Expr::col((account::Entity, account::Column::Zone)),
+        ],
+    )
+}
+
+fn numbers_of(row: &QueryResult) -> Result<HashMap<CodeKind, i64>, Error> {
+    let numbers: Option<serde_json::Value> = row.try_get("", NUMBERS)?;
+    Ok(numbers.map(serde_json::from_value).transpose()?.unwrap_or_default())
+}
+
+/// Adds that the account and the products are still what an order was decided by, where they were not read a moment before
+/// it under its locks; else nothing of the whole is kept.
+pub fn still_as_seen(writes: &mut Writes, _scope: &Scope, purchase: &Purchase) {
+    let Some(seen) = &purchase.seen else { return };
+    let told_meanwhile = |column: &account::Column| matches!(column, account::Column::EventSequence);
+    still::<account::ActiveModel, _>(writes, purchase.account.clone(), told_meanwhile);
+    for product in seen.products.values() {
+        still::<product::ActiveModel, _>(writes, product.clone(), |_| false);
+    }
 }
 
 fn of_purchase(scope: &Scope, account: Uuid, id: Uuid) -> SelectStatement {

@@ -20,6 +20,7 @@ use crate::commands::seed;
 use crate::db::Options;
 use crate::db::statements::counted;
 
+mod remembered;
 mod tables;
 
 struct Shelf {

@@ -13,19 +13,23 @@ use billing_gateway::db::writes::Writes;
 use billing_gateway::db::{Db, Tx};
 use billing_gateway::domain::ledger as rules;
 use billing_gateway::domain::money::{Currency, Money};
+use billing_gateway::domain::quote::PricedQuote;
 use billing_gateway::domain::refusal::RefusalCode;
 use billing_gateway::domain::term::Term;
 use billing_gateway::error::Error;
 use billing_gateway::store::Scope;
 use billing_gateway::store::idempotency::{self, Claim, Key};
 use billing_gateway::store::ledger::{self as books, Entry, Movement};
+use billing_gateway::store::purchases;
+use chrono::TimeDelta;
 use entity::enums::{FundsKind, WalletAction, WalletKind};
-use entity::{idempotency_key, order, wallet};
+use entity::{idempotency_key, order, wallet, webhook_delivery};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use serde::Deserialize as _;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::support::{World, on_every_store};
+use crate::support::{World, at, execute, on_every_store};
 
 fn owner(world: &World) -> Scope {
     Scope::Account {
@@ -35,6 +39,10 @@ fn owner(world: &World) -> Scope {
 }
 
 async fn quoted(world: &World) -> Uuid {
+    quoted_for(world, world.account).await
+}
+
+async fn quoted_for(world: &World, account: Uuid) -> Uuid {
     let wanted = Create {
         product: "vserver".to_owned(),
         resource_type: "server".to_owned(),
@@ -45,11 +53,15 @@ async fn quoted(world: &World) -> Uuid {
         auto_renew: false,
     };
     let request = PriceRequest {
-        account: world.account,
+        account,
         actions: vec![Action::Create(wanted)],
         coupon_code: None,
     };
-    create(&world.app, &owner(world), request).await.unwrap().id
+    let scope = Scope::Account {
+        account,
+        principal: "owner".to_owned(),
+    };
+    create(&world.app, &scope, request).await.unwrap().id
 }
 
 fn of(world: &World, quote: Uuid, key: &str) -> PlaceOrder {
@@ -60,6 +72,10 @@ fn of(world: &World, quote: Uuid, key: &str) -> PlaceOrder {
         return_url: None,
         idempotency_key: key.to_owned(),
     }
+}
+
+fn is(error: &Error, code: RefusalCode) -> bool {
+    matches!(error, Error::Refused(refusal) if refusal.code == code)
 }
 
 fn is_postgres(world: &World) -> bool {
@@ -132,10 +148,143 @@ on_every_store! {
             assert!(placed.unwrap().written.is_some());
             // The first documents of a year are counted by themselves.
             if number > 0 {
-                assert_eq!(statements, if is_postgres(&world) { 2 } else { 5 });
+                assert_eq!(statements, if is_postgres(&world) { 1 } else { 5 });
             }
         }
+        // Who did not make the quote has to read it.
+        let peer = world.another(100).await;
+        let order = of(&world, quoted(&world).await, "elsewhere");
+        let (placed, statements) = counted(place_order(&peer, &owner(&world), order)).await;
+        assert!(placed.unwrap().written.is_some());
+        assert_eq!(statements, if is_postgres(&world) { 2 } else { 5 });
         world.books_agree().await;
+    }
+
+    async fn what_is_remembered_is_what_would_be_read(world: World) {
+        world.grant("CASH", "10000000").await;
+        world.grant("PROMOTIONAL", "1000").await;
+        let scope = owner(&world);
+        for number in 0..3 {
+            let (quote, next) = (quoted(&world).await, quoted(&world).await);
+            // As it was read with the quote, and as it was written by an order.
+            for (wanted, place) in [(quote, true), (next, false)] {
+                let now = world.app.clock.now();
+                let remembered = world.app.remembered.purchase(&scope, world.account, wanted);
+                if !is_postgres(&world) {
+                    assert!(remembered.is_none());
+                } else if let Some((purchase, priced)) = remembered {
+                    let read = world.app.db.write("read", async |tx| {
+                        purchases::read_purchase(&tx, &scope, world.account, wanted, now).await
+                    });
+                    let mut read = read.await.unwrap().unwrap();
+                    assert_eq!(PricedQuote::deserialize(&read.quote.document).unwrap(), *priced);
+                    read.quote.document = serde_json::Value::Null;
+                    // Told of each order, which is nothing that an order is decided by.
+                    read.account.event_sequence = purchase.account.event_sequence;
+                    assert_eq!(purchase, read);
+                } else {
+                    // The year's first documents were written by a transaction.
+                    assert!(number == 0 && !place);
+                }
+                if place {
+                    place_order(&world.app, &scope, of(&world, wanted, &number.to_string())).await.unwrap();
+                }
+            }
+        }
+    }
+
+    async fn what_changed_since_the_quote_is_read(world: World) {
+        world.grant("CASH", "10000000").await;
+        let scope = owner(&world);
+        place_order(&world.app, &scope, of(&world, quoted(&world).await, "first")).await.unwrap();
+        let peer = world.another(100).await;
+        for change in ["wallet", "numbers", "account", "product"] {
+            let (quote, another) = (quoted(&world).await, quoted(&world).await);
+            match change {
+                "wallet" => give(&peer, world.account, "500", "gift").await,
+                "numbers" => {
+                    place_order(&peer, &scope, of(&world, another, "another")).await.unwrap();
+                }
+                "account" => execute(&world.app, "UPDATE account SET code = 'RENAMED' WHERE code = 'ACME'").await,
+                _ => execute(&world.app, "UPDATE product SET has_webhook = true WHERE code = 'vserver'").await,
+            }
+            let (placed, statements) = counted(place_order(&world.app, &scope, of(&world, quote, change))).await;
+            let order = placed.unwrap().written.unwrap();
+            assert_eq!(statements, if is_postgres(&world) { 3 } else { 5 }, "{change}");
+            if change == "account" || change == "product" {
+                assert!(order.code.starts_with("ORD-RENAMED-"), "{}", order.code);
+            }
+            let told = webhook_delivery::Entity::find().count(world.app.db.read()).await.unwrap();
+            assert_eq!(told, u64::from(change == "product"), "the service is told, since it wants to be");
+            world.books_agree().await;
+        }
+    }
+
+    async fn credit_that_was_spent_elsewhere_is_not_spent_again(world: World) {
+        world.grant("CASH", "10000000").await;
+        let scope = owner(&world);
+        let first = place_order(&world.app, &scope, of(&world, quoted(&world).await, "first")).await.unwrap();
+        let price = first.written.unwrap().charged_minor;
+        let left = 10_000_000 - price;
+        // All but one and a half of them.
+        let spent = left - price - price / 2;
+        execute(&world.app, &format!("UPDATE wallet SET held_minor = {spent}, version = version + 1 WHERE cash_minor = {left}")).await;
+        let peer = world.another(100).await;
+        let (here, there) = (quoted(&world).await, quoted(&world).await);
+        place_order(&peer, &scope, of(&world, there, "there")).await.unwrap();
+        for _ in 0..2 {
+            let refused = place_order(&world.app, &scope, of(&world, here, "here")).await.unwrap_err();
+            assert!(is(&refused, RefusalCode::InsufficientCredit), "{refused:?}");
+        }
+        // What came elsewhere is spent here.
+        give(&peer, world.account, &price.to_string(), "more").await;
+        place_order(&world.app, &scope, of(&world, here, "here")).await.unwrap();
+        execute(&world.app, &format!("UPDATE wallet SET held_minor = 0 WHERE held_minor = {spent}")).await;
+        assert_eq!(balance(&world.app.db, world.account).await, left - price);
+    }
+
+    async fn a_quote_that_is_remembered_is_ordered_once_while_it_is_good_by_whom_it_is_for(world: World) {
+        world.grant("CASH", "10000000").await;
+        let scope = owner(&world);
+        place_order(&world.app, &scope, of(&world, quoted(&world).await, "first")).await.unwrap();
+        let peer = world.another(100).await;
+
+        let quote = quoted(&world).await;
+        let there = place_order(&peer, &scope, of(&world, quote, "there")).await.unwrap();
+        let same = place_order(&world.app, &scope, of(&world, quote, "there")).await.unwrap();
+        assert_eq!((same.order, same.written), (there.order, None));
+        let refused = place_order(&world.app, &scope, of(&world, quote, "here")).await.unwrap_err();
+        assert!(is(&refused, RefusalCode::QuoteAlreadyOrdered), "{refused:?}");
+
+        // The other account is known as well, and could pay.
+        give(&world.app, world.other_account, "10000000", "other").await;
+        quoted_for(&world, world.other_account).await;
+        let quote = quoted(&world).await;
+        let other = Scope::Account { account: world.other_account, principal: "owner".to_owned() };
+        for account in [world.account, world.other_account] {
+            let order = PlaceOrder { account, ..of(&world, quote, "foreign") };
+            let refused = place_order(&world.app, &other, order).await.unwrap_err();
+            assert!(is(&refused, RefusalCode::QuoteNotFound), "{refused:?}");
+        }
+        let order = PlaceOrder { account: world.other_account, ..of(&world, quote, "foreign") };
+        let operator = Scope::Operator { principal: "operator".to_owned() };
+        let refused = place_order(&world.app, &operator, order).await.unwrap_err();
+        assert!(is(&refused, RefusalCode::QuoteNotFound), "{refused:?}");
+
+        world.app.set_clock(world.app.clock.now() + TimeDelta::minutes(16)).await.unwrap();
+        let refused = place_order(&world.app, &scope, of(&world, quote, "late")).await.unwrap_err();
+        assert!(is(&refused, RefusalCode::QuoteExpired), "{refused:?}");
+    }
+
+    async fn a_quote_of_the_old_year_is_ordered_under_a_number_of_the_new_one(world: World) {
+        world.grant("CASH", "10000000").await;
+        world.app.set_clock(at("2023-12-31T23:55:00+07:00")).await.unwrap();
+        let scope = owner(&world);
+        place_order(&world.app, &scope, of(&world, quoted(&world).await, "first")).await.unwrap();
+        let quote = quoted(&world).await;
+        world.app.set_clock(at("2024-01-01T00:05:00+07:00")).await.unwrap();
+        let placed = place_order(&world.app, &scope, of(&world, quote, "second")).await.unwrap();
+        assert!(placed.written.unwrap().code.ends_with("-2024-000001"));
     }
 
     async fn what_changed_since_it_was_read_is_read_again(world: World) {
@@ -225,7 +374,7 @@ on_every_store! {
                 order.quote = quoted(&world).await;
             }
             let refused = place_order(&world.app, &owner(&world), order).await.unwrap_err();
-            assert!(matches!(&refused, Error::Refused(refusal) if refusal.code == expected), "{refused:?}");
+            assert!(is(&refused, expected), "{refused:?}");
         }
     }
 

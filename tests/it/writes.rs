@@ -12,7 +12,7 @@ use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 use uuid::Uuid;
 
-use crate::support::{World, on_every_store, server};
+use crate::support::{World, execute, on_every_store, server};
 
 fn operator() -> Scope {
     Scope::Operator {
@@ -53,6 +53,41 @@ on_every_store! {
         assert_eq!(wallet::Entity::find().all(app.db.read()).await.unwrap(), before);
         assert_eq!(wallet_entry::Entity::find().count(app.db.read()).await.unwrap(), 1);
         assert_eq!(account_event::Entity::find().count(app.db.read()).await.unwrap(), told);
+    }
+
+    async fn a_wallet_is_answered_as_it_was_written(world: World) {
+        world.grant("CASH", "300000").await;
+        let (app, scope, now) = (&world.app, operator(), world.app.clock.now());
+        let entry = wallet_entry::Entity::find().one(app.db.read()).await.unwrap().unwrap();
+        for (spent, held) in [(0, 1_000), (100, 0), (200, -300), (0, 0)] {
+            let answered = app.db.write("answered", async |tx| {
+                let tx = &*tx;
+                let read = books::lock_wallet(tx, &scope, world.account, WalletKind::Credit).await?;
+                let movement = Movement {
+                    id: Uuid::now_v7(),
+                    transaction: entry.transaction_id,
+                    action: WalletAction::OrderPayment,
+                    details: "spent".to_owned(),
+                    cash_minor: -spent,
+                    promotional_minor: 0,
+                    order: None,
+                };
+                let movements = (spent > 0).then_some(movement).into_iter().collect();
+                let mut writes = Writes::of(tx);
+                let answered = books::change_wallet(&mut writes, &scope, &read, movements, held, now)?;
+                writes.send(tx).await?;
+                Ok(answered)
+            });
+            let answered = answered.await.unwrap();
+            let written = wallet::Entity::find_by_id(answered.id).one(app.db.read()).await.unwrap();
+            assert_eq!(Some(answered), written);
+        }
+        // Nothing of it was in the books.
+        let undone = "UPDATE wallet SET cash_minor = cash_minor + 300, held_minor = 0 WHERE cash_minor = 299700";
+        execute(app, undone).await;
+        execute(app, "DELETE FROM wallet_entry WHERE details = 'spent' AND cash_minor = -100").await;
+        execute(app, "DELETE FROM wallet_entry WHERE details = 'spent'").await;
+        execute(app, "UPDATE wallet SET entry_sequence = 1 WHERE cash_minor = 300000").await;
     }
 
     async fn more_values_than_a_statement_takes_are_written_all_the_same(world: World) {

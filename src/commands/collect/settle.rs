@@ -281,7 +281,7 @@ async fn pay_order(
         .transaction
         .ok_or_else(|| Error::internal("an order that was paid through a gateway has no payment"))?;
     let mut writes = Writes::of(tx);
-    let news = paid.write(&mut writes, scope, &purchase, now)?;
+    let (news, _) = paid.write(&mut writes, scope, &purchase, now)?;
     captured(
         &mut writes,
         scope,

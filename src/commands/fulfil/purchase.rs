@@ -2,6 +2,7 @@
 //! orders, who renews and who settles a gateway's payment write the same.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use entity::enums::{
@@ -22,11 +23,13 @@ use crate::domain::refusal::Refusal;
 use crate::domain::{ledger, order as rules, time};
 use crate::error::Error;
 use crate::ids;
+use crate::store::codes::{self, Codes};
 use crate::store::event_log::News;
 use crate::store::fulfilment::{self, Provisioned};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::purchases::{self, Purchase, Rows, Standing};
-use crate::store::{Scope, codes, deliveries, pricing, resources};
+use crate::store::remembered::Purse;
+use crate::store::{Scope, deliveries, pricing, resources};
 
 /// What is known of an order besides what is bought.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +78,8 @@ pub(in crate::commands) struct Paid {
     pub(in crate::commands) order: order::Model,
     /// The ledger transaction of its payment.
     pub(in crate::commands) transaction: Option<Uuid>,
+    /// The codes of its documents, given out.
+    codes: Codes,
     rows: Rows,
     entries: Vec<Entry>,
     movements: Vec<Movement>,
@@ -83,7 +88,8 @@ pub(in crate::commands) struct Paid {
 }
 
 impl Paid {
-    /// Adds all of it to what is written, but for the news, which it answers: they are counted last.
+    /// Adds all of it to what is written, but for the news, which it answers: they are counted last. Answers also what the
+    /// account then pays from, where all of that was read.
     ///
     /// # Errors
     /// [`Error::Internal`] when a balance would overflow.
@@ -93,22 +99,31 @@ impl Paid {
         scope: &Scope,
         purchase: &Purchase,
         now: DateTime<Utc>,
-    ) -> Result<Vec<News>, Error> {
+    ) -> Result<(Vec<News>, Option<Purse>), Error> {
         let held: i64 = self.ended_holds.iter().map(|(hold, _)| hold.amount_minor).sum();
         self.rows.write(writes, scope)?;
         books::post(writes, scope, purchase.account.id, self.entries, now);
-        books::change_wallet(writes, scope, &purchase.wallet, self.movements, -held, now)?;
+        let wallet = books::change_wallet(writes, scope, &purchase.wallet, self.movements, -held, now)?;
         for (hold, status) in self.ended_holds {
             books::end_hold(writes, scope, &hold, status, now);
         }
-        Ok(self.news)
+        let purse = purchase.seen.as_ref().map(|seen| {
+            let mut numbers = seen.numbers.clone();
+            numbers.extend(self.codes.last());
+            Purse {
+                account: purchase.account.clone(),
+                wallet,
+                numbers,
+            }
+        });
+        Ok((self.news, purse))
     }
 }
 
 /// What stands behind a quote, as it was locked.
 struct Ground {
     standing: HashMap<Uuid, Standing>,
-    products: HashMap<String, product::Model>,
+    products: Arc<HashMap<String, product::Model>>,
 }
 
 impl Ground {
@@ -127,10 +142,10 @@ impl Ground {
         // The periods as they were when this was priced: one of them may have ended since.
         let standing = purchases::standing(&**tx, scope, purchase.account.id, &ids, priced.priced_at, true).await?;
         let products = match &purchase.seen {
-            Some(seen) => seen.products.clone(),
+            Some(seen) => Arc::clone(&seen.products),
             None => {
                 let codes = priced.items.iter().map(|item| item.product_code.as_str());
-                pricing::products(&**tx, scope, codes).await?
+                Arc::new(pricing::products(&**tx, scope, codes).await?)
             }
         };
         let ground = Self { standing, products };
@@ -142,8 +157,12 @@ impl Ground {
     }
 
     fn product(&self, code: &str) -> Result<&product::Model, Refusal> {
-        self.products.get(code).ok_or_else(stale)
+        product(&self.products, code)
     }
+}
+
+fn product<'a>(products: &'a HashMap<String, product::Model>, code: &str) -> Result<&'a product::Model, Refusal> {
+    products.get(code).ok_or_else(stale)
 }
 
 /// Prepares an order that waits for its payment: nothing of it is done yet. The items know the keys that their new
@@ -317,8 +336,7 @@ pub(in crate::commands) async fn pay(
     let mut waiting = waited.as_ref().map(|waited| waited.items.clone().into_iter());
     let mut states = Vec::with_capacity(priced.items.len());
     for ((position, item), share) in (0_i32..).zip(&priced.items).zip(&shares) {
-        let product = ground.product(&item.product_code)?.clone();
-        let product = &product;
+        let product = product(&ground.products, &item.product_code)?;
         let done_at_once = at_once(item.action, product);
         let before = match &mut waiting {
             None => None,
@@ -452,6 +470,7 @@ pub(in crate::commands) async fn pay(
     Ok(Paid {
         order,
         transaction,
+        codes,
         rows,
         entries,
         movements,

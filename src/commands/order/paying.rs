@@ -117,7 +117,7 @@ pub async fn pay_order(app: &App, scope: &Scope, input: PayOrder) -> Result<Begu
                     let waited = Waited { order, items, let_go };
                     let source = Source::Credit { payment: payment_id };
                     let paid = purchase::pay(tx, scope, placing, &purchase, &priced, Some(waited), source).await?;
-                    let news = paid.write(&mut writes, scope, &purchase, now)?;
+                    let (news, _) = paid.write(&mut writes, scope, &purchase, now)?;
                     event_log::append(&mut writes, scope, input.account, &news, now)?;
                     return Ok((begun, writes.send(tx).await?));
                 }

@@ -173,8 +173,8 @@ async fn renew(
         waited: StepStatus::Sent,
         now,
     };
-    let (_, newest) = write(tx, &scope, placing, &purchase, &priced).await?;
-    Ok(Some(newest))
+    let written = write(tx, &scope, placing, &purchase, &priced).await?;
+    Ok(Some(written.newest))
 }
 
 /// Tells that an attempt was refused, and goes on in the schedule; answers the newest event's number.
