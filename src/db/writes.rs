@@ -21,6 +21,8 @@ use crate::error::Error;
 const MOST_VALUES: usize = 60_000;
 /// What a guarded write answers when it found its row.
 const GUARDED: &str = "guarded";
+/// What the database's log says of a statement whose guards did not hold.
+const CHANGED: &str = "what is written here changed since it was read: nothing was written, and it is done again";
 /// What the counted number is answered as.
 const COUNTED: &str = "counted";
 
@@ -358,10 +360,11 @@ fn write_whole(parts: Vec<Part>, at_once: bool, sql: &mut SqlWriterValues) -> fm
         guards.join(" + ")
     };
     if at_once {
-        // A division by zero is an error of the statement. It depends on rows, so that it is not found before they are.
+        // What is no number is an error of the statement, and says in the database's log why there is one. It depends on
+        // rows, so that it is not found before they are.
         write!(
             sql,
-            " SELECT 1 / (case when {found} = {awaited} then 1 else 0 end) AS \"whole\""
+            " SELECT (case when {found} = {awaited} then '1' else '{CHANGED}' end)::int AS \"whole\""
         )?;
     } else {
         write!(sql, " SELECT {found} AS {GUARDED}, {awaited}::bigint AS awaited")?;

@@ -223,6 +223,11 @@ pub fn change_wallet(
         .col_expr(wallet::Column::Version, column(wallet::Column::Version).add(1))
         .filter(wallet::Column::Id.eq(wallet.id))
         .filter(wallet::Column::Version.eq(wallet.version))
+        // A store that was set back may come to the same version in another way.
+        .filter(wallet::Column::CashMinor.eq(wallet.cash_minor))
+        .filter(wallet::Column::PromotionalMinor.eq(wallet.promotional_minor))
+        .filter(wallet::Column::HeldMinor.eq(wallet.held_minor))
+        .filter(wallet::Column::EntrySequence.eq(wallet.entry_sequence))
         .filter(enough);
     writes.guarded(change.into_query());
     insert::<wallet_entry::ActiveModel, _>(writes, lines);

@@ -118,13 +118,19 @@ impl Remembered {
 
     /// Remembers that a quote was ordered, and what its account pays from since; nothing when that is not known.
     pub fn ordered(&self, account: Uuid, quote: Uuid, purse: Option<Purse>) {
-        guard(&self.quotes).pop(&quote);
-        match purse {
-            Some(purse) => self.purse(purse),
-            None => {
-                guard(&self.purses).pop(&account);
-            }
+        let mut quotes = guard(&self.quotes);
+        if quotes
+            .peek(&quote)
+            .is_some_and(|promised| promised.quote.account_id == account)
+        {
+            quotes.pop(&quote);
         }
+        let mut purses = guard(&self.purses);
+        match purse {
+            // Even when something newer was known: a store that was set back is as it is.
+            Some(purse) => purses.put(account, purse),
+            None => purses.pop(&account),
+        };
     }
 }
 
