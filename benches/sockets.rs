@@ -93,10 +93,19 @@ impl Server {
         self.callers[number % self.callers.len()].clone()
     }
 
+    /// Has it write what is to be told, where that is something to each: what is measured is how it is delivered.
+    fn write(&mut self) {
+        self.do_it("write");
+    }
+
     /// Has it tell everybody something.
     fn tell(&mut self) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "tell").unwrap();
-        assert_eq!(self.lines.next().unwrap().unwrap(), "told");
+        self.do_it("tell");
+    }
+
+    fn do_it(&mut self, what: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{what}").unwrap();
+        assert_eq!(self.lines.next().unwrap().unwrap(), "done");
     }
 
     /// Its resident memory, in KB.
@@ -158,14 +167,17 @@ async fn serve(which: &str) {
             .try_for_each(|line| said.send(line))
     });
     let mut number = 0;
-    while lines.recv().await.is_some() {
-        number += 1;
+    while let Some(line) = lines.recv().await {
+        let writes = line == "write";
+        number += i64::from(writes);
         match &gateway {
+            Some(bench) if writes && !each.is_empty() => write_to_each(bench).await,
+            _ if writes => {}
             Some(bench) if each.is_empty() => grant(bench, number).await,
-            Some(bench) => tell_each(bench, &each, number).await,
+            Some(bench) => each.iter().for_each(|account| bench.app.hub.wake(*account, number)),
             None => drop(tell.send(sample.clone())),
         }
-        println!("told");
+        println!("done");
     }
 }
 
@@ -185,8 +197,8 @@ async fn open_accounts(bench: &Bench, count: usize) -> Vec<Uuid> {
     opened.await.unwrap()
 }
 
-/// An event to each of the accounts, in one transaction and with two statements: what is measured is how it is delivered.
-async fn tell_each(bench: &Bench, accounts: &[Uuid], number: i64) {
+/// An event to each of the accounts, in one transaction and with two statements.
+async fn write_to_each(bench: &Bench) {
     let written = bench.app.db.write("tell", async |tx| {
         tx.execute_unprepared(
             "update account set event_sequence = event_sequence + 1 where code like 'BENCH-%';
@@ -197,9 +209,6 @@ async fn tell_each(bench: &Bench, accounts: &[Uuid], number: i64) {
         Ok(())
     });
     written.await.unwrap();
-    for account in accounts {
-        bench.app.hub.wake(*account, number);
-    }
 }
 
 async fn grant(bench: &Bench, number: i64) {
@@ -330,6 +339,7 @@ async fn measured(which: &str, sockets: usize, accounts: usize, rounds: usize) -
     let mut rates = Vec::new();
     for _ in 0..rounds {
         count.begin(sockets);
+        server.write();
         let began = clock::monotonic();
         server.tell();
         count.all().await;

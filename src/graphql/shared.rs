@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType, Selection};
-use async_graphql::{Name, Request, Response, ServerError, Value, Variables};
+use async_graphql::{Request, Response, ServerError, Value, Variables};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -107,7 +107,8 @@ struct Template {
     caller: Caller,
     text: Arc<Text>,
     operation_name: Option<String>,
-    variables: Variables,
+    /// As JSON: there is one of these for each account, which may wait for days, and a map takes a kilobyte.
+    variables: Box<str>,
     introspection: async_graphql::IntrospectionMode,
 }
 
@@ -122,7 +123,8 @@ impl Template {
     fn run(&self, run: &Run, part: Part) -> Option<(Arc<Session>, BoxStream<'static, Response>)> {
         let session = Session::open_part(Arc::clone(&self.app), self.caller.clone(), part).ok()?;
         let session = Arc::new(session);
-        let mut request = Request::new(self.text.query.clone()).variables(self.variables.clone());
+        let variables: Variables = serde_json::from_str(&self.variables).ok()?;
+        let mut request = Request::new(self.text.query.clone()).variables(variables);
         request.operation_name.clone_from(&self.operation_name);
         request.introspection_mode = self.introspection;
         request.set_parsed_query(self.text.document.clone());
@@ -130,12 +132,9 @@ impl Template {
         Some((session, answers))
     }
 
-    /// What all who are told the same have in common, but for the account; its digest.
-    fn key(&self, after: Option<&Name>) -> Key {
-        let mut variables = self.variables.clone();
-        if let Some(after) = after {
-            variables.remove(after);
-        }
+    /// What all who are told the same have in common, but for the account; its digest. The variables are those without the
+    /// cursor.
+    fn key(&self, variables: &Variables) -> Key {
         let Caller {
             principal: _,
             role,
@@ -144,7 +143,7 @@ impl Template {
             product,
             permissions,
         } = &self.caller;
-        let variables = serde_json::to_string(&variables).unwrap_or_default();
+        let variables = serde_json::to_string(variables).unwrap_or_default();
         let (operation, query) = (&self.operation_name, &self.text.query);
         let whole = format!(
             "{role:?} {account:?} {accounts:?} {product:?} {permissions:?} {operation:?}\n{variables}\n{query}"
@@ -289,7 +288,7 @@ impl Groups {
 
     /// Runs a subscription, shared if others may be told the same.
     pub(super) fn subscribe(&self, mut request: Request, run: Run) -> BoxStream<'static, Response> {
-        let Some((session, template, after)) = self.template(&mut request) else {
+        let Some((session, template, key)) = self.template(&mut request) else {
             return run(request);
         };
         let handover = Arc::<Handover>::default();
@@ -300,7 +299,7 @@ impl Groups {
         let own = run(request.data(Arc::new(own)));
         let joining = Joining {
             handover,
-            key: template.key(after.as_ref()),
+            key,
             template,
             run,
             groups: self.clone(),
@@ -341,9 +340,9 @@ impl Groups {
         group
     }
 
-    /// What a subscription of a shared field was asked with, and the variable that carries its cursor; nothing for
+    /// What a subscription of a shared field was asked with, and the key of those who are told the same; nothing for
     /// others.
-    fn template(&self, request: &mut Request) -> Option<(Arc<Session>, Template, Option<Name>)> {
+    fn template(&self, request: &mut Request) -> Option<(Arc<Session>, Template, Key)> {
         let session = super::session_of(&request.data)?;
         let name = request.operation_name.clone();
         let document = request.parsed_query().ok()?;
@@ -374,10 +373,15 @@ impl Groups {
             caller: session.caller.clone(),
             text: self.lock().text(request.query.clone(), document),
             operation_name: name,
-            variables: request.variables.clone(),
+            variables: serde_json::to_string(&request.variables).ok()?.into(),
             introspection: request.introspection_mode,
         };
-        Some((session, template, after))
+        let mut variables = request.variables.clone();
+        if let Some(after) = &after {
+            variables.remove(after);
+        }
+        let key = template.key(&variables);
+        Some((session, template, key))
     }
 }
 

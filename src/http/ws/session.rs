@@ -32,6 +32,17 @@ const LONGEST_REASON: usize = 123;
 /// A timer that is off. Its end is only a reason to look again.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A timer that may be off.
+type Timer = Option<Pin<Box<Sleep>>>;
+
+/// Waits for the end of a timer; for ever, when it is off.
+async fn ends(timer: &mut Timer) {
+    match timer {
+        Some(timer) => timer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A code and a reason.
 struct Close(u16, String);
 
@@ -81,18 +92,21 @@ impl Session {
     pub(super) async fn serve(mut self, mut socket: WebSocket) -> Option<Closing> {
         let limits = self.edge.config.sockets.clone();
         let shutdown = self.edge.shutdown.clone();
-        let mut init: Pin<Box<Sleep>> = Box::pin(sleep(limits.init_timeout));
+        // Those that seldom run are made when they are needed: an idle socket keeps none of them.
+        let mut init = Some(Box::pin(sleep(limits.init_timeout)));
         let mut ping: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
         let mut expiry: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
-        let mut stall: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
+        let mut stall: Timer = None;
         let mut stalling = false;
         let mut pace = Pace::new();
-        let mut rest: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
+        let mut rest: Timer = None;
 
         let closed = loop {
             let writing = self.unflushed || !self.outbox.is_empty();
-            if writing && !stalling {
-                stall.set(sleep(limits.send_timeout));
+            if !writing {
+                stall = None;
+            } else if !stalling {
+                stall = Some(Box::pin(sleep(limits.send_timeout)));
             }
             stalling = writing;
             let room = self.outbox.has_room(&limits);
@@ -101,10 +115,10 @@ impl Session {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break Close::new(close::GOING_AWAY, "Going away"),
-                () = &mut stall, if writing => {
+                () = ends(&mut stall), if writing => {
                     break Close::new(close::TRY_AGAIN_LATER, "Reading too slowly: resume later");
                 }
-                () = &mut init, if new => {
+                () = ends(&mut init), if new => {
                     break Close::new(close::TIMEOUT, "Connection initialisation timeout");
                 }
                 () = &mut expiry, if !new => match self.expires_in() {
@@ -121,7 +135,10 @@ impl Session {
                     }
                     ping.set(sleep(limits.ping_interval));
                 }
-                () = &mut rest, if pace.rests => pace = Pace::new(),
+                () = ends(&mut rest), if pace.rests => {
+                    pace = Pace::new();
+                    rest = None;
+                }
                 exchanged = exchange(&mut socket, &mut self.outbox, &mut self.unflushed, room && !pace.rests) => match exchanged {
                     // It moves: the next message gets its own time.
                     Exchanged::Sent(Ok(())) => stalling = false,
@@ -129,11 +146,12 @@ impl Session {
                     Exchanged::Received(Some(Ok(message))) => {
                         self.heard = true;
                         if let Some(left) = pace.take(&limits) {
-                            rest.set(sleep(left));
+                            rest = Some(Box::pin(sleep(left)));
                         }
                         match self.receive(message) {
                             Ok(Received::Nothing) => {}
                             Ok(Received::Opened) => {
+                                init = None;
                                 ping.set(sleep(limits.ping_interval));
                                 expiry.set(sleep(self.expires_in().unwrap_or(FAR)));
                             }
