@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Executor as _, Request, Response, Value, Variables};
+use async_graphql::{Executor as _, Name, Request, Response, Value, Variables};
 use entity::enums::{FundsKind, Role};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -57,6 +57,15 @@ impl World {
     }
 
     fn subscribes(&self, query: &str, after: Option<i64>, may: impl Fn(Permission) -> bool) -> Subscriber {
+        let mut variables = Variables::default();
+        if let Some(after) = after {
+            let cursor = Cursor::new(self.app.epoch, self.account, after).encode();
+            variables = Variables::from_json(serde_json::json!({ "after": cursor }));
+        }
+        self.asks(query, variables, may)
+    }
+
+    fn asks(&self, query: &str, variables: Variables, may: impl Fn(Permission) -> bool) -> Subscriber {
         let permissions = Permission::ALL.iter().copied().filter(|permission| may(*permission));
         let caller = Caller::new(
             "an".to_owned(),
@@ -65,11 +74,7 @@ impl World {
             None,
             permissions.collect(),
         );
-        let mut request = Request::new(query);
-        if let Some(after) = after {
-            let cursor = Cursor::new(self.app.epoch, self.account, after).encode();
-            request = request.variables(Variables::from_json(serde_json::json!({ "after": cursor })));
-        }
+        let request = Request::new(query).variables(variables);
         Subscriber(
             self.schema
                 .execute_stream(prepare(request, &self.app, Some(caller)), None),
@@ -186,4 +191,38 @@ async fn whoever_is_slow_or_late_misses_nothing_and_hears_nothing_twice() {
         told.push(answer);
     }
     assert_eq!(bytes(&told[0]), bytes(&told[2]), "who was late has caught up");
+}
+
+#[tokio::test]
+async fn what_a_group_tells_is_what_its_subscribers_asked_for_in_their_variables() {
+    let world = World::new().await;
+    let query = "subscription ($types: [EventType!]) { accountEvents(types: $types) { cursor replayed } }";
+    let of = |kind: &str, as_value: fn(&str) -> Value| {
+        let mut variables = Variables::default();
+        variables.insert(Name::new("types"), Value::List(vec![as_value(kind)]));
+        world.asks(query, variables, |_| true)
+    };
+    // As the wire brings it, and as a default of the document is.
+    let as_text: fn(&str) -> Value = |kind| Value::from(kind);
+    let as_enum: fn(&str) -> Value = |kind| Value::Enum(Name::new(kind));
+    let (mut text, mut default) = (of("WALLET_CREDITED", as_text), of("WALLET_CREDITED", as_enum));
+    let mut other = of("ORDER_PAID", as_text);
+    // Each listens before something is told.
+    for subscriber in [&mut text, &mut default, &mut other] {
+        assert!(futures_util::poll!(subscriber.0.next()).is_pending());
+    }
+    while world.groups() < 2 {
+        for subscriber in [&mut text, &mut default, &mut other] {
+            let _ = futures_util::poll!(subscriber.0.next());
+        }
+        tokio::task::yield_now().await;
+    }
+    grant(&world.app, world.account, 1).await;
+    let told = [text.hears().await, default.hears().await];
+    for answer in &told {
+        assert_eq!(world.read(answer), (1, false));
+    }
+    assert_eq!(bytes(&told[0]), bytes(&told[1]));
+    assert_eq!(world.groups(), 2);
+    assert!(futures_util::poll!(other.0.next()).is_pending(), "it asked for others");
 }
