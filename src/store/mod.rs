@@ -1,7 +1,7 @@
 //! Queries by noun, each scoped, bounded and named after what it answers; and the writes that commands share.
 //!
 //! Every function takes the caller's [`Scope`]. Nothing here decides: rules live in `domain`, and what is done
-//! with their answer in `commands`.
+//! with their answer in `commands`. Nothing is kept here between calls but what [`remembered`] says it is.
 
 pub mod accounts;
 pub mod alerts;
