@@ -102,6 +102,10 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
 
     let placing = async |tx: Arc<Tx>| {
         let tx = &*tx;
+        if tx.at_once().is_none() {
+            // What it leaves behind is read again.
+            app.remembered.ordered(input.account, input.quote, None);
+        }
         let key = Key {
             account: input.account,
             operation: "place_order",
@@ -113,7 +117,7 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
                 written: None,
                 collecting: None,
             };
-            return Ok((earlier, None, None));
+            return Ok((earlier, None));
         }
         let (purchase, priced) = purchase(app, tx, scope, &input, now).await?;
         let quote = &purchase.quote;
@@ -138,26 +142,27 @@ pub async fn place_order(app: &App, scope: &Scope, input: PlaceOrder) -> Result<
         match way {
             Way::Credit => {
                 let Written { order, newest, purse } = write(tx, scope, placing, &purchase, &priced).await?;
+                if tx.at_once().is_some() {
+                    // It was kept with its one statement, and the account's next order waits for its turn.
+                    app.remembered.ordered(input.account, input.quote, purse);
+                }
                 let placed = Placed {
                     order: order_id,
                     written: Some(order),
                     collecting: None,
                 };
-                Ok((placed, newest, purse))
+                Ok((placed, newest))
             }
             way => {
                 let placed = await_payment(tx, scope, placing, &purchase, &priced, way).await?;
-                Ok((placed, None, None))
+                Ok((placed, None))
             }
         }
     };
-    let written = match input.payment {
-        None | Some(PayBy::Credit) => app.db.write_at_once("place_order", input.account, placing).await,
-        Some(_) => app.db.write("place_order", placing).await,
+    let (placed, newest) = match input.payment {
+        None | Some(PayBy::Credit) => app.db.write_at_once("place_order", input.account, placing).await?,
+        Some(_) => app.db.write("place_order", placing).await?,
     };
-    let purse = written.as_ref().ok().and_then(|(_, _, purse)| purse.clone());
-    app.remembered.ordered(input.account, input.quote, purse);
-    let (placed, newest, _) = written?;
     if let Some(newest) = newest {
         app.hub.wake(input.account, newest);
     }

@@ -8,13 +8,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sea_orm::sea_query::Values;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::{self, AssertSqlSafe, Postgres};
 use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr, QueryResult, RuntimeErr, Statement};
 use sea_query_sqlx::SqlxValues;
+use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use super::failure;
@@ -142,34 +144,79 @@ impl AtOnce {
 }
 
 /// Who is being written about in this process. The second one about somebody would only find what it read changed by the
-/// first: it locks at once.
+/// first: it waits for its turn, as it would have to wait for a lock in the database.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Busy(Arc<Mutex<HashMap<Uuid, usize>>>);
+pub(super) struct Turns(Arc<Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>>);
 
-impl Busy {
-    /// Notes a writer, and answers whether it is the only one.
-    pub(super) fn enter(&self, about: Uuid) -> (Entered<'_>, bool) {
-        let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = writers.entry(about).or_default();
-        *count += 1;
-        (Entered { busy: self, about }, *count == 1)
+/// A writer whose turn it is, or who waits for it.
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+    about: Uuid,
+    lock: Arc<tokio::sync::Mutex<()>>,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turns {
+    /// Waits for the turn of one more writer, in the order in which they come, and for so long. Answers whether it came.
+    pub(super) async fn wait(&self, about: Uuid, most: Duration) -> (Turn<'_>, bool) {
+        let lock = Arc::clone(self.lock().entry(about).or_default());
+        // Who gives up while it waits is forgotten as who has had its turn is.
+        let mut turn = Turn {
+            turns: self,
+            about,
+            lock,
+            held: None,
+        };
+        turn.held = tokio::time::timeout(most, Arc::clone(&turn.lock).lock_owned())
+            .await
+            .ok();
+        let came = turn.held.is_some();
+        (turn, came)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A writer who is at it.
-pub(super) struct Entered<'a> {
-    busy: &'a Busy,
-    about: Uuid,
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut writers = self.turns.lock();
+        self.held = None;
+        // The map's and this one's: nobody else has any, or can get one before the map is let go.
+        if Arc::strong_count(&self.lock) <= 2 {
+            writers.remove(&self.about);
+        }
+    }
 }
 
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        let mut writers = self.busy.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = writers.get_mut(&self.about) {
-            *count -= 1;
-            if *count == 0 {
-                writers.remove(&self.about);
-            }
-        }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use futures_util::poll;
+    use uuid::Uuid;
+
+    use super::Turns;
+
+    const MOST: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn one_writes_about_somebody_at_a_time_and_who_gave_up_leaves_nothing() {
+        let (turns, one, other) = (Turns::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (first, came) = turns.wait(one, MOST).await;
+        assert!(came);
+        assert!(turns.wait(other, MOST).await.1, "others are not waited for");
+        let mut second = Box::pin(turns.wait(one, MOST));
+        let mut third = Box::pin(turns.wait(one, MOST));
+        assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+        assert!(!turns.wait(one, Duration::ZERO).await.1, "it waits for so long");
+        drop(first);
+        // It was next, and has gone.
+        drop(second);
+        assert!(third.await.1);
+        assert!(turns.lock().is_empty());
     }
 }

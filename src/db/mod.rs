@@ -21,7 +21,7 @@ use sea_orm::{
 
 use uuid::Uuid;
 
-use self::at_once::{AtOnce, Busy};
+use self::at_once::{AtOnce, Turns};
 use self::connection::Connection;
 use crate::clock;
 use crate::error::Error;
@@ -51,7 +51,7 @@ pub struct Db {
     /// After how long no transaction is begun again.
     wait: Duration,
     /// Who is written about at the moment.
-    busy: Busy,
+    turns_about: Turns,
 }
 
 /// One transaction. Everything that the store writes goes through it; it derefs to the connection that queries take.
@@ -183,7 +183,7 @@ impl Db {
                 read,
                 turns,
                 wait: options.wait,
-                busy: Busy::default(),
+                turns_about: Turns::default(),
             })
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let mut pool = ConnectOptions::new(url);
@@ -199,7 +199,7 @@ impl Db {
                 read: pool,
                 turns: None,
                 wait: options.wait,
-                busy: Busy::default(),
+                turns_about: Turns::default(),
             })
         } else {
             Err(Error::configuration(
@@ -261,7 +261,7 @@ impl Db {
         self.write_begun(name, &body, clock::monotonic(), false).await
     }
 
-    /// Runs `body` as [`Db::write`] does. On PostgreSQL it is tried without a transaction first, when nobody else of this
+    /// Runs `body` as [`Db::write`] does. On PostgreSQL it is tried without a transaction first, as soon as nobody else of this
     /// process writes `about` the same account: what it reads is not locked, and what it writes goes as one statement,
     /// which is kept whole or not at all. So the body must claim an idempotency key, send its writes once, and guard by
     /// them all that it decided upon. It may even go by what its process remembers; what came to nothing by that is tried again
@@ -276,9 +276,12 @@ impl Db {
         R: Future<Output = Result<T, Error>>,
     {
         let began = clock::monotonic();
-        let (_entered, alone) = self.busy.enter(about);
+        if !locks_rows(self.backend()) {
+            return self.write_begun(name, &body, began, false).await;
+        }
+        let (_turn, came) = self.turns_about.wait(about, self.wait).await;
         let mut in_doubt = false;
-        if alone && locks_rows(self.backend()) {
+        if came {
             for may_remember in [true, false] {
                 let at_once = match AtOnce::on(&self.write, may_remember).await {
                     Ok(at_once) => at_once,

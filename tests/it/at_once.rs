@@ -160,6 +160,28 @@ on_every_store! {
         world.books_agree().await;
     }
 
+    async fn orders_of_one_account_wait_for_each_other_and_each_is_one_statement(world: World) {
+        world.grant("CASH", "100000000").await;
+        let first = of(&world, quoted(&world).await, "first");
+        place_order(&world.app, &owner(&world), first).await.unwrap();
+        let mut quotes = Vec::new();
+        for _ in 0..12 {
+            quotes.push(quoted(&world).await);
+        }
+        let mut paying = JoinSet::new();
+        for (number, quote) in quotes.into_iter().enumerate() {
+            let (app, scope, order) = (Arc::clone(&world.app), owner(&world), of(&world, quote, &number.to_string()));
+            paying.spawn(async move { counted(place_order(&app, &scope, order)).await });
+        }
+        for (placed, statements) in paying.join_all().await {
+            assert!(placed.unwrap().written.is_some());
+            if is_postgres(&world) {
+                assert_eq!(statements, 1);
+            }
+        }
+        world.books_agree().await;
+    }
+
     async fn what_is_remembered_is_what_would_be_read(world: World) {
         world.grant("CASH", "10000000").await;
         world.grant("PROMOTIONAL", "1000").await;
