@@ -272,8 +272,8 @@ fn numbers_of(row: &QueryResult) -> Result<HashMap<CodeKind, i64>, Error> {
 }
 
 /// Adds that the account and the products are still what an order was decided by, where that may have been read long ago;
-/// else nothing of the whole is kept. They are not locked, here or by [`lock_purchase`]: what changes while the order is being written is as if
-/// it had changed after it.
+/// else nothing of the whole is kept. They are not locked, here or by [`lock_purchase`]: what changes while the order is
+/// being written is as if it had changed after it.
 pub fn still_as_seen(writes: &mut Writes, _scope: &Scope, purchase: &Purchase) {
     let Some(seen) = &purchase.seen else { return };
     let told_meanwhile = |column: &account::Column| matches!(column, account::Column::EventSequence);

@@ -29,12 +29,11 @@ pub struct Remembered {
 }
 
 /// A quote as it was written.
-#[derive(Debug)]
-pub struct Promised {
+struct Promised {
     /// Its row, without the document.
     quote: quote::Model,
     /// The document.
-    pub priced: Arc<PricedQuote>,
+    priced: Arc<PricedQuote>,
     products: Arc<HashMap<String, product::Model>>,
 }
 
