@@ -211,7 +211,7 @@ impl Viewer {
 
     /// What it may do.
     async fn permissions(&self, ctx: &Context<'_>) -> Result<Vec<Permission>> {
-        Ok(ctx.caller()?.permissions.iter().copied().collect())
+        Ok(ctx.caller()?.permissions.iter().collect())
     }
 
     /// The code of the product it serves, if it is a product's service.

@@ -1,6 +1,6 @@
 //! Who calls, and what they may do. Every root field has a guard from here; nothing else decides about permissions.
 
-use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use async_graphql::{Context, Enum, Guard};
@@ -92,7 +92,7 @@ impl Permission {
     /// What a role may do by itself: the owner all, the billing administrator all but what is the owner's own (tags,
     /// budget), and whoever reads accounts what changes nothing. A product's service has its tasks and no permission.
     #[must_use]
-    pub fn of_role(role: Role) -> BTreeSet<Self> {
+    pub fn of_role(role: Role) -> Permissions {
         let those = |may: fn(Self) -> bool| {
             Self::ALL
                 .iter()
@@ -104,8 +104,56 @@ impl Permission {
             Role::Owner => those(|_| true),
             Role::BillingAdmin => those(|permission| !matches!(permission, Self::ManageTags | Self::ManageBudget)),
             Role::Viewer | Role::Operator | Role::Partner => those(Self::reads),
-            Role::Product => BTreeSet::new(),
+            Role::Product => Permissions::default(),
         }
+    }
+}
+
+/// A set of permissions: small, as every caller has one and every waiting subscriber keeps its caller.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permissions(u32);
+
+const _: () = assert!(Permission::ALL.len() <= 32, "a set has a bit for each");
+
+impl Permissions {
+    const fn bit(permission: Permission) -> u32 {
+        1 << permission as u32
+    }
+
+    /// Whether one is among them.
+    #[must_use]
+    pub const fn contains(self, permission: Permission) -> bool {
+        self.0 & Self::bit(permission) != 0
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// Each of them, in the order of [`Permission::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL
+            .iter()
+            .copied()
+            .filter(move |permission| self.contains(*permission))
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<T: IntoIterator<Item = Permission>>(those: T) -> Self {
+        Self(
+            those
+                .into_iter()
+                .fold(0, |bits, permission| bits | Self::bit(permission)),
+        )
+    }
+}
+
+impl fmt::Debug for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 
@@ -123,7 +171,7 @@ pub struct Caller {
     /// The product it serves.
     pub product: Option<String>,
     /// What it may do.
-    pub permissions: BTreeSet<Permission>,
+    pub permissions: Permissions,
 }
 
 impl Caller {
@@ -134,9 +182,9 @@ impl Caller {
         role: Role,
         account: Option<Uuid>,
         product: Option<String>,
-        permissions: BTreeSet<Permission>,
+        permissions: Permissions,
     ) -> Self {
-        let permissions = &Permission::of_role(role) & &permissions;
+        let permissions = Permission::of_role(role).and(permissions);
         let accounts = account.into_iter().collect();
         Self {
             principal,
@@ -188,7 +236,7 @@ impl Caller {
     /// # Errors
     /// [`Error::Forbidden`] naming the permission.
     pub fn require(&self, permission: Permission) -> std::result::Result<(), Error> {
-        if self.permissions.contains(&permission) {
+        if self.permissions.contains(permission) {
             Ok(())
         } else {
             Err(Error::Forbidden(permission.needed()))

@@ -6,6 +6,7 @@
 
 mod account;
 mod alert;
+mod apart;
 mod auto_top_up;
 mod billing_address;
 mod caller;
@@ -64,7 +65,7 @@ use async_graphql::{
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-pub use caller::{Caller, Permission};
+pub use caller::{Caller, Permission, Permissions};
 pub use sizes::list_sizes;
 
 use crate::app::App;

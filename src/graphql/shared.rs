@@ -4,8 +4,12 @@
 //! A subscriber first has an execution of its own, which checks the document and its arguments and tells what happened
 //! before it came. Then it joins the group of its selection. The group has one execution for all: it resolves each event
 //! once, writes it as JSON once, and keeps the newest of them. It begins with the first event and rests when none has come
-//! for a while: most accounts are told nothing for hours, and whoever waits should cost little. Who is too slow for what
-//! is kept goes on alone, from where it stands. A group ends with its last subscriber.
+//! for a while: most accounts are told nothing for hours, and whoever waits should cost little. A group that rests is woken
+//! by its listener; it has no task. Who is too slow for what is kept goes on alone, from where it stands. A group ends with
+//! its last subscriber.
+//!
+//! What is alone has a task of its own; who belongs to a group has none and holds nothing. So the answers of either may be
+//! taken when it suits.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -19,10 +23,11 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
+use super::apart::apart;
 use super::caller::Caller;
 use super::session::{Part, Session};
 use crate::app::App;
@@ -196,17 +201,31 @@ impl fmt::Debug for Groups {
 struct Group {
     key: (Uuid, Key),
     groups: Groups,
-    template: Arc<Template>,
-    run: Run,
+    source: Arc<Source>,
     told: Arc<Told>,
-    /// Set once, by the one who made the group.
-    resolving: OnceLock<AbortHandle>,
+    state: Mutex<State>,
+}
+
+/// What tells a group.
+struct Source {
+    template: Template,
+    run: Run,
+}
+
+/// What a group does.
+enum State {
+    /// All up to this event was told. At the next one the listener begins.
+    Rests(i64, Listener),
+    /// A task resolves its events.
+    Resolves(AbortHandle),
+    /// Between the two.
+    Turns,
 }
 
 /// What a group was told.
 struct Told {
     kept: Mutex<Kept>,
-    news: watch::Sender<()>,
+    news: Notify,
 }
 
 struct Kept {
@@ -228,6 +247,18 @@ enum Next {
 }
 
 impl Told {
+    /// Nothing yet, of what comes after an event.
+    fn after(seen: i64) -> Self {
+        Self {
+            kept: Mutex::new(Kept {
+                after: seen,
+                answers: VecDeque::new(),
+                ended: None,
+            }),
+            news: Notify::new(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -241,12 +272,23 @@ impl Told {
         }
         kept.answers.push_back((sequence, shown));
         drop(kept);
-        self.news.send_replace(());
+        self.news.notify_waiters();
     }
 
     fn end(&self, error: Option<Shown>) {
         self.lock().ended = Some(error);
-        self.news.send_replace(());
+        self.news.notify_waiters();
+    }
+
+    /// What comes after an event. When that is to wait, it has waited.
+    async fn next_or_news(&self, seen: i64) -> Next {
+        // Before the look: what is kept meanwhile is heard of.
+        let news = self.news.notified();
+        let next = self.next(seen);
+        if matches!(next, Next::Wait) {
+            news.await;
+        }
+        next
     }
 
     fn next(&self, seen: i64) -> Next {
@@ -263,9 +305,50 @@ impl Told {
     }
 }
 
+impl Group {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rests until there is something after `seen`.
+    fn rest(self: &Arc<Self>, seen: i64, listener: Listener) {
+        let group = Arc::downgrade(self);
+        let begin = move || {
+            if let Some(group) = group.upgrade() {
+                group.begin();
+            }
+        };
+        let mut state = self.state();
+        let rests = listener.at_news_after(seen, begin);
+        *state = State::Rests(seen, listener);
+        drop(state);
+        if !rests {
+            self.begin();
+        }
+    }
+
+    /// Begins to resolve, if it rests.
+    fn begin(self: &Arc<Self>) {
+        let mut state = self.state();
+        match std::mem::replace(&mut *state, State::Turns) {
+            State::Rests(seen, listener) => {
+                let resolving = tokio::spawn(resolve(
+                    Arc::downgrade(self),
+                    Arc::clone(&self.told),
+                    Arc::clone(&self.source),
+                    seen,
+                    listener,
+                ));
+                *state = State::Resolves(resolving.abort_handle());
+            }
+            other => *state = other,
+        }
+    }
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(resolving) = self.resolving.get() {
+        if let State::Resolves(resolving) = &*self.state() {
             resolving.abort();
         }
         let groups = &mut self.groups.lock().groups;
@@ -289,14 +372,14 @@ impl Groups {
     /// Runs a subscription, shared if others may be told the same.
     pub(super) fn subscribe(&self, mut request: Request, run: Run) -> BoxStream<'static, Response> {
         let Some((session, template, key)) = self.template(&mut request) else {
-            return run(request);
+            return apart(run(request));
         };
         let handover = Arc::<Handover>::default();
         let replay = Part::Replay(Arc::clone(&handover));
         let Ok(own) = Session::open_part(Arc::clone(&session.app), session.caller.clone(), replay) else {
-            return run(request);
+            return apart(run(request));
         };
-        let own = run(request.data(Arc::new(own)));
+        let own = apart(run(request.data(Arc::new(own))));
         let joining = Joining {
             handover,
             key,
@@ -317,26 +400,18 @@ impl Groups {
         {
             return group;
         }
-        let told = Arc::new(Told {
-            kept: Mutex::new(Kept {
-                after: seen,
-                answers: VecDeque::new(),
-                ended: None,
-            }),
-            news: watch::Sender::new(()),
-        });
         let group = Arc::new(Group {
             key,
             groups: self.clone(),
-            template: Arc::new(joining.template),
-            run: joining.run,
-            told: Arc::clone(&told),
-            resolving: OnceLock::new(),
+            source: Arc::new(Source {
+                template: joining.template,
+                run: joining.run,
+            }),
+            told: Arc::new(Told::after(seen)),
+            state: Mutex::new(State::Turns),
         });
         self.lock().groups.insert(key, Arc::downgrade(&group));
-        let (template, run) = (Arc::clone(&group.template), Arc::clone(&group.run));
-        let resolving = tokio::spawn(resolve(told, template, run, seen, listener));
-        let _ = group.resolving.set(resolving.abort_handle());
+        group.rest(seen, listener);
         group
     }
 
@@ -385,43 +460,51 @@ impl Groups {
     }
 }
 
-/// Resolves each event for a group. What resolves them begins with an event, and is given up after a time without any:
-/// the listener hears of the next one.
-async fn resolve(told: Arc<Told>, template: Arc<Template>, run: Run, seen: i64, mut listener: Listener) {
-    let ending = Ending(told);
+/// Resolves each event for a group, until none has come for a while: then it rests, and so does the group.
+async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen: i64, listener: Listener) {
+    let mut ending = Ending(Some(told));
     let mut last = seen;
-    loop {
-        listener.news_after(last).await;
-        let Some((session, mut answers)) = template.run(&run, Part::Follow(last)) else {
-            return ending.0.end(None);
-        };
-        loop {
-            let response = match tokio::time::timeout(RESTS_AFTER, answers.next()).await {
+    let Some((session, mut answers)) = source.template.run(&source.run, Part::Follow(last)) else {
+        ending.0.iter().for_each(|told| told.end(None));
+        return;
+    };
+    while let Some(told) = &ending.0 {
+        match tokio::time::timeout(RESTS_AFTER, answers.next()).await {
+            Err(_) => {
                 // What is told and not shown, because of its type, is told nevertheless.
-                Err(_) => break last = last.max(session.told()),
-                Ok(None) => return ending.0.end(None),
-                Ok(Some(response)) => response,
-            };
-            let sequence = session.told();
-            if sequence <= last {
-                // No event: the stream has failed.
-                return ending.0.end(Some(Shown::of(response)));
+                last = last.max(session.told());
+                ending.0 = None;
+                drop(answers);
+                if let Some(group) = group.upgrade() {
+                    group.rest(last, listener);
+                }
+                return;
             }
-            last = sequence;
-            ending.0.keep(sequence, Shown::of(response));
+            Ok(None) => return told.end(None),
+            Ok(Some(response)) => {
+                let sequence = session.told();
+                if sequence <= last {
+                    // No event: the stream has failed.
+                    return told.end(Some(Shown::of(response)));
+                }
+                last = sequence;
+                told.keep(sequence, Shown::of(response));
+            }
         }
     }
 }
 
-/// Ends a group, also when what resolves its events panics: nobody waits for what will never come.
-struct Ending(Arc<Told>);
+/// Ends a group, also when what resolves its events panics: nobody waits for what will never come. None when it goes on.
+struct Ending(Option<Arc<Told>>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if self.0.lock().ended.is_none() {
+        if let Some(told) = &self.0
+            && told.lock().ended.is_none()
+        {
             let mut error = ServerError::new("the answer to an event could not be made", None);
             error.extensions.get_or_insert_default().set("code", "INTERNAL");
-            self.0.end(Some(Shown::Failed(Value::Null, vec![error])));
+            told.end(Some(Shown::Failed(Value::Null, vec![error])));
         }
     }
 }
@@ -437,7 +520,7 @@ struct Joining {
 
 enum Subscriber {
     Alone(BoxStream<'static, Response>, Option<Box<Joining>>),
-    Together(Arc<Group>, i64, watch::Receiver<()>),
+    Together(Arc<Group>, i64),
     Done,
 }
 
@@ -453,27 +536,20 @@ impl Subscriber {
                     let joining = joining?;
                     let (account, seen, listener) = joining.handover.taken()?;
                     let group = joining.groups.clone().join(*joining, account, seen, listener);
-                    let news = group.told.news.subscribe();
-                    Self::Together(group, seen, news)
+                    Self::Together(group, seen)
                 }
-                Self::Together(group, seen, mut news) => {
-                    news.mark_unchanged();
-                    match group.told.next(seen) {
-                        Next::Answer(sequence, shown) => {
-                            return Some((shown.response(), Self::Together(group, sequence, news)));
-                        }
-                        Next::Wait => {
-                            // The sender lives in the group.
-                            let _ = news.changed().await;
-                            Self::Together(group, seen, news)
-                        }
-                        Next::Behind => {
-                            let (_, answers) = group.template.run(&group.run, Part::Follow(seen))?;
-                            Self::Alone(answers, None)
-                        }
-                        Next::End(error) => return Some((error?.response(), Self::Done)),
+                Self::Together(group, seen) => match group.told.next_or_news(seen).await {
+                    Next::Answer(sequence, shown) => {
+                        return Some((shown.response(), Self::Together(group, sequence)));
                     }
-                }
+                    Next::Wait => Self::Together(group, seen),
+                    Next::Behind => {
+                        let Source { template, run } = &*group.source;
+                        let (_, answers) = template.run(run, Part::Follow(seen))?;
+                        Self::Alone(apart(answers), None)
+                    }
+                    Next::End(error) => return Some((error?.response(), Self::Done)),
+                },
                 Self::Done => return None,
             };
         }
@@ -486,15 +562,8 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_group_whose_events_are_resolved_no_more() {
-        let told = Arc::new(Told {
-            kept: Mutex::new(Kept {
-                after: 3,
-                answers: VecDeque::new(),
-                ended: None,
-            }),
-            news: watch::Sender::new(()),
-        });
-        let resolving = Ending(Arc::clone(&told));
+        let told = Arc::new(Told::after(3));
+        let resolving = Ending(Some(Arc::clone(&told)));
         told.keep(5, Shown::Failed(Value::Null, Vec::new()));
         assert!(matches!(told.next(2), Next::Behind));
         assert!(matches!(told.next(3), Next::Answer(5, _)));

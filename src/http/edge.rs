@@ -71,7 +71,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Runs a query or a mutation.
     fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'static, Response>;
 
-    /// Runs a subscription, until the stream ends or is dropped. Data that is a [`Value::Binary`](async_graphql::Value) is
+    /// Runs a subscription, until the stream ends or is dropped. It is asked for answers when there is room to send them,
+    /// which may take long: a stream that waits must hold nothing that others need, or have a task of its own. Data that is a [`Value::Binary`](async_graphql::Value) is
     /// JSON: several subscribers are given the same bytes.
     fn subscribe(&self, caller: &Caller, request: Request) -> BoxStream<'static, Response>;
 

@@ -1,10 +1,12 @@
 //! Who listens in this process, and how they are woken.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use entity::account_event;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::reader::Reader;
@@ -12,21 +14,39 @@ use super::reader::Reader;
 /// How many events of an account are kept for those who listen to it.
 const RECENT: usize = 100;
 
-/// What those who listen to an account share.
-#[derive(Debug)]
+/// An account that somebody listens to.
+#[derive(Default)]
 struct Heard {
-    /// The newest sequence number that anybody has told of.
-    news: watch::Sender<i64>,
-    recent: Arc<tokio::sync::Mutex<Recent>>,
+    ear: Arc<Ear>,
+    /// How many listen.
+    listeners: usize,
+    /// What listeners that do not wait are called with.
+    calls: Vec<Call>,
 }
 
-impl Default for Heard {
-    fn default() -> Self {
-        Self {
-            news: watch::channel(0).0,
-            recent: Arc::default(),
-        }
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard")
+            .field("ear", &self.ear)
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
     }
+}
+
+/// What is called once, at news of an event after `seen`.
+struct Call {
+    listener: u64,
+    seen: i64,
+    call: Box<dyn FnOnce() + Send>,
+}
+
+/// What those who listen to an account share. There is one for each account, and most wait for hours: it is small.
+#[derive(Debug, Default)]
+struct Ear {
+    /// The newest sequence number that anybody has told of.
+    newest: AtomicI64,
+    news: Notify,
+    recent: tokio::sync::Mutex<Recent>,
 }
 
 /// The newest events of an account that somebody here has read, without gaps: one event wakes all who listen, and one of
@@ -63,10 +83,17 @@ impl Recent {
     }
 }
 
+#[derive(Debug, Default)]
+struct Accounts {
+    heard: HashMap<Uuid, Heard>,
+    /// The number of the listener that came last.
+    last: u64,
+}
+
 /// The accounts that somebody listens to.
 #[derive(Debug, Default)]
 pub struct Hub {
-    accounts: Mutex<HashMap<Uuid, Heard>>,
+    accounts: Mutex<Accounts>,
     /// Reads what is new for all of them.
     pub(super) reader: Reader,
     /// Whether other processes are told at all.
@@ -76,13 +103,13 @@ pub struct Hub {
     something_untold: Notify,
 }
 
-/// One subscriber's ear. When the last one of an account is dropped, the account is forgotten.
+/// One who listens to an account. When the last one of an account is dropped, the account is forgotten.
 #[derive(Debug)]
 pub struct Listener {
     hub: Arc<Hub>,
     account: Uuid,
-    news: Option<watch::Receiver<i64>>,
-    recent: Arc<tokio::sync::Mutex<Recent>>,
+    ear: Arc<Ear>,
+    number: u64,
 }
 
 impl Hub {
@@ -99,12 +126,15 @@ impl Hub {
     #[must_use]
     pub fn listen(self: &Arc<Self>, account: Uuid) -> Listener {
         let mut accounts = self.lock();
-        let heard = accounts.entry(account).or_default();
+        accounts.last = accounts.last.wrapping_add(1);
+        let number = accounts.last;
+        let heard = accounts.heard.entry(account).or_default();
+        heard.listeners = heard.listeners.saturating_add(1);
         Listener {
             hub: Arc::clone(self),
             account,
-            news: Some(heard.news.subscribe()),
-            recent: Arc::clone(&heard.recent),
+            ear: Arc::clone(&heard.ear),
+            number,
         }
     }
 
@@ -136,30 +166,35 @@ impl Hub {
 
     /// Tells those who listen here that an account has events up to `sequence`. Cheap when nobody does.
     pub fn heard(&self, account: Uuid, sequence: i64) {
-        if let Some(heard) = self.lock().get(&account) {
-            heard.news.send_if_modified(|newest| {
-                let is_news = sequence > *newest;
-                if is_news {
-                    *newest = sequence;
-                }
-                is_news
-            });
+        let mut accounts = self.lock();
+        let Some(heard) = accounts.heard.get_mut(&account) else {
+            return;
+        };
+        if sequence <= heard.ear.newest.fetch_max(sequence, Ordering::AcqRel) {
+            return;
+        }
+        heard.ear.news.notify_waiters();
+        let calls: Vec<Call> = heard.calls.extract_if(.., |call| call.seen < sequence).collect();
+        // Whoever is called may listen, or stop to.
+        drop(accounts);
+        for Call { call, .. } in calls {
+            call();
         }
     }
 
     /// Whether somebody listens to an account here.
     #[must_use]
     pub fn is_heard(&self, account: Uuid) -> bool {
-        self.lock().contains_key(&account)
+        self.lock().heard.contains_key(&account)
     }
 
     /// The accounts that somebody listens to.
     #[must_use]
     pub fn accounts(&self) -> Vec<Uuid> {
-        self.lock().keys().copied().collect()
+        self.lock().heard.keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Heard>> {
+    fn lock(&self) -> MutexGuard<'_, Accounts> {
         // Nothing that runs under the lock can leave the map half changed.
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,33 +204,62 @@ impl Listener {
     /// The newest sequence number that anybody has told of since somebody here listens to the account.
     #[must_use]
     pub fn newest(&self) -> i64 {
-        self.news.as_ref().map_or(0, |news| *news.borrow())
+        self.ear.newest.load(Ordering::Acquire)
     }
 
     /// What those who listen to the account have read. Held while one of them reads for all.
     pub(super) async fn recent(&self) -> tokio::sync::MutexGuard<'_, Recent> {
-        self.recent.lock().await
+        self.ear.recent.lock().await
     }
 
     /// Waits until somebody tells of an event after `seen`.
-    pub async fn news_after(&mut self, seen: i64) {
-        if let Some(news) = &mut self.news {
-            // The sender lives as long as its listeners: an error can't happen, and would only mean one more read.
-            let _ = news.wait_for(|newest| *newest > seen).await;
+    pub async fn news_after(&self, seen: i64) {
+        loop {
+            // Before the look: who tells meanwhile is heard.
+            let news = self.ear.news.notified();
+            if self.newest() > seen {
+                return;
+            }
+            news.await;
         }
+    }
+
+    /// Has `call` called when somebody tells of an event after `seen`, once, and not after the listener was dropped:
+    /// for who waits long and keeps nothing that could be woken. Answers whether it will be: not when somebody has told
+    /// already.
+    #[must_use]
+    pub fn at_news_after(&self, seen: i64, call: impl FnOnce() + Send + 'static) -> bool {
+        let mut accounts = self.hub.lock();
+        // News is told under the same lock.
+        if self.newest() > seen {
+            return false;
+        }
+        if let Some(heard) = accounts.heard.get_mut(&self.account) {
+            heard.calls.push(Call {
+                listener: self.number,
+                seen,
+                call: Box::new(call),
+            });
+        }
+        true
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         let mut accounts = self.hub.lock();
-        self.news = None;
-        if accounts
-            .get(&self.account)
-            .is_some_and(|heard| heard.news.receiver_count() == 0)
-        {
-            accounts.remove(&self.account);
+        let Some(heard) = accounts.heard.get_mut(&self.account) else {
+            return;
+        };
+        heard.listeners = heard.listeners.saturating_sub(1);
+        let own = heard.calls.iter().position(|call| call.listener == self.number);
+        let own = own.map(|place| heard.calls.swap_remove(place));
+        if heard.listeners == 0 {
+            accounts.heard.remove(&self.account);
         }
+        // What it holds may listen too.
+        drop(accounts);
+        drop(own);
     }
 }
 
@@ -204,6 +268,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use chrono::DateTime;
     use entity::account_event;
@@ -255,11 +320,40 @@ mod tests {
     async fn a_wake_reaches_its_account_only_and_the_forgotten_leave_nothing() {
         let hub = Arc::new(Hub::default());
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let mut listener = hub.listen(one);
+        let listener = hub.listen(one);
         hub.wake(other, 9);
         hub.wake(one, 3);
         listener.news_after(2).await;
         drop(listener);
+        assert!(hub.accounts().is_empty());
+    }
+
+    #[test]
+    fn who_does_not_wait_is_called_once_at_what_is_new_to_it_and_not_when_it_has_left() {
+        let hub = Arc::new(Hub::default());
+        let account = Uuid::from_u128(1);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = || {
+            let calls = Arc::clone(&calls);
+            move || {
+                calls.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let called = || calls.swap(0, Ordering::Relaxed);
+        let (one, other) = (hub.listen(account), hub.listen(account));
+        assert!(one.at_news_after(5, count()) && other.at_news_after(6, count()));
+        hub.wake(account, 5);
+        assert_eq!(called(), 0, "that is known to both");
+        hub.wake(account, 6);
+        assert_eq!(called(), 1, "that is news to one of them");
+        hub.wake(account, 6);
+        assert_eq!(called(), 0);
+        assert!(!one.at_news_after(5, count()), "it need not wait for that");
+        assert!(one.at_news_after(6, count()));
+        drop(one);
+        hub.wake(account, 7);
+        assert_eq!(called(), 1, "one has left");
+        drop(other);
         assert!(hub.accounts().is_empty());
     }
 }

@@ -73,7 +73,7 @@ pub async fn replay(
 }
 
 /// The events of an account after the one with this sequence number, without end, as one tells them who has listened
-/// since then.
+/// since then, and was allowed to: where there is news, the store is asked for that and nothing before.
 ///
 /// # Errors
 /// [`Error::CursorExpired`] when they are not kept any more; [`Error::NotFound`] for an account that the caller may not
@@ -84,8 +84,13 @@ pub async fn follow(
     account: Uuid,
     seen: i64,
 ) -> Result<impl Stream<Item = Result<Told, Error>> + Send + 'static, Error> {
-    let after = Cursor::new(app.epoch, account, seen);
-    let mut reading = Reading::after(app, scope, account, Some(after)).await?;
+    let listener = app.hub.listen(account);
+    let mut reading = if listener.newest() > seen {
+        Reading::from(app, scope, account, listener, seen)
+    } else {
+        let after = Cursor::new(app.epoch, account, seen);
+        Reading::after(app, scope, account, Some(after)).await?
+    };
     reading.replayed = seen;
     Ok(reading.stream())
 }
@@ -142,18 +147,26 @@ impl Reading {
                 .filter(|sequence| (kept.before_oldest..=kept.newest).contains(sequence))
                 .ok_or(Error::CursorExpired)?,
         };
-        Ok(Self {
+        let mut reading = Self::from(app, scope, account, listener, seen);
+        reading.began_at = kept.newest;
+        reading.replayed = kept.newest;
+        Ok(reading)
+    }
+
+    /// From an event on that was the newest when the listener began, or is one of those that it was told of.
+    fn from(app: Arc<App>, scope: Scope, account: Uuid, listener: Listener, seen: i64) -> Self {
+        Self {
             app,
             scope,
             account,
             listener,
             seen,
-            began_at: kept.newest,
-            replayed: kept.newest,
+            began_at: seen,
+            replayed: seen,
             until: i64::MAX,
             batch: Vec::new().into_iter(),
             failed: false,
-        })
+        }
     }
 
     fn stream(self) -> impl Stream<Item = Result<Told, Error>> + Send + 'static {
@@ -173,6 +186,13 @@ impl Reading {
         }
         // Whether it may see the account was asked when it began to listen.
         let rows = self.app.hub.reader.read(&self.app.db, self.account, self.seen).await?;
+        // Numbers have no gaps: what is missing is kept no more.
+        if rows
+            .first()
+            .is_some_and(|row| row.sequence > self.seen.saturating_add(1))
+        {
+            return Err(Error::CursorExpired);
+        }
         recent.keep(&rows);
         Ok(rows)
     }
@@ -194,7 +214,7 @@ pub async fn changes(
     let state = (app, scope, account, listener, kept.newest, true);
     Ok(futures_util::stream::unfold(
         state,
-        |(app, scope, account, mut listener, mut seen, first)| async move {
+        |(app, scope, account, listener, mut seen, first)| async move {
             if !first {
                 listener.news_after(seen).await;
                 if let Ok(Some(kept)) = event_log::kept(app.db.read(), &scope, account).await {

@@ -41,7 +41,7 @@ async fn what_was_valid_once_is_checked_again_for_other_variables() {
     let all = Permission::of_role(Role::Owner);
     let query = "query ($first: Int!) { resources(first: $first) { nodes { id } } }";
     let ask = async |query: &str, variables: serde_json::Value| {
-        let caller = Caller::new("an".to_owned(), Role::Owner, Some(accounts[0]), None, all.clone());
+        let caller = Caller::new("an".to_owned(), Role::Owner, Some(accounts[0]), None, all);
         let request = Request::new(query).variables(Variables::from_json(variables));
         let response = schema.execute(prepare(request, &app, Some(caller))).await;
         (response.data.into_json().unwrap(), response.errors.len())
@@ -74,9 +74,9 @@ async fn strangers_get_nothing_and_roles_get_theirs() {
     let code = |code: &str| Some(Value::from(code));
 
     assert_eq!(ask(None, "{ viewer { role } }").await.1, code("UNAUTHENTICATED"));
-    assert_eq!(ask(Some(owner(all.clone())), "{ wallet { kind } }").await.1, None);
+    assert_eq!(ask(Some(owner(all)), "{ wallet { kind } }").await.1, None);
     let few = all
-        .into_iter()
+        .iter()
         .filter(|permission| *permission != Permission::GetUserBalance)
         .collect();
     assert_eq!(

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use crate::http::params::{self, Params};
-use crate::http::reply::Wire;
+use crate::http::reply::Answer;
 
 /// What a client sends.
 #[derive(Debug)]
@@ -80,10 +80,6 @@ pub(super) enum Outgoing<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Map<String, Json>>,
     },
-    Next {
-        id: &'a str,
-        payload: Wire<'a>,
-    },
     Error {
         id: &'a str,
         payload: &'a [ServerError],
@@ -100,4 +96,11 @@ impl Outgoing<'_> {
             serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned()),
         ))
     }
+}
+
+/// An answer of an operation, as a frame.
+pub(super) fn next(id: &str, answer: &Answer) -> Message {
+    let id = serde_json::to_string(id).unwrap_or_default();
+    let payload = answer.json();
+    Message::text(["{\"type\":\"next\",\"id\":", &id, ",\"payload\":", &payload, "}"].concat())
 }

@@ -1,9 +1,10 @@
-//! graphql-transport-ws: one task for each socket, which reads and writes, and one for each operation that runs on it.
+//! graphql-transport-ws: one task for each socket, which reads, writes, and asks its subscriptions, and one for each query
+//! or mutation that runs on it.
 //!
 //! Nothing here grows without bound: when the reader is slow the outbox fills, in messages or in bytes, and then nothing
-//! more is read from the socket and nothing more is taken from its operations until it moves again. Operations have
-//! tasks of their own so that only what they have finished waits: one that stood still in the middle would hold what it
-//! has, a transaction above all.
+//! more is read from the socket and nothing more is taken from its operations until it moves again. Queries and mutations
+//! have tasks of their own, and the engine's subscriptions what they need, so that only what they have finished waits: one
+//! that stood still in the middle would hold what it has, a transaction above all.
 
 mod messages;
 mod operations;

@@ -1,7 +1,7 @@
 //! One socket from its upgrade to its close.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -90,8 +90,9 @@ impl Session {
 
     /// Serves until one side ends. `None`: the client is gone, there is nobody to close with.
     pub(super) async fn serve(mut self, mut socket: WebSocket) -> Option<Closing> {
-        let limits = self.edge.config.sockets.clone();
-        let shutdown = self.edge.shutdown.clone();
+        let edge = Arc::clone(&self.edge);
+        let limits = &edge.config.sockets;
+        let mut shutdown = pin!(edge.shutdown.cancelled());
         // Those that seldom run are made when they are needed: an idle socket keeps none of them.
         let mut init = Some(Box::pin(sleep(limits.init_timeout)));
         let mut ping: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
@@ -106,15 +107,44 @@ impl Session {
             if !writing {
                 stall = None;
             } else if !stalling {
+                // It is looked at, and runs, only when the socket takes nothing.
                 stall = Some(Box::pin(sleep(limits.send_timeout)));
             }
             stalling = writing;
-            let room = self.outbox.has_room(&limits);
+            let room = self.outbox.has_room(limits);
             let new = matches!(self.phase, Phase::New);
 
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break Close::new(close::GOING_AWAY, "Going away"),
+                // First, because it mostly can, and then no timer need run. All below gets its turn: what is sent is taken
+                // there, and who speaks too fast is not read.
+                exchanged = exchange(&mut socket, &mut self.outbox, &mut self.unflushed, room && !pace.rests) => match exchanged {
+                    // It moves: the next message gets its own time.
+                    Exchanged::Sent(Ok(())) => stalling = false,
+                    Exchanged::Sent(Err(_)) => return None,
+                    Exchanged::Received(Some(Ok(message))) => {
+                        self.heard = true;
+                        if let Some(left) = pace.take(limits) {
+                            rest = Some(Box::pin(sleep(left)));
+                        }
+                        match self.receive(message) {
+                            Ok(Received::Nothing) => {}
+                            Ok(Received::Opened) => {
+                                init = None;
+                                ping.set(sleep(limits.ping_interval));
+                                expiry.set(sleep(self.expires_in().unwrap_or(FAR)));
+                            }
+                            Ok(Received::Goodbye) => return Some(Closing::answering(socket)),
+                            Err(close) => break close,
+                        }
+                    }
+                    Exchanged::Received(Some(Err(error))) => match breach(&error) {
+                        Some(close) => break close,
+                        None => return None,
+                    },
+                    Exchanged::Received(None) => return None,
+                },
+                () = shutdown.as_mut() => break Close::new(close::GOING_AWAY, "Going away"),
                 () = ends(&mut stall), if writing => {
                     break Close::new(close::TRY_AGAIN_LATER, "Reading too slowly: resume later");
                 }
@@ -139,37 +169,7 @@ impl Session {
                     pace = Pace::new();
                     rest = None;
                 }
-                exchanged = exchange(&mut socket, &mut self.outbox, &mut self.unflushed, room && !pace.rests) => match exchanged {
-                    // It moves: the next message gets its own time.
-                    Exchanged::Sent(Ok(())) => stalling = false,
-                    Exchanged::Sent(Err(_)) => return None,
-                    Exchanged::Received(Some(Ok(message))) => {
-                        self.heard = true;
-                        if let Some(left) = pace.take(&limits) {
-                            rest = Some(Box::pin(sleep(left)));
-                        }
-                        match self.receive(message) {
-                            Ok(Received::Nothing) => {}
-                            Ok(Received::Opened) => {
-                                init = None;
-                                ping.set(sleep(limits.ping_interval));
-                                expiry.set(sleep(self.expires_in().unwrap_or(FAR)));
-                            }
-                            Ok(Received::Goodbye) => return Some(Closing::answering(socket)),
-                            Err(close) => break close,
-                        }
-                    }
-                    Exchanged::Received(Some(Err(error))) => match breach(&error) {
-                        Some(close) => break close,
-                        None => return None,
-                    },
-                    Exchanged::Received(None) => return None,
-                },
-                message = self.operations.next(), if room => {
-                    if let Some(message) = message {
-                        self.outbox.push(message);
-                    }
-                }
+                message = poll_fn(|context| self.operations.poll_next(context)), if room => self.outbox.push(message),
             }
         };
         metrics::counter!("graphql_socket_closes_total", "code" => closed.0.to_string()).increment(1);
