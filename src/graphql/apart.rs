@@ -62,3 +62,54 @@ impl Drop for Apart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_takes_is_finished_and_no_more_is_begun() {
+        let (begun, held) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
+        let (count, holds) = (Arc::clone(&begun), Arc::clone(&held));
+        let endless = stream::repeat_with(move || {
+            let _holds = &holds;
+            count.fetch_add(1, Ordering::Relaxed);
+            Response::default()
+        });
+        let mut answers = apart(endless.boxed());
+        while begun.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), 2, "one waits and one is about to");
+        assert!(answers.next().await.is_some());
+        drop(answers);
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_is_an_end_and_a_panic_is_passed_on_however_late_one_looks() {
+        let mut ends = apart(stream::iter([Response::default()]).boxed());
+        assert!(ends.next().await.is_some());
+        assert!(ends.next().await.is_none() && ends.next().await.is_none());
+
+        let mut panics = apart(stream::once(async { panic!("amid it") }).boxed());
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let panicked = std::panic::AssertUnwindSafe(panics.next()).catch_unwind().await;
+        assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"amid it"));
+    }
+}

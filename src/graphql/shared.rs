@@ -161,8 +161,21 @@ impl Template {
 type Key = [u8; 32];
 
 /// The groups of a process.
-#[derive(Clone, Default)]
-pub(super) struct Groups(Arc<Mutex<Known>>);
+#[derive(Clone)]
+pub(super) struct Groups {
+    known: Arc<Mutex<Known>>,
+    /// For how long a group without news keeps what resolves its events.
+    pub(super) rests_after: Duration,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self {
+            known: Arc::default(),
+            rests_after: RESTS_AFTER,
+        }
+    }
+}
 
 #[derive(Default)]
 struct Known {
@@ -210,6 +223,7 @@ struct Group {
 struct Source {
     template: Template,
     run: Run,
+    rests_after: Duration,
 }
 
 /// What a group does.
@@ -360,13 +374,21 @@ impl Drop for Group {
 
 impl Groups {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many groups there are.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.lock().groups.len()
+    }
+
+    /// In how many of them a task resolves events.
+    #[cfg(test)]
+    pub(super) fn resolving(&self) -> usize {
+        let groups: Vec<Arc<Group>> = self.lock().groups.values().filter_map(Weak::upgrade).collect();
+        let resolves = |group: &&Arc<Group>| matches!(*group.state(), State::Resolves(_));
+        groups.iter().filter(resolves).count()
     }
 
     /// Runs a subscription, shared if others may be told the same.
@@ -406,6 +428,7 @@ impl Groups {
             source: Arc::new(Source {
                 template: joining.template,
                 run: joining.run,
+                rests_after: self.rests_after,
             }),
             told: Arc::new(Told::after(seen)),
             state: Mutex::new(State::Turns),
@@ -469,7 +492,7 @@ async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen:
         return;
     };
     while let Some(told) = &ending.0 {
-        match tokio::time::timeout(RESTS_AFTER, answers.next()).await {
+        match tokio::time::timeout(source.rests_after, answers.next()).await {
             Err(_) => {
                 // What is told and not shown, because of its type, is told nevertheless.
                 last = last.max(session.told());
@@ -544,7 +567,7 @@ impl Subscriber {
                     }
                     Next::Wait => Self::Together(group, seen),
                     Next::Behind => {
-                        let Source { template, run } = &*group.source;
+                        let Source { template, run, .. } = &*group.source;
                         let (_, answers) = template.run(run, Part::Follow(seen))?;
                         Self::Alone(apart(answers), None)
                     }

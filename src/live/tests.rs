@@ -7,10 +7,11 @@ use std::sync::Arc;
 use entity::enums::{EventType, FundsKind, Language};
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
+use sea_orm::ConnectionTrait as _;
 use uuid::Uuid;
 
 use super::reader::Reader;
-use super::{Cursor, events};
+use super::{Cursor, events, follow};
 use crate::app::{App, Settings};
 use crate::commands::credit::{self, Grant};
 use crate::commands::seed;
@@ -145,6 +146,36 @@ async fn one_account_is_read_from_two_places_and_in_bounded_parts() {
         let read: Vec<i64> = rows.unwrap().iter().map(|row| row.sequence).collect();
         assert_eq!(read, numbers(after));
     }
+}
+
+#[tokio::test]
+async fn who_has_listened_is_told_of_news_with_one_statement_and_not_of_what_is_kept_no_more() {
+    let (app, own, _, _folder) = store().await;
+    let listens = app.hub.listen(own);
+    let next_after = async |seen: i64| {
+        let follows = follow(Arc::clone(&app), Scope::engine(), own, seen).await.unwrap();
+        let told = Box::pin(follows).next().await.unwrap();
+        told.map(|told| (told.event.sequence, told.replayed))
+    };
+    for number in 1..=3 {
+        grant(&app, own, &number.to_string()).await;
+    }
+    let (told, statements) = counted(next_after(1)).await;
+    assert_eq!((told.unwrap(), statements), ((2, false), 1));
+    drop(listens);
+    let _listens_again = app.hub.listen(own);
+    let pruned = app.db.write("prune", async |tx| {
+        tx.execute_unprepared("delete from account_event where sequence < 3")
+            .await?;
+        Ok(())
+    });
+    pruned.await.unwrap();
+    app.hub.wake(own, 3);
+    assert!(
+        matches!(next_after(1).await, Err(Error::CursorExpired)),
+        "2 would be missing"
+    );
+    assert_eq!(next_after(2).await.unwrap(), (3, false));
 }
 
 #[tokio::test]

@@ -161,6 +161,35 @@ async fn an_event_is_written_once_for_all_who_select_the_same_with_the_same_righ
 }
 
 #[tokio::test]
+async fn a_group_without_news_has_no_task_and_begins_again_with_the_next_event() {
+    let mut world = World::new().await;
+    world.schema.groups.rests_after = std::time::Duration::from_millis(1);
+    let mut subscribers = [world.everybody(Some(world.began)), world.everybody(Some(world.began))];
+    while world.groups() == 0 {
+        for subscriber in &mut subscribers {
+            assert!(futures_util::poll!(subscriber.0.next()).is_pending());
+        }
+        tokio::task::yield_now().await;
+    }
+    for number in 1..=3 {
+        assert_eq!(world.schema.groups.resolving(), 0);
+        grant(&world.app, world.account, number).await;
+        for subscriber in &mut subscribers {
+            assert_eq!(
+                world.read(&subscriber.hears().await),
+                (i64::try_from(number).unwrap(), false)
+            );
+        }
+        while world.schema.groups.resolving() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    drop(subscribers);
+    assert_eq!(world.groups(), 0);
+    assert!(world.app.hub.accounts().is_empty(), "somebody listens on");
+}
+
+#[tokio::test]
 async fn whoever_is_slow_or_late_misses_nothing_and_hears_nothing_twice() {
     let world = World::new().await;
     let (mut fast, mut slow) = (world.everybody(Some(world.began)), world.everybody(Some(world.began)));

@@ -372,6 +372,32 @@ async fn who_speaks_too_fast_is_read_no_further_until_the_window_ends() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_says_much_leaves_the_others_their_turn() {
+    let world = World::new().await;
+    let mut socket = Socket::open(&world).await;
+    socket.subscribes("much", "subscription { flood }").await;
+    socket.subscribes("few", "subscription { count(to: 5) }").await;
+    socket.subscribes("once", "{ hello }").await;
+    let mut heard = Vec::new();
+    // What was on its way when they came, and then theirs among it.
+    for _ in 0..1_000 {
+        let message = socket.hears().await;
+        if message["id"] != "much" {
+            heard.push((message["id"].to_string(), message["payload"]["data"]["count"].as_i64()));
+        }
+        if heard.len() == 8 {
+            break;
+        }
+    }
+    let few = heard.iter().filter(|(id, _)| id == "\"few\"").map(|(_, count)| *count);
+    let counted = (0..5).map(Some).chain([None]);
+    assert_eq!(few.collect::<Vec<_>>(), counted.collect::<Vec<_>>());
+    assert_eq!(heard.len(), 8);
+    drop(socket);
+    world.dropped.notified().await;
+}
+
+#[tokio::test]
 async fn a_socket_runs_only_so_many_operations() {
     let world = World::with(|config| config.sockets.subscriptions = 2).await;
     let mut socket = Socket::open(&world).await;
