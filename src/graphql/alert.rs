@@ -301,6 +301,7 @@ impl AlertSubscriptions {
                     };
                     let alert = told.event.alert_id?;
                     session.forget();
+                    session.shows(told.event.sequence);
                     let cursor = told.cursor.into();
                     let found = session.loaders().alerts.must(alert).await;
                     Some(found.map(|alert| {

@@ -133,6 +133,7 @@ impl EventSubscriptions {
                     Ok(told) if types.as_ref().is_some_and(|types| !types.contains(&told.event.kind)) => None,
                     Ok(told) => {
                         session.forget();
+                        session.shows(told.event.sequence);
                         Some(Ok(Some(AccountEvent(told))))
                     }
                     Err(error) => Some(Err(error.into())),

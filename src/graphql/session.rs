@@ -45,6 +45,8 @@ pub(crate) struct Session {
     part: Part,
     /// The sequence number of the event that was told last.
     told: AtomicI64,
+    /// Of the last one that an answer is made of.
+    shown: AtomicI64,
 }
 
 impl Session {
@@ -64,6 +66,7 @@ impl Session {
             replayed: AtomicBool::new(false),
             part,
             told: AtomicI64::new(0),
+            shown: AtomicI64::new(0),
         })
     }
 
@@ -132,6 +135,16 @@ impl Session {
     /// The sequence number of the event that was told last.
     pub(crate) fn told(&self) -> i64 {
         self.told.load(Ordering::Relaxed)
+    }
+
+    /// Says that an answer is made of an event that was told, and not passed over because of its type.
+    pub(crate) fn shows(&self, sequence: i64) {
+        self.shown.store(sequence, Ordering::Relaxed);
+    }
+
+    /// The sequence number of the last event that an answer was made of, or is being made.
+    pub(crate) fn shown(&self) -> i64 {
+        self.shown.load(Ordering::Relaxed)
     }
 
     /// Reads the caller's account, and with it the place in its stream of events, before anything else is read: what

@@ -493,6 +493,8 @@ async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen:
     };
     while let Some(told) = &ending.0 {
         match tokio::time::timeout(source.rests_after, answers.next()).await {
+            // Amid an event: being read, or an answer being made of it. That must not be given up.
+            Err(_) if listener.newest() > session.told().max(last) || session.shown() > last => {}
             Err(_) => {
                 // What is told and not shown, because of its type, is told nevertheless.
                 last = last.max(session.told());

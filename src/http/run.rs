@@ -133,16 +133,17 @@ fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStrea
         }
     };
     let mut first = true;
-    AssertUnwindSafe(events)
+    let finishes = {
+        let (edge, caller) = (Arc::clone(&edge), caller.clone());
+        move |response: async_graphql::Response| {
+            let nothing = response.data == Value::Null && response.is_err();
+            (nothing, finish(&edge, &caller, &source, response))
+        }
+    };
+    AssertUnwindSafe(events.map(finishes))
         .catch_unwind()
         .map(move |event| {
-            let nothing = event
-                .as_ref()
-                .is_ok_and(|event| event.data == Value::Null && event.is_err());
-            let mut answer = match event {
-                Ok(response) => finish(&edge, &caller, &source, response),
-                Err(panic) => panicked(&caller, &*panic),
-            };
+            let (nothing, mut answer) = event.unwrap_or_else(|panic| (false, panicked(&caller, &*panic)));
             if std::mem::take(&mut first) {
                 // Nothing but errors at once: the source of events could not be opened, so nothing ran.
                 if nothing {

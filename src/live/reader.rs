@@ -15,6 +15,8 @@ use crate::store::{Scope, event_log};
 
 /// How many accounts one statement reads for.
 const ACCOUNTS: usize = 256;
+/// How often somebody wants to read the same when the task that reads has ended amid it.
+const TRIES: usize = 3;
 
 /// What somebody waits for.
 #[derive(Debug)]
@@ -39,9 +41,9 @@ impl Reader {
     /// The next events of an account after a sequence number, oldest first, at most [`event_log::NEXT`].
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the store does not answer.
+    /// [`Error::Unavailable`] when the store does not answer; [`Error::Internal`] when the task that reads panics each time.
     pub(super) async fn read(&self, db: &Db, account: Uuid, after: i64) -> Result<Vec<account_event::Model>, Error> {
-        loop {
+        for _ in 0..TRIES {
             let (answer, answered) = oneshot::channel();
             let begins = {
                 let mut waiting = lock(&self.0);
@@ -49,19 +51,22 @@ impl Reader {
                 !std::mem::replace(&mut waiting.reads, true)
             };
             if begins {
-                let reads = read_all(db.clone(), Reads(Arc::clone(&self.0)));
+                let reads = read_all(db.clone(), Reads::new(&self.0));
                 tokio::spawn(statements::carried(reads));
             }
-            // Nothing was answered when the task was dropped amid it: it is wanted again.
+            // Nothing was answered when the task ended amid it: it is wanted again.
             if let Ok(read) = answered.await {
                 return read;
             }
         }
+        Err(Error::internal(
+            "the task that reads events ended amid it, again and again",
+        ))
     }
 }
 
 /// Reads until nobody waits.
-async fn read_all(db: Db, reads: Reads) {
+async fn read_all(db: Db, mut reads: Reads) {
     while let Some(some) = reads.some() {
         let places: Vec<(Uuid, i64)> = some.iter().map(|wanted| (wanted.account, wanted.after)).collect();
         let read = event_log::next_of_each(db.read(), &Scope::engine(), &places).await;
@@ -77,15 +82,27 @@ async fn read_all(db: Db, reads: Reads) {
 }
 
 /// A task that reads.
-struct Reads(Arc<Mutex<Waiting>>);
+struct Reads {
+    waiting: Arc<Mutex<Waiting>>,
+    /// It has read for all, and another task may have begun since.
+    done: bool,
+}
 
 impl Reads {
+    fn new(waiting: &Arc<Mutex<Waiting>>) -> Self {
+        Self {
+            waiting: Arc::clone(waiting),
+            done: false,
+        }
+    }
+
     /// Some of those who wait; none when it need read no more.
-    fn some(&self) -> Option<Vec<Wanted>> {
-        let mut waiting = lock(&self.0);
+    fn some(&mut self) -> Option<Vec<Wanted>> {
+        let mut waiting = lock(&self.waiting);
         let some = waiting.wanted.len().min(ACCOUNTS);
         if some == 0 {
             waiting.reads = false;
+            self.done = true;
             return None;
         }
         Some(waiting.wanted.drain(..some).collect())
@@ -93,14 +110,16 @@ impl Reads {
 }
 
 impl Drop for Reads {
-    /// Also amid a read: whoever waits then wants it again, and begins another task.
+    /// Amid a read: whoever waits wants it again, and begins another task.
     fn drop(&mut self) {
-        let mut waiting = lock(&self.0);
-        if std::mem::take(&mut waiting.reads) {
-            let wanted = std::mem::take(&mut waiting.wanted);
-            drop(waiting);
-            drop(wanted);
+        if self.done {
+            return;
         }
+        let mut waiting = lock(&self.waiting);
+        waiting.reads = false;
+        let wanted = std::mem::take(&mut waiting.wanted);
+        drop(waiting);
+        drop(wanted);
     }
 }
 
@@ -120,11 +139,21 @@ mod tests {
         let (app, own, _, _folder) = store().await;
         let reader = Reader::default();
         lock(&reader.0).reads = true;
-        let lost = Reads(Arc::clone(&reader.0));
+        let lost = Reads::new(&reader.0);
         let mut read = Box::pin(reader.read(&app.db, own, 0));
         assert!((&mut read).now_or_never().is_none(), "it waits for the task");
         drop(lost);
         assert!(read.await.is_ok());
-        assert!(!lock(&reader.0).reads, "it has ended");
+        while lock(&reader.0).reads {
+            tokio::task::yield_now().await;
+        }
+        // One that has read for all leaves those alone who came after.
+        let mut done = Reads::new(&reader.0);
+        assert!(done.some().is_none());
+        lock(&reader.0).reads = true;
+        let (mut read, mut again) = (Box::pin(reader.read(&app.db, own, 0)), Reads::new(&reader.0));
+        assert!((&mut read).now_or_never().is_none());
+        drop(done);
+        assert_eq!(again.some().map(|some| some.len()), Some(1));
     }
 }

@@ -122,7 +122,7 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
             reading.listener.news_after(reading.seen).await;
             continue;
         }
-        match reading.read().await {
+        match reading.read(known).await {
             Ok(rows) if rows.is_empty() => reading.listener.news_after(known).await,
             Ok(rows) => reading.batch = rows.into_iter(),
             Err(error) => {
@@ -175,7 +175,7 @@ impl Reading {
 
     /// The next events. What is new is read by one of those who listen to the account, for all of them; what was there
     /// before a subscriber came, by itself.
-    async fn read(&self) -> Result<Vec<account_event::Model>, Error> {
+    async fn read(&self, known: i64) -> Result<Vec<account_event::Model>, Error> {
         if self.seen < self.began_at {
             let db = self.app.db.read();
             return event_log::after(db, &self.scope, self.account, self.seen, BATCH).await;
@@ -187,10 +187,8 @@ impl Reading {
         // Whether it may see the account was asked when it began to listen.
         let rows = self.app.hub.reader.read(&self.app.db, self.account, self.seen).await?;
         // Numbers have no gaps: what is missing is kept no more.
-        if rows
-            .first()
-            .is_some_and(|row| row.sequence > self.seen.saturating_add(1))
-        {
+        let (next, last) = (self.seen.saturating_add(1), self.seen.saturating_add(event_log::NEXT));
+        if rows.first().map_or(known > last, |row| row.sequence > next) {
             return Err(Error::CursorExpired);
         }
         recent.keep(&rows);

@@ -176,6 +176,11 @@ async fn who_has_listened_is_told_of_news_with_one_statement_and_not_of_what_is_
         "2 would be missing"
     );
     assert_eq!(next_after(2).await.unwrap(), (3, false));
+    app.hub.wake(own, 200);
+    assert!(
+        matches!(next_after(50).await, Err(Error::CursorExpired)),
+        "as many as one reads are missing"
+    );
 }
 
 #[tokio::test]

@@ -190,6 +190,23 @@ async fn a_group_without_news_has_no_task_and_begins_again_with_the_next_event()
 }
 
 #[tokio::test]
+async fn a_group_does_not_rest_while_it_makes_an_answer() {
+    let mut world = World::new().await;
+    // It would rest whenever it waits, for the store too.
+    world.schema.groups.rests_after = std::time::Duration::ZERO;
+    let mut subscriber = world.everybody(Some(world.began));
+    while world.groups() == 0 {
+        assert!(futures_util::poll!(subscriber.0.next()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    for number in 1..=20 {
+        grant(&world.app, world.account, number).await;
+        let told = world.read(&subscriber.hears().await);
+        assert_eq!(told, (i64::try_from(number).unwrap(), false));
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_slow_or_late_misses_nothing_and_hears_nothing_twice() {
     let world = World::new().await;
     let (mut fast, mut slow) = (world.everybody(Some(world.began)), world.everybody(Some(world.began)));

@@ -123,6 +123,13 @@ impl Session {
                     Exchanged::Sent(Ok(())) => stalling = false,
                     Exchanged::Sent(Err(_)) => return None,
                     Exchanged::Received(Some(Ok(message))) => {
+                        // A client whose messages take longer to read than to send leaves nothing below its turn.
+                        if edge.shutdown.is_cancelled() {
+                            break Close::new(close::GOING_AWAY, "Going away");
+                        }
+                        if self.expires_in().is_some_and(|left| left.is_zero()) {
+                            break expired();
+                        }
                         self.heard = true;
                         if let Some(left) = pace.take(limits) {
                             rest = Some(Box::pin(sleep(left)));
