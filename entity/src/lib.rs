@@ -1,4 +1,4 @@
-//! The tables, one file each, without behaviour.
+//! The tables, one file each, without behaviour, and the types of their columns.
 //!
 //! Amounts are whole minor units (`*_minor`), rates and percents are millionths (`*_micros`), instants are UTC with
 //! microseconds. What the tables promise beyond types (ranges, states, uniqueness) stands in `migration`.
@@ -41,6 +41,7 @@ pub mod price;
 pub mod product;
 pub mod quarantine;
 pub mod quote;
+pub mod raw_json;
 pub mod resource;
 pub mod resource_tag;
 pub mod resource_type;

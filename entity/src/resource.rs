@@ -3,6 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::enums::{Life, Power};
+use crate::raw_json::RawJson;
 
 /// Something an account has bought: a server, a disk, a storage project.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -25,7 +26,7 @@ pub struct Model {
     pub power: Power,
     /// Its components and quantities.
     #[sea_orm(column_type = "JsonBinary")]
-    pub configuration: Json,
+    pub configuration: RawJson,
     /// The product's own name for it.
     pub external_id: Option<String>,
     /// Its name and external id in small letters: what a search looks at. Databases fold case by their own rules, or

@@ -12,6 +12,7 @@ use entity::enums::{
     EventType, GraceService, Life, OrderAction, OrderItemStatus, Power, ProductCall, ProvisioningMode, StepStatus,
     WalletAction,
 };
+use entity::raw_json::RawJson;
 use entity::{order_item, product, resource};
 use uuid::Uuid;
 
@@ -262,7 +263,7 @@ pub(super) fn carry_out(
             }
         }
         OrderAction::Resize => {
-            resource.configuration = serde_json::to_value(priced.configuration())?;
+            resource.configuration = RawJson::of(&priced.configuration())?;
             // Its end has not moved, and neither has what happens around it.
             None
         }

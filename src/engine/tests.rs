@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{Life, Power, StepKind};
+use entity::raw_json::RawJson;
 use entity::{account, engine_downtime, expiry_alert, product, resource, resource_type, schedule_step};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait as _, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder as _};
@@ -87,7 +88,7 @@ impl Shop {
                 name: format!("web-{number}"),
                 life: Life::Active,
                 power: Power::Running,
-                configuration: json!([]),
+                configuration: RawJson::of(&json!([])).unwrap(),
                 external_id: None,
                 search_text: format!("web-{number}\n"),
                 period_id: Some(crate::ids::new_id()),

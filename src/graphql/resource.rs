@@ -73,7 +73,7 @@ impl Resource {
 
     /// What it is made of.
     async fn configuration(&self) -> Result<Vec<ConfiguredComponent>> {
-        configuration(&self.0.configuration)
+        Ok(self.0.configuration.read().map_err(Error::from)?)
     }
 
     /// The product's own name for it.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::SecondsFormat;
+use entity::raw_json::RawJson;
 use entity::{account_event, expiry_alert, product, resource, resource_type, webhook_delivery};
 use sea_orm::ConnectionTrait;
 use serde::Deserialize as _;
@@ -131,9 +132,11 @@ fn told(alert: &expiry_alert::Model) -> Value {
 }
 
 /// Codes and quantities of a stored configuration.
-fn configuration(stored: &Value) -> Value {
+fn configuration(stored: &RawJson) -> Value {
     let part = |part: &Value| json!({ "code": part["code"], "quantity": part["quantity"] });
     stored
+        .read::<Value>()
+        .unwrap_or_default()
         .as_array()
         .map(|parts| parts.iter().map(part).collect())
         .unwrap_or_default()

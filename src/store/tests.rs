@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::{InvoiceStatus, Life, Power, TagKind};
+use entity::raw_json::RawJson;
 use entity::{invoice, product, resource, resource_tag, resource_type};
 use sea_orm::{EntityTrait, IntoActiveModel};
 use serde_json::json;
@@ -81,7 +82,7 @@ impl Shelf {
                 Life::Provisioning
             },
             power: Power::Running,
-            configuration: json!([]),
+            configuration: RawJson::of(&json!([])).unwrap(),
             external_id: None,
             period_id: None,
             plan_id: None,

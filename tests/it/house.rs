@@ -266,8 +266,11 @@ fn collect_all(folder: &Path, paths: &mut Vec<PathBuf>) {
 fn tables_have_no_behaviour() {
     let mut broken = Vec::new();
     for source in sources("entity/src") {
-        // The words have their text; nothing else in this crate does anything.
-        if source.path.ends_with("enums.rs") {
+        // The words have their text, and JSON is read; nothing else in this crate does anything.
+        if ["enums.rs", "raw_json.rs"]
+            .iter()
+            .any(|types| source.path.ends_with(types))
+        {
             continue;
         }
         for place in places(&source.code, "fn") {

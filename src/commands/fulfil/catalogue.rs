@@ -82,7 +82,7 @@ impl Catalogue {
             return Err(super::busy(row.life, row.power).under("resourceId").into());
         }
         let sold = self.type_of(row.resource_type_id)?;
-        let configured: Vec<ConfiguredComponent> = serde_json::from_value(row.configuration.clone())?;
+        let configured: Vec<ConfiguredComponent> = row.configuration.read()?;
         let mut components = Vec::with_capacity(configured.len());
         let mut unsold = None;
         for component in configured {

@@ -9,6 +9,7 @@ use entity::enums::{
     CodeKind, EventType, HoldStatus, Life, OrderAction, OrderItemStatus, OrderStatus, PaymentMethod, PaymentPurpose,
     PaymentStatus, Power, ProductCall, StepStatus, TagKind, WalletAction,
 };
+use entity::raw_json::RawJson;
 use entity::{account, hold, order, order_item, payment, product, quote, resource, resource_tag};
 use uuid::Uuid;
 
@@ -600,7 +601,7 @@ pub(in crate::commands) fn new_resource(
         name: item.name.clone(),
         life: Life::Provisioning,
         power: Power::Running,
-        configuration: serde_json::to_value(item.configuration())?,
+        configuration: RawJson::of(&item.configuration())?,
         external_id: None,
         search_text: resources::search_text(&item.name, None),
         period_id: None,

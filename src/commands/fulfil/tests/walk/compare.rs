@@ -20,7 +20,7 @@ impl Walk {
             "{id}"
         );
         assert_eq!(row.anchor_day.map(|day| u32::try_from(day).unwrap()), told.anchor);
-        let configuration: Vec<ConfiguredComponent> = serde_json::from_value(row.configuration.clone()).unwrap();
+        let configuration: Vec<ConfiguredComponent> = row.configuration.read().unwrap();
         let parts = configuration.iter().map(|part| (part.component_id, part.quantity));
         assert!(parts.eq(told.parts.iter().copied()), "the configuration of {id}");
         let waits = row.next_due_at.is_some();
