@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
 use entity::enums::StepKind;
-use entity::{expiry_alert, resource};
+use entity::expiry_alert;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
@@ -37,7 +37,7 @@ impl ExpiryAlert {
 
     /// The resource whose paid time ends.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Resource> {
-        Ok(Resource(ctx.loaders()?.resources.must(self.0.resource_id).await?))
+        Ok(ctx.loaders()?.resources.must(self.0.resource_id).await?.into())
     }
 
     /// What the step of the schedule does.
@@ -161,18 +161,14 @@ pub(crate) async fn of_account(
 }
 
 /// A page of a resource's alerts.
-pub(crate) async fn of_resource(
-    ctx: &Context<'_>,
-    resource: &Arc<resource::Model>,
-    page: Page,
-) -> Result<ExpiryAlertConnection> {
+pub(crate) async fn of_resource(ctx: &Context<'_>, resource: &Resource, page: Page) -> Result<ExpiryAlertConnection> {
     let loaders = ctx.loaders()?;
     let slice = loaders
         .alerts_of_resource
-        .must(ListKey::new(resource.id, Listing::default(), page))
+        .must(ListKey::new(resource.key(), Listing::default(), page))
         .await?;
-    if selects(ctx, "resource") {
-        loaders.resources.prime(vec![(resource.id, Arc::clone(resource))]).await;
+    if let (true, Some(whole)) = (selects(ctx, "resource"), resource.whole()) {
+        loaders.resources.prime(vec![(whole.id, Arc::clone(whole))]).await;
     }
     connected(ctx, &slice).await
 }

@@ -47,16 +47,17 @@ pub(crate) struct PageInfo {
     pub(crate) end_cursor: Option<String>,
 }
 
-/// A page with the cursors of its rows.
+/// A page with the places of its rows. Their cursors are made for who asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Cut<T> {
-    pub(crate) rows: Vec<(String, T)>,
-    pub(crate) has_next: bool,
-    pub(crate) has_previous: bool,
+    list: List,
+    rows: Vec<(Place, T)>,
+    has_next: bool,
+    has_previous: bool,
 }
 
 impl<T> Cut<T> {
-    /// Puts a cursor to each row of a page.
+    /// Puts its place to each row of a page.
     pub(crate) fn new<R>(
         slice: &crate::store::page::Slice<R>,
         list: List,
@@ -64,23 +65,31 @@ impl<T> Cut<T> {
         row: impl Fn(&R) -> T,
     ) -> Self {
         Self {
-            rows: slice
-                .rows
-                .iter()
-                .map(|read| (cursor(list, &place(read)), row(read)))
-                .collect(),
+            list,
+            rows: slice.rows.iter().map(|read| (place(read), row(read))).collect(),
             has_next: slice.has_next,
             has_previous: slice.has_previous,
         }
     }
 
+    /// Its rows.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().map(|(_, row)| row)
+    }
+
+    /// Its rows with their cursors.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = (String, &T)> {
+        self.rows.iter().map(|(place, row)| (cursor(self.list, place), row))
+    }
+
     /// Where it stands.
     pub(crate) fn info(&self) -> PageInfo {
+        let cursor = |row: Option<&(Place, T)>| row.map(|(place, _)| cursor(self.list, place));
         PageInfo {
             has_next_page: self.has_next,
             has_previous_page: self.has_previous,
-            start_cursor: self.rows.first().map(|(cursor, _)| cursor.clone()),
-            end_cursor: self.rows.last().map(|(cursor, _)| cursor.clone()),
+            start_cursor: cursor(self.rows.first()),
+            end_cursor: cursor(self.rows.last()),
         }
     }
 }
@@ -96,12 +105,12 @@ macro_rules! connection {
         impl $connection {
             /// The page's rows, each with its cursor.
             async fn edges(&self) -> Vec<$edge> {
-                self.0.rows.iter().map(|(cursor, node)| $edge { cursor: cursor.clone(), node: $crate::graphql::in_place::InPlace(node.clone()) }).collect()
+                self.0.edges().map(|(cursor, node)| $edge { cursor, node: $crate::graphql::in_place::InPlace(node.clone()) }).collect()
             }
 
             /// The page's rows alone.
             async fn nodes(&self) -> Vec<$crate::graphql::in_place::InPlace<$node>> {
-                self.0.rows.iter().map(|(_, node)| $crate::graphql::in_place::InPlace(node.clone())).collect()
+                self.0.nodes().map(|node| $crate::graphql::in_place::InPlace(node.clone())).collect()
             }
 
             /// Where the page stands in the list.
@@ -219,8 +228,17 @@ pub(crate) fn selects(ctx: &Context<'_>, field: &str) -> bool {
 
 /// What is selected of a connection's rows.
 pub(crate) fn rows<'c>(ctx: &'c Context<'_>) -> [Lookahead<'c>; 2] {
-    let ahead = ctx.look_ahead();
-    [ahead.field("nodes"), ahead.field("edges").field("node")]
+    rows_of(&ctx.look_ahead())
+}
+
+/// What is selected of the rows of a connection that is looked ahead at.
+pub(crate) fn rows_of<'c>(connection: &Lookahead<'c>) -> [Lookahead<'c>; 2] {
+    [connection.field("nodes"), connection.field("edges").field("node")]
+}
+
+/// Whether one of these fields is selected.
+pub(crate) fn selects_any(of: &Lookahead<'_>, fields: &[&str]) -> bool {
+    fields.iter().any(|field| of.field(field).exists())
 }
 
 #[cfg(test)]

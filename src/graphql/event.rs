@@ -52,7 +52,7 @@ impl AccountEvent {
         let Some(key) = self.0.event.resource_id else {
             return Ok(None);
         };
-        Ok(ctx.loaders()?.resources.load(key).await?.map(Resource))
+        Ok(ctx.loaders()?.resources.load(key).await?.map(Resource::from))
     }
 
     /// The order it is about.

@@ -86,7 +86,7 @@ impl ForecastEvent {
 
     /// The resource, as it is today.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Resource> {
-        Ok(Resource(ctx.loaders()?.resources.must(self.0.resource.id).await?))
+        Ok(ctx.loaders()?.resources.must(self.0.resource.id).await?.into())
     }
 
     /// The status that it would have after it.

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Lookahead, Object, SimpleObject};
+use async_graphql::{Context, ID, Object, SimpleObject};
 use entity::enums::{InvoiceStatus, PriceUnit};
-use entity::{credit_note, credit_note_line, resource};
+use entity::{credit_note, credit_note_line};
 use uuid::Uuid;
 
 use super::billing_address::InvoiceAddress;
 use super::caller::{Needs, Permission};
-use super::connection::{Cut, List, connection, page, rows, selects};
+use super::connection::{Cut, List, connection, page, rows, selects, selects_any};
 use super::errors::Result;
 use super::ids::{Kind, global};
 use super::in_place::InPlace;
@@ -71,7 +71,7 @@ impl Invoice {
 
     /// The resource it is for.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Resource> {
-        Ok(Resource(ctx.loaders()?.resources.must(self.0.head.resource_id).await?))
+        Ok(ctx.loaders()?.resources.must(self.0.head.resource_id).await?.into())
     }
 
     /// The order that it comes from.
@@ -406,7 +406,6 @@ fn once_each(statuses: Option<Vec<InvoiceStatus>>) -> Vec<InvoiceStatus> {
 
 /// What is read of a list: what its fields select, and what it is filtered by.
 fn listing(ctx: &Context<'_>, status: Option<Vec<InvoiceStatus>>, with_resource: bool) -> Listing {
-    let selects_of = |lines: &Lookahead<'_>, fields: &[&str]| fields.iter().any(|field| lines.field(field).exists());
     let mut listing = Listing {
         statuses: once_each(status),
         with_resource,
@@ -414,9 +413,9 @@ fn listing(ctx: &Context<'_>, status: Option<Vec<InvoiceStatus>>, with_resource:
         lines: Lines::None,
     };
     for row in rows(ctx) {
-        listing.with_detail |= selects_of(&row, DETAIL);
+        listing.with_detail |= selects_any(&row, DETAIL);
         let lines = row.field("lines");
-        if selects_of(&lines, PRICING) {
+        if selects_any(&lines, PRICING) {
             listing.lines = Lines::Priced;
         } else if lines.exists() && listing.lines == Lines::None {
             listing.lines = Lines::Heads;
@@ -444,7 +443,7 @@ pub(crate) async fn of_account(
 /// A page of a resource's invoices.
 pub(crate) async fn of_resource(
     ctx: &Context<'_>,
-    resource: &Arc<resource::Model>,
+    resource: &Resource,
     status: Option<Vec<InvoiceStatus>>,
     page: Page,
 ) -> Result<InvoiceConnection> {
@@ -452,10 +451,10 @@ pub(crate) async fn of_resource(
     let listing = listing(ctx, status, false);
     let slice = loaders
         .invoices_of_resource
-        .must(ListKey::new(resource.id, listing, page))
+        .must(ListKey::new(resource.key(), listing, page))
         .await?;
-    if selects(ctx, "resource") {
-        loaders.resources.prime(vec![(resource.id, Arc::clone(resource))]).await;
+    if let (true, Some(whole)) = (selects(ctx, "resource"), resource.whole()) {
+        loaders.resources.prime(vec![(whole.id, Arc::clone(whole))]).await;
     }
     connected(ctx, &slice).await
 }

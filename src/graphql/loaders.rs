@@ -160,7 +160,8 @@ impl<A> ListKey<A> {
 /// A resource of a list, with the parents that were joined.
 #[derive(Clone, Debug)]
 pub(crate) struct ListedResource {
-    pub(crate) resource: Arc<resource::Model>,
+    pub(crate) head: Arc<resources::Head>,
+    pub(crate) whole: Option<Arc<resource::Model>>,
     pub(crate) product: Option<Arc<product::Model>>,
     pub(crate) resource_type: Option<Arc<resource_type::Model>>,
 }
@@ -461,7 +462,8 @@ async fn letters_of(source: Arc<Source>, keys: Vec<Uuid>) -> Found<Uuid, Arc<Let
 
 fn listed_resource(listed: resources::Listed) -> ListedResource {
     ListedResource {
-        resource: Arc::new(listed.resource),
+        head: Arc::new(listed.head),
+        whole: listed.whole.map(Arc::new),
         product: listed.product.map(Arc::new),
         resource_type: listed.resource_type.map(Arc::new),
     }

@@ -120,7 +120,7 @@ async fn switched(ctx: &Context<'_>, input: SwitchResourceInput, switch: Switch)
             session.forget();
             SwitchResourcePayload {
                 // The service of a product sees no rows of accounts.
-                resource: session.loaders().resources.load(resource).await?.map(Resource),
+                resource: session.loaders().resources.load(resource).await?.map(Resource::from),
                 user_errors: Vec::new(),
             }
         }
@@ -156,7 +156,7 @@ async fn results(
     let mut results = Vec::with_capacity(ids.len());
     for ((place, id), done) in ids.into_iter().enumerate().zip(done) {
         let resource = match quote::resource(&id) {
-            Ok(key) => loaders.resources.load(key).await?.map(Resource),
+            Ok(key) => loaders.resources.load(key).await?.map(Resource::from),
             Err(_) => None,
         };
         let user_errors = match done {

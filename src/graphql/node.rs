@@ -108,7 +108,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             .resources
             .load(key)
             .await?
-            .map(|row| Node::Resource(Resource(row))),
+            .map(|row| Node::Resource(Resource::from(row))),
         Kind::Order => loaders.orders.load(key).await?.map(|row| Node::Order(Order(row))),
         Kind::OrderItem => loaders
             .items

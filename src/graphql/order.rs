@@ -200,7 +200,12 @@ impl OrderItem {
 
     /// The resource.
     async fn resource(&self, ctx: &Context<'_>) -> Result<Option<Resource>> {
-        Ok(ctx.loaders()?.resources.load(self.0.resource_id).await?.map(Resource))
+        Ok(ctx
+            .loaders()?
+            .resources
+            .load(self.0.resource_id)
+            .await?
+            .map(Resource::from))
     }
 
     /// Net and tax, before the coupon.

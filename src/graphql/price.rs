@@ -271,7 +271,7 @@ impl QuotedItem {
         let Some(key) = self.item.resource_id else {
             return Ok(None);
         };
-        Ok(ctx.loaders()?.resources.load(key).await?.map(Resource))
+        Ok(ctx.loaders()?.resources.load(key).await?.map(Resource::from))
     }
 
     /// For how long, and how its minutes were counted; null for a deletion.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Lookahead, Object, SimpleObject};
 use chrono::TimeDelta;
 use entity::enums::{DayCount, Health, InvoiceStatus, Life, PeriodStatus, Power, ResourceStatus, TagKind};
 use entity::{paid_period, resource, resource_tag};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::alert::{self, ExpiryAlertConnection};
 use super::caller::{Needs, Permission, ReadsAccounts};
-use super::connection::{Cut, List, connection, page, selects};
+use super::connection::{Cut, List, connection, page, rows, rows_of, selects, selects_any};
 use super::errors::{ApiError, Result};
 use super::ids::{Kind, global};
 use super::invoice::{self, InvoiceConnection};
@@ -23,78 +23,124 @@ use super::session::Reach as _;
 use crate::domain::{lifecycle, schedule};
 use crate::error::Error;
 use crate::store::page::Page;
-use crate::store::resources::{self, Listing, Sort};
+use crate::store::resources::{self, Head, Listing, Sort};
+
+/// The fields that a resource's [`Head`] does not answer.
+const WHOLE: &[&str] = &[
+    "configuration",
+    "externalId",
+    "autoRenewMonths",
+    "renewal",
+    "currentPeriod",
+    "createdBy",
+    "provisionedAt",
+    "endedAt",
+];
+/// The lists of it whose rows may show it again.
+const SHOWN_IN: &[&str] = &["invoices", "expiryAlerts"];
 
 /// The longest text that is searched for.
 const MOST_CHARACTERS: usize = 256;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Resource(pub(crate) Arc<resource::Model>);
+pub(crate) struct Resource {
+    head: Arc<Head>,
+    whole: Option<Arc<resource::Model>>,
+}
+
+impl From<Arc<resource::Model>> for Resource {
+    fn from(whole: Arc<resource::Model>) -> Self {
+        Self {
+            head: Arc::new(Head::from(&*whole)),
+            whole: Some(whole),
+        }
+    }
+}
+
+impl Resource {
+    /// Its key.
+    pub(crate) fn key(&self) -> Uuid {
+        self.head.id
+    }
+
+    /// All of it, where it was read so.
+    pub(crate) fn whole(&self) -> Option<&Arc<resource::Model>> {
+        self.whole.as_ref()
+    }
+
+    /// All of it: read with it when the selection was seen to ask for it, otherwise now.
+    async fn row(&self, ctx: &Context<'_>) -> Result<Arc<resource::Model>> {
+        match &self.whole {
+            Some(whole) => Ok(Arc::clone(whole)),
+            None => ctx.loaders()?.resources.must(self.head.id).await,
+        }
+    }
+}
 
 /// Something the account has bought: a server, a disk, a storage project.
 #[Object]
 impl Resource {
     /// Its global id.
     pub(crate) async fn id(&self) -> ID {
-        global(Kind::Resource, self.0.id)
+        global(Kind::Resource, self.head.id)
     }
 
     /// What the customer calls it.
     async fn name(&self) -> &str {
-        &self.0.name
+        &self.head.name
     }
 
     /// The status to show: its life, and STOPPED for an active one that the customer has switched off.
     async fn status(&self) -> ResourceStatus {
-        lifecycle::display_status(self.0.life, self.0.power)
+        lifecycle::display_status(self.head.life, self.head.power)
     }
 
     /// Where it stands in its life.
     async fn life(&self) -> Life {
-        self.0.life
+        self.head.life
     }
 
     /// Whether the customer has switched it off.
     async fn power(&self) -> Power {
-        self.0.power
+        self.head.power
     }
 
     /// The product.
     async fn product(&self, ctx: &Context<'_>) -> Result<Product> {
-        Ok(Product(ctx.loaders()?.products.must(self.0.product_id).await?))
+        Ok(Product(ctx.loaders()?.products.must(self.head.product_id).await?))
     }
 
     /// What kind of resource it is.
     async fn resource_type(&self, ctx: &Context<'_>) -> Result<ResourceType> {
         Ok(ResourceType(
-            ctx.loaders()?.resource_types.must(self.0.resource_type_id).await?,
+            ctx.loaders()?.resource_types.must(self.head.resource_type_id).await?,
         ))
     }
 
     /// What it is made of.
-    async fn configuration(&self) -> Result<Vec<ConfiguredComponent>> {
-        Ok(self.0.configuration.read().map_err(Error::from)?)
+    async fn configuration(&self, ctx: &Context<'_>) -> Result<Vec<ConfiguredComponent>> {
+        Ok(self.row(ctx).await?.configuration.read().map_err(Error::from)?)
     }
 
     /// The product's own name for it.
-    async fn external_id(&self) -> Option<&str> {
-        self.0.external_id.as_deref()
+    async fn external_id(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        Ok(self.row(ctx).await?.external_id.clone())
     }
 
     /// The end of what is paid. It expires then unless it is renewed; null until it is provisioned.
     async fn expires_at(&self) -> Option<DateTime> {
-        instant(self.0.paid_until)
+        instant(self.head.paid_until)
     }
 
     /// How much paid time is left; null before it is provisioned and after its end.
     async fn health(&self, ctx: &Context<'_>) -> Result<Option<Health>> {
         let living = matches!(
-            self.0.life,
+            self.head.life,
             Life::Active | Life::Grace | Life::Suspended | Life::Trashed
         );
         let now = ctx.loaders()?.now;
         Ok(self
-            .0
+            .head
             .paid_until
             .filter(|_| living)
             .map(|until| schedule::health(until, now)))
@@ -102,17 +148,17 @@ impl Resource {
 
     /// Whether the engine renews it from credit.
     async fn auto_renew(&self) -> bool {
-        self.0.auto_renew
+        self.head.auto_renew
     }
 
     /// By how many months the engine renews it.
-    async fn auto_renew_months(&self) -> i32 {
-        self.0.auto_renew_months
+    async fn auto_renew_months(&self, ctx: &Context<'_>) -> Result<i32> {
+        Ok(self.row(ctx).await?.auto_renew_months)
     }
 
     /// What renewing it would cost as things stand, and whether the engine will try to; null when it has come to its end.
     async fn renewal(&self, ctx: &Context<'_>) -> Result<Option<Renewal>> {
-        Renewal::of(ctx, Arc::clone(&self.0)).await
+        Renewal::of(ctx, self.row(ctx).await?).await
     }
 
     /// Its tags, by key.
@@ -120,7 +166,7 @@ impl Resource {
         Ok(ctx
             .loaders()?
             .tags_of_resource
-            .must(self.0.id)
+            .must(self.head.id)
             .await?
             .into_iter()
             .map(|row| Tag::of(&row))
@@ -129,7 +175,7 @@ impl Resource {
 
     /// The paid period that reaches furthest; null until it is provisioned.
     async fn current_period(&self, ctx: &Context<'_>) -> Result<Option<PaidPeriod>> {
-        let Some(period) = self.0.period_id else {
+        let Some(period) = self.row(ctx).await?.period_id else {
             return Ok(None);
         };
         Ok(ctx.loaders()?.periods.load(period).await?.map(PaidPeriod))
@@ -148,7 +194,7 @@ impl Resource {
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<Option<InvoiceConnection>> {
         let page = page(List::Invoices, first, after, last, before)?;
-        invoice::of_resource(ctx, &self.0, status, page).await.map(Some)
+        invoice::of_resource(ctx, self, status, page).await.map(Some)
     }
 
     /// Its expiry alerts, newest first.
@@ -160,27 +206,27 @@ impl Resource {
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
     ) -> Result<ExpiryAlertConnection> {
-        alert::of_resource(ctx, &self.0, page(List::Alerts, first, after, last, before)?).await
+        alert::of_resource(ctx, self, page(List::Alerts, first, after, last, before)?).await
     }
 
     /// Who bought it.
-    async fn created_by(&self) -> &str {
-        &self.0.created_by
+    async fn created_by(&self, ctx: &Context<'_>) -> Result<String> {
+        Ok(self.row(ctx).await?.created_by.clone())
     }
 
     /// When it was ordered.
     async fn created_at(&self) -> DateTime {
-        self.0.created_at.into()
+        self.head.created_at.into()
     }
 
     /// When it was provisioned.
-    async fn provisioned_at(&self) -> Option<DateTime> {
-        instant(self.0.provisioned_at)
+    async fn provisioned_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        Ok(instant(self.row(ctx).await?.provisioned_at))
     }
 
     /// When it was deleted, released or failed.
-    async fn ended_at(&self) -> Option<DateTime> {
-        instant(self.0.ended_at)
+    async fn ended_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        Ok(instant(self.row(ctx).await?.ended_at))
     }
 }
 
@@ -438,6 +484,19 @@ impl ResourceFilter {
     }
 }
 
+/// Whether the rows of a list are shown with more than their [`Head`] has: by fields of their own, or by a row of a list
+/// below that shows its resource.
+fn shows_whole(ctx: &Context<'_>) -> bool {
+    let shows_again = |list: &&str, row: &Lookahead<'_>| {
+        rows_of(&row.field(list))
+            .iter()
+            .any(|below| selects_any(below, &["resource", "renewal"]))
+    };
+    rows(ctx)
+        .iter()
+        .any(|row| selects_any(row, WHOLE) || SHOWN_IN.iter().any(|list| shows_again(list, row)))
+}
+
 /// A page of an account's resources.
 pub(crate) async fn of_account(
     ctx: &Context<'_>,
@@ -451,6 +510,7 @@ pub(crate) async fn of_account(
         filter: filter.unwrap_or_default().checked(loaders.now)?,
         sort: order.sort(),
         descending: order.direction == OrderDirection::Desc,
+        whole: shows_whole(ctx),
         with_product: selects(ctx, "product"),
         with_type: selects(ctx, "resourceType"),
     };
@@ -470,9 +530,12 @@ pub(crate) async fn of_account(
         .filter_map(|row| row.resource_type.clone().map(|kind| (kind.id, kind)))
         .collect();
     loaders.resource_types.prime(types).await;
-    let place = |row: &ListedResource| resources::place(&row.resource, order.sort());
+    let place = |row: &ListedResource| resources::place(&row.head, order.sort());
     Ok(ResourceConnection(Cut::new(&slice, order.list(), place, |row| {
-        Resource(Arc::clone(&row.resource))
+        Resource {
+            head: Arc::clone(&row.head),
+            whole: row.whole.clone(),
+        }
     })))
 }
 

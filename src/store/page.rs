@@ -295,6 +295,18 @@ where
     select
 }
 
+/// These columns of a row.
+pub(crate) fn some<E>(entity: E, columns: &[E::Column]) -> SelectStatement
+where
+    E: EntityTrait,
+{
+    let mut select = Query::select();
+    select
+        .columns(columns.iter().map(|column| (entity, *column)))
+        .from(entity);
+    select
+}
+
 /// Adds the columns of a joined row, each with a prefix to its name.
 pub(crate) fn joined<E>(select: &mut SelectStatement, entity: E, prefix: &str)
 where

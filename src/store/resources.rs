@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use entity::enums::{Life, Power};
 use entity::{paid_period, product, resource, resource_tag, resource_type};
+use sea_orm::entity::prelude::DateTimeUtc;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query};
 use sea_orm::{
@@ -14,6 +15,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Scope;
+use super::columns::{Columns, columns};
 use super::page::{self, Key, Keyset, Page, Place, Slice};
 use super::search::containing;
 use crate::db::{self, Tx};
@@ -53,6 +55,49 @@ pub enum Sort {
     CreatedAt,
 }
 
+columns!(
+    /// What most lists show of a resource.
+    Head of resource {
+        /// Its key.
+        id: Uuid = Id,
+        /// Whose it is.
+        account_id: Uuid = AccountId,
+        /// The product.
+        product_id: Uuid = ProductId,
+        /// What it is.
+        resource_type_id: Uuid = ResourceTypeId,
+        /// What the customer calls it.
+        name: String = Name,
+        /// Where it stands in its life.
+        life: Life = Life,
+        /// Whether the customer has switched it off.
+        power: Power = Power,
+        /// The end of what is paid.
+        paid_until: Option<DateTimeUtc> = PaidUntil,
+        /// Whether the engine renews it from credit.
+        auto_renew: bool = AutoRenew,
+        /// When it was ordered.
+        created_at: DateTimeUtc = CreatedAt,
+    }
+);
+
+impl From<&resource::Model> for Head {
+    fn from(whole: &resource::Model) -> Self {
+        Self {
+            id: whole.id,
+            account_id: whole.account_id,
+            product_id: whole.product_id,
+            resource_type_id: whole.resource_type_id,
+            name: whole.name.clone(),
+            life: whole.life,
+            power: whole.power,
+            paid_until: whole.paid_until,
+            auto_renew: whole.auto_renew,
+            created_at: whole.created_at,
+        }
+    }
+}
+
 /// A list of resources: what stands in it, in which order, and which parents are read with it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Listing {
@@ -62,6 +107,8 @@ pub struct Listing {
     pub sort: Sort,
     /// Latest first.
     pub descending: bool,
+    /// Whether each one is read whole.
+    pub whole: bool,
     /// Whether each one's product is joined.
     pub with_product: bool,
     /// Whether each one's resource type is joined.
@@ -71,8 +118,10 @@ pub struct Listing {
 /// A resource and the parents that were joined.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// The resource.
-    pub resource: resource::Model,
+    /// What most lists show of the resource.
+    pub head: Head,
+    /// All of it, when the listing asked for it.
+    pub whole: Option<resource::Model>,
     /// Its product, when the listing asked for it.
     pub product: Option<product::Model>,
     /// Its resource type, when the listing asked for it.
@@ -95,10 +144,15 @@ pub async fn of_accounts(
         filter,
         sort,
         descending,
+        whole,
         with_product,
         with_type,
     } = listing;
-    let mut select = page::whole(Entity);
+    let mut select = if *whole {
+        page::whole(Entity)
+    } else {
+        page::some(Entity, Head::COLUMNS)
+    };
     select.cond_where(scope.accounts((Entity, Column::AccountId)));
     if *with_product || filter.product.is_some() {
         select.inner_join(
@@ -124,8 +178,15 @@ pub async fn of_accounts(
         Sort::CreatedAt => Keyset::new((Entity, Column::CreatedAt), (Entity, Column::Id)),
     };
     let row = |row: &QueryResult| -> Result<Listed, DbErr> {
+        let (head, whole) = if *whole {
+            let whole = page::model(row)?;
+            (Head::from(&whole), Some(whole))
+        } else {
+            (Head::read(&mut Columns::from(row, 0))?, None)
+        };
         Ok(Listed {
-            resource: page::model(row)?,
+            head,
+            whole,
             product: if *with_product {
                 Some(product::Model::from_query_result(row, PRODUCT)?)
             } else {
@@ -152,7 +213,7 @@ pub async fn of_accounts(
 
 /// Where a resource stands in a list.
 #[must_use]
-pub fn place(resource: &resource::Model, sort: Sort) -> Place {
+pub fn place(resource: &Head, sort: Sort) -> Place {
     let key = match sort {
         Sort::PaidUntil => resource.paid_until.map_or(Key::Nothing, Key::Instant),
         Sort::CreatedAt => Key::Instant(resource.created_at),

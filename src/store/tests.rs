@@ -160,9 +160,9 @@ impl Shelf {
         let places = slice
             .rows
             .iter()
-            .map(|row| resources::place(&row.resource, listing.sort))
+            .map(|row| resources::place(&row.head, listing.sort))
             .collect();
-        let numbers = slice.rows.iter().map(|row| row.resource.id.as_u128()).collect();
+        let numbers = slice.rows.iter().map(|row| row.head.id.as_u128()).collect();
         (numbers, slice.has_previous, slice.has_next, places)
     }
 }
@@ -172,6 +172,7 @@ fn listing(sort: Sort, descending: bool, filter: Filter) -> Listing {
         filter,
         sort,
         descending,
+        whole: false,
         with_product: false,
         with_type: false,
     }

@@ -42,6 +42,11 @@ async fn fields(world: &World, kind: &str) -> Vec<String> {
             ("creditNotes", _) => format!("{name} {{ id }}"),
             (_, "Money") => format!("{name} {{ amount currency }}"),
             (_, "Resource" | "Order") => format!("{name} {{ id }}"),
+            ("configuration", _) => format!("{name} {{ code quantity }}"),
+            ("invoices" | "expiryAlerts", _) => format!("{name}(first: 1) {{ nodes {{ id }} }}"),
+            (_, "Product" | "ResourceType") => format!("{name} {{ code }}"),
+            (_, "Renewal") => format!("{name} {{ months }}"),
+            (_, "PaidPeriod") => format!("{name} {{ sequence }}"),
             (_, "InvoiceAddress") => format!("{name} {{ name }}"),
             (_, "LineComponent") => format!("{name} {{ code name unitLabel }}"),
             _ => name.to_owned(),
@@ -146,6 +151,48 @@ on_every_store! {
                 for (list, field) in [("a", first), ("b", second)] {
                     assert_eq!(node[list]["nodes"][0]["lines"][0][field], whole["lines"][0][field], "{first} {second}");
                 }
+            }
+        }
+    }
+
+    async fn each_field_of_a_resource_alone_is_what_it_is_among_all(world: World) {
+        world.grant("CASH", "100000000").await;
+        world.buy(project()).await;
+        world.buy(server("s-general-1x1")).await;
+        world.provision().await;
+        let all = fields(&world, "Resource").await;
+        assert!(all.len() > 15, "{all:?}");
+        let (ids, _) = cost(&world, "{ resources(first: 5) { nodes { id } } }").await;
+        let mut whole = Vec::new();
+        for node in ids["resources"]["nodes"].as_array().unwrap() {
+            let query = format!("{{ node(id: {}) {{ ... on Resource {{ {} }} }} }}", node["id"], all.join(" "));
+            whole.push(cost(&world, &query).await.0["node"].take());
+        }
+        let selected = all.iter().map(|field| (field, field.split([' ', '(']).next().unwrap()));
+        for (selection, name) in selected {
+            let query = format!("{{ resources(first: 5) {{ nodes {{ {selection} }} }} }}");
+            let (data, statements) = cost(&world, &query).await;
+            if name != "renewal" {
+                let waits = ["tags", "currentPeriod", "invoices", "expiryAlerts"].contains(&name);
+                assert_eq!(statements, 1 + u64::from(waits), "{selection}");
+            }
+            for (node, whole) in data["resources"]["nodes"].as_array().unwrap().iter().zip(&whole) {
+                assert_eq!(node[name], whole[name], "{selection}");
+            }
+        }
+        // Neither what another list of the request reads of it, nor a list of its own, costs a statement more or shows less.
+        for (selection, expected) in [
+            ("a: resources(first: 5) { nodes { name } } b: resources(first: 5) { nodes { createdBy } }", 2),
+            ("b: resources(first: 5) { nodes { invoices(first: 1) { nodes { resource { createdBy } } } } }", 2),
+            ("b: resources(first: 5) { edges { node { ... on Resource { provisionedAt } ...More } } }", 1),
+        ] {
+            let more = if selection.contains("...More") { "fragment More on Resource { createdBy }" } else { "" };
+            let (data, statements) = cost(&world, &format!("{{ {selection} }} {more}")).await;
+            assert_eq!(statements, expected, "{selection}");
+            for (place, whole) in whole.iter().enumerate() {
+                let nodes = &data["b"]["nodes"][place];
+                let shown = [nodes, &nodes["invoices"]["nodes"][0]["resource"], &data["b"]["edges"][place]["node"]];
+                assert!(shown.iter().any(|shown| shown["createdBy"] == whole["createdBy"]), "{selection}: {data}");
             }
         }
     }
