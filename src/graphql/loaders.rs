@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ::dataloader::BatchFn;
 use ::dataloader::cached::Loader;
@@ -86,13 +86,15 @@ where
     }
 }
 
-/// A loader of one noun.
+/// A loader of one noun, made when it is first asked: a request asks for few nouns of many.
 pub(crate) struct Batched<K, V>
 where
     K: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    loader: Loader<K, Answer<V>, Batch<K, V>>,
+    source: Arc<Source>,
+    fetch: Fetch<K, V>,
+    made: OnceLock<Loader<K, Answer<V>, Batch<K, V>>>,
 }
 
 impl<K, V> Batched<K, V>
@@ -101,13 +103,22 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn new(source: &Arc<Source>, fetch: Fetch<K, V>) -> Self {
-        let loader = Loader::new(Batch {
+        Self {
             source: Arc::clone(source),
             fetch,
+            made: OnceLock::new(),
+        }
+    }
+
+    fn loader(&self) -> &Loader<K, Answer<V>, Batch<K, V>> {
+        self.made.get_or_init(|| {
+            Loader::new(Batch {
+                source: Arc::clone(&self.source),
+                fetch: self.fetch,
+            })
+            .with_max_batch_size(MOST_KEYS)
+            .with_yield_count(ROUNDS)
         })
-        .with_max_batch_size(MOST_KEYS)
-        .with_yield_count(ROUNDS);
-        Self { loader }
     }
 
     /// What a key names, if the caller may see it.
@@ -116,7 +127,7 @@ where
             // The loader answers an error only when the batch that held the key was dropped half-way, because whoever
             // drove it was cancelled. The key is still wanted here.
             // Unconstrained, because a level of many parents must ask within one turn of its task, or it is cut in two.
-            if let Ok(answer) = tokio::task::unconstrained(self.loader.try_load(key.clone())).await {
+            if let Ok(answer) = tokio::task::unconstrained(self.loader().try_load(key.clone())).await {
                 return answer.map_err(ApiError::from);
             }
         }
@@ -135,7 +146,7 @@ where
     pub(crate) async fn prime(&self, known: Vec<(K, V)>) {
         if !known.is_empty() {
             let known: Vec<_> = known.into_iter().map(|(key, value)| (key, Ok(Some(value)))).collect();
-            self.loader.prime_many(known).await;
+            self.loader().prime_many(known).await;
         }
     }
 }

@@ -155,7 +155,7 @@ fn caller(edge: &Edge, parts: &Parts) -> Result<Caller, Rejection> {
     })
 }
 
-async fn read(edge: &Edge, headers: &HeaderMap, body: Body, mut deadline: Pin<&mut Sleep>) -> Result<Bytes, Rejection> {
+async fn read(edge: &Edge, headers: &HeaderMap, body: Body, deadline: Pin<&mut Sleep>) -> Result<Bytes, Rejection> {
     let limit = edge.config.body_limit_bytes;
     let too_large = || {
         Rejection::new(
@@ -170,16 +170,12 @@ async fn read(edge: &Edge, headers: &HeaderMap, body: Body, mut deadline: Pin<&m
     if announced.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit)) {
         return Err(too_large());
     }
-    let read = tokio::select! {
-        biased;
-        () = deadline.as_mut() => {
-            return Err(Rejection::new(
-                StatusCode::REQUEST_TIMEOUT,
-                code::TIMEOUT,
-                "The body did not arrive in time.",
-            ));
-        }
-        read = axum::body::to_bytes(body, limit) => read,
+    let Some(read) = run::within(deadline, axum::body::to_bytes(body, limit)).await else {
+        return Err(Rejection::new(
+            StatusCode::REQUEST_TIMEOUT,
+            code::TIMEOUT,
+            "The body did not arrive in time.",
+        ));
     };
     match read {
         Ok(bytes) => Ok(bytes),

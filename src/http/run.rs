@@ -1,8 +1,10 @@
 //! From parameters to an answer: the one way every operation takes, over HTTP and over sockets.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, ServerError, Value};
@@ -15,6 +17,7 @@ use super::guard::{self, Measured};
 use super::mend;
 use super::params::Params;
 use super::reply::{self, Answer, Outcome, code, coded};
+use crate::clock;
 
 /// An operation that passed the guard.
 pub(super) struct Operation {
@@ -79,26 +82,34 @@ pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Oper
 
 /// Runs a query or a mutation, until the deadline of the request it came with. After it nothing is begun. A panic in a
 /// resolver is ours: logged and masked.
-pub(super) async fn execute(
-    edge: &Edge,
-    caller: &Caller,
-    operation: Operation,
-    mut deadline: Pin<&mut Sleep>,
-) -> Answer {
+pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation, deadline: Pin<&mut Sleep>) -> Answer {
     let kind = operation.kind;
     let measured = operation.measured;
     let run = AssertUnwindSafe(async { edge.engine.execute(caller, operation.request).await }).catch_unwind();
-    let mut answer = tokio::select! {
-        biased;
-        () = deadline.as_mut() => timed_out(edge, kind),
-        ran = run => match ran {
-            Ok(response) => finish(edge, caller, &operation.source, response),
-            Err(panic) => panicked(caller, &*panic),
-        },
+    let mut answer = match within(deadline, run).await {
+        None => timed_out(edge, kind),
+        Some(Ok(response)) => finish(edge, caller, &operation.source, response),
+        Some(Err(panic)) => panicked(caller, &*panic),
     };
     add_cost(edge, &mut answer, measured);
     count(kind, &answer);
     answer
+}
+
+/// Works until the deadline; none when it came first, and then nothing more of the work is begun. The timer is set for work
+/// that has to wait: most of it is done at once.
+pub(super) async fn within<W: Future>(mut deadline: Pin<&mut Sleep>, work: W) -> Option<W::Output> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if deadline.deadline().into_std() <= clock::monotonic() {
+            return Poll::Ready(None);
+        }
+        match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => deadline.as_mut().poll(context).map(|()| None),
+        }
+    })
+    .await
 }
 
 /// Runs an operation for a connection that stays open: one answer of a query or a mutation, within the time of a request;
