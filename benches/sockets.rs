@@ -1,5 +1,5 @@
 //! Sockets at scale: what an idle subscriber takes of memory, and how many deliveries a second one event to all of them
-//! makes, and one to each account where each subscriber has its own, against a bare axum socket server that sends the same
+//! makes, and one to each account where each subscriber has its own, written by the same process and by another one, against a bare axum socket server that sends the same
 //! bytes. Both serve from a process of their own.
 //! `cargo bench --bench sockets` (SOCKETS makes another number of them)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -20,9 +20,12 @@ use axum::routing::any;
 use billing_gateway::clock;
 use billing_gateway::commands::credit::{self, Grant};
 use billing_gateway::commands::seed;
+use billing_gateway::db::writes::Writes;
 use billing_gateway::live::Cursor;
 use billing_gateway::store::Scope;
-use entity::enums::{FundsKind, Language};
+use billing_gateway::store::event_log::{self, News};
+use entity::account_event;
+use entity::enums::{EventType, FundsKind, Language};
 use futures_util::{SinkExt as _, StreamExt as _};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
@@ -127,7 +130,7 @@ impl Drop for Server {
 async fn serve(which: &str) {
     let (tell, _) = broadcast::channel::<Utf8Bytes>(16);
     let accounts: usize = std::env::var(ACCOUNTS).unwrap().parse().unwrap();
-    let gateway = if which == "gateway" {
+    let gateway = if which != "floor" {
         let mut stores = support::stores().await;
         Some(stores.remove(0))
     } else {
@@ -166,15 +169,17 @@ async fn serve(which: &str) {
             .map_while(Result::ok)
             .try_for_each(|line| said.send(line))
     });
-    let mut number = 0;
+    let (mut number, mut written) = (0, Vec::new());
     while let Some(line) = lines.recv().await {
         let writes = line == "write";
         number += i64::from(writes);
         match &gateway {
-            Some(bench) if writes && !each.is_empty() => write_to_each(bench).await,
+            Some(bench) if writes && !each.is_empty() => written = write_to_each(bench, &each, number).await,
             _ if writes => {}
             Some(bench) if each.is_empty() => grant(bench, number).await,
-            Some(bench) => each.iter().for_each(|account| bench.app.hub.wake(*account, number)),
+            Some(bench) if which == "elsewhere" => each.iter().for_each(|own| bench.app.hub.heard(*own, number)),
+            // As the engine tells of what it wrote.
+            Some(bench) => bench.app.hub.tell(&written),
             None => drop(tell.send(sample.clone())),
         }
         println!("done");
@@ -197,18 +202,21 @@ async fn open_accounts(bench: &Bench, count: usize) -> Vec<Uuid> {
     opened.await.unwrap()
 }
 
-/// An event to each of the accounts, in one transaction and with two statements.
-async fn write_to_each(bench: &Bench) {
+/// An event to each of the accounts, in one transaction.
+async fn write_to_each(bench: &Bench, accounts: &[Uuid], number: i64) -> Vec<account_event::Model> {
+    let (news, now) = (News::of(EventType::WalletCredited), clock::machine_now());
+    let events = accounts.iter().map(|account| news.event(*account, number, now));
+    let events: Vec<_> = events.collect();
     let written = bench.app.db.write("tell", async |tx| {
-        tx.execute_unprepared(
-            "update account set event_sequence = event_sequence + 1 where code like 'BENCH-%';
-             insert into account_event (account_id, sequence, kind, created_at)
-             select id, event_sequence, 'WALLET_CREDITED', created_at from account where code like 'BENCH-%'",
-        )
-        .await?;
+        tx.execute_unprepared("update account set event_sequence = event_sequence + 1 where code like 'BENCH-%'")
+            .await?;
+        let mut writes = Writes::of(&tx);
+        event_log::write_at(&mut writes, &Scope::engine(), &events);
+        writes.send(&tx).await?;
         Ok(())
     });
     written.await.unwrap();
+    events
 }
 
 async fn grant(bench: &Bench, number: i64) {
@@ -370,6 +378,10 @@ async fn main() {
             let (mut floor, _) = measured("floor", sockets, accounts, rounds).await;
             let (mut ours, _) = measured("gateway", sockets, accounts, rounds).await;
             report("SQLite", what, 1, &mut ours, &mut floor, 0);
+            if accounts > 0 {
+                let (mut ours, _) = measured("elsewhere", sockets, accounts, rounds).await;
+                report("SQLite", "one to each, written elsewhere", 1, &mut ours, &mut floor, 0);
+            }
         }
     };
     tokio::spawn(measure).await.unwrap();

@@ -15,7 +15,7 @@ use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::{ledger, text};
 use crate::error::Error;
 use crate::ids;
-use crate::store::event_log::{self, News, Numbered};
+use crate::store::event_log::{self, News};
 use crate::store::idempotency::{self, Claim, Key};
 use crate::store::ledger::{self as books, Entry, Movement};
 use crate::store::{Scope, accounts, transfers};
@@ -75,7 +75,7 @@ pub async fn transfer(app: &App, scope: &Scope, input: TransferCredit) -> Result
     let now = app.clock.now();
     let id = ids::new_id();
 
-    let (transferred, newest) = app
+    let (transferred, told) = app
         .db
         .write("transfer_credit", async |tx| {
             let tx = &*tx;
@@ -89,7 +89,7 @@ pub async fn transfer(app: &App, scope: &Scope, input: TransferCredit) -> Result
                     transfer,
                     replayed: true,
                 };
-                return Ok((earlier, None));
+                return Ok((earlier, Vec::new()));
             }
             // In one order for all: two transfers against each other wait, and never in a circle.
             let mut wallets = BTreeMap::new();
@@ -163,23 +163,21 @@ pub async fn transfer(app: &App, scope: &Scope, input: TransferCredit) -> Result
             transfers::add(&mut writes, scope, row);
             let counts = told.iter().map(|(account, _)| (*account, 1)).collect();
             let sequences = event_log::take_sequences(tx, scope, &counts).await?;
-            let numbered = told.into_iter().map(|(account, news)| Numbered {
-                account,
-                sequence: sequences.get(&account).copied().unwrap_or_default(),
-                news,
+            let told = told.into_iter().map(|(account, news)| {
+                let place = sequences.get(&account).copied().unwrap_or_default();
+                news.event(account, place, now)
             });
-            event_log::write_at(&mut writes, scope, &numbered.collect::<Vec<_>>(), now);
+            let told: Vec<_> = told.collect();
+            event_log::write_at(&mut writes, scope, &told);
             writes.send(tx).await?;
             let done = Transferred {
                 transfer: id,
                 replayed: false,
             };
-            Ok((done, Some(sequences)))
+            Ok((done, told))
         })
         .await?;
-    for (account, sequence) in newest.into_iter().flatten() {
-        app.hub.wake(account, sequence);
-    }
+    app.hub.tell(&told);
     Ok(transferred)
 }
 

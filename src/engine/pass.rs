@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::enums::StepKind;
-use entity::{product, resource, store_state};
+use entity::{account_event, product, resource, store_state};
 use uuid::Uuid;
 
 use super::brake::{self, Brake};
@@ -18,7 +18,6 @@ use crate::db::writes::Writes;
 use crate::domain::time;
 use crate::error::Error;
 use crate::store::due::Waiting;
-use crate::store::event_log::Numbered;
 use crate::store::{
     Scope, accounts, deliveries, due, event_log, gateway_payments, payment_methods as store_methods,
     refunds as store_refunds, state,
@@ -417,9 +416,7 @@ pub(super) async fn batch(
     if brake.tripped {
         brake::tell(app.settings.most_releases);
     }
-    for (account, newest) in handled.newest {
-        app.hub.wake(account, newest);
-    }
+    app.hub.tell(&handled.told);
     attempts.extend(handled.attempts);
     Ok(handled.passed)
 }
@@ -427,8 +424,8 @@ pub(super) async fn batch(
 /// What a batch came to.
 struct Handled {
     passed: Passed,
-    /// How far the stream of each account that was told something goes.
-    newest: HashMap<Uuid, i64>,
+    /// What accounts are told, account by account.
+    told: Vec<account_event::Model>,
     /// The attempts to renew that are to be made.
     attempts: Vec<Attempt>,
 }
@@ -488,27 +485,20 @@ async fn handle(tx: &Tx, resources: &[Uuid], moment: Moment<'_>, brake: &mut Bra
 
     let mut writes = Writes::of(tx);
     let mut next = event_log::take_sequences(tx, &scope, &counts).await?;
-    let (mut rows, mut numbered) = (Vec::with_capacity(alerts.len()), Vec::with_capacity(alerts.len()));
+    let (mut rows, mut told) = (Vec::with_capacity(alerts.len()), Vec::with_capacity(alerts.len()));
     for (mut alert, news) in alerts {
         let next = next.get_mut(&alert.account_id).ok_or(Error::NotFound("account"))?;
         alert.event_sequence = *next;
-        numbered.push(Numbered {
-            account: alert.account_id,
-            sequence: *next,
-            news,
-        });
+        told.push(news.event(alert.account_id, *next, now));
         *next += 1;
         rows.push(alert);
     }
-    event_log::write_at(&mut writes, &scope, &numbered, now);
+    told.sort_unstable_by_key(|event| (event.account_id, event.sequence));
+    event_log::write_at(&mut writes, &scope, &told);
     due::write_batch(&mut writes, &scope, steps, rows, resources);
     deliveries::add(&mut writes, &scope, calls);
     writes.send(tx).await?;
-    Ok(Handled {
-        passed,
-        newest: next.into_iter().map(|(account, next)| (account, next - 1)).collect(),
-        attempts,
-    })
+    Ok(Handled { passed, told, attempts })
 }
 
 /// The zones of the accounts whose resources these are.

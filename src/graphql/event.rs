@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 use super::alert::ExpiryAlert;
 use super::caller::{Needs, Permission, ReadsAccounts};
 use super::errors::Result;
+use super::in_place::InPlace;
 use super::invoice::Invoice;
 use super::order::Order;
 use super::payment::Payment;
@@ -121,7 +122,7 @@ impl EventSubscriptions {
         #[graphql(desc = "Behind which event; from now on when absent.")] after: Option<EventCursor>,
         #[graphql(desc = "Of these types only; of all when empty.")] types: Option<Vec<EventType>>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
-    ) -> Result<BoxStream<'static, Result<Option<AccountEvent>>>> {
+    ) -> Result<BoxStream<'static, Result<Option<InPlace<AccountEvent>>>>> {
         let session = Arc::clone(ctx.session()?);
         let account = session.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
@@ -134,7 +135,7 @@ impl EventSubscriptions {
                     Ok(told) => {
                         session.forget();
                         session.shows(told.event.sequence);
-                        Some(Ok(Some(AccountEvent(told))))
+                        Some(Ok(Some(InPlace(AccountEvent(told)))))
                     }
                     Err(error) => Some(Err(error.into())),
                 };

@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use super::apart::apart;
 use super::caller::Caller;
 use super::session::{Part, Session};
 use crate::app::App;
+use crate::clock;
 use crate::live::Listener;
 
 /// The fields whose subscribers are told the same.
@@ -491,11 +493,19 @@ async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen:
         ending.0.iter().for_each(|told| told.end(None));
         return;
     };
+    let mut rests = pin!(tokio::time::sleep(source.rests_after));
     while let Some(told) = &ending.0 {
-        match tokio::time::timeout(source.rests_after, answers.next()).await {
+        let answer = tokio::select! {
+            biased;
+            answer = answers.next() => Ok(answer),
+            () = rests.as_mut() => Err(()),
+        };
+        // Put off, which is cheaper than a timer for each event.
+        rests.as_mut().reset((clock::monotonic() + source.rests_after).into());
+        match answer {
             // Amid an event: being read, or an answer being made of it. That must not be given up.
-            Err(_) if listener.newest() > session.told().max(last) || session.shown() > last => {}
-            Err(_) => {
+            Err(()) if listener.newest() > session.told().max(last) || session.shown() > last => {}
+            Err(()) => {
                 // What is told and not shown, because of its type, is told nevertheless.
                 last = last.max(session.told());
                 ending.0 = None;

@@ -141,7 +141,21 @@ impl Hub {
     /// Tells that this process wrote events of an account up to `sequence`: to those who listen here at once, to other
     /// processes with the next notice.
     pub fn wake(&self, account: Uuid, sequence: i64) {
-        self.heard(account, sequence);
+        self.news(account, sequence, &[]);
+        self.relay(account);
+    }
+
+    /// Tells of events that this process wrote and that are committed, as they stand in the store, those of an account
+    /// in their order: as [`Hub::wake`] does, but those who listen here need not read them.
+    pub fn tell(&self, events: &[account_event::Model]) {
+        for own in events.chunk_by(|one, next| one.account_id == next.account_id) {
+            let Some(newest) = own.last() else { continue };
+            self.news(newest.account_id, newest.sequence, own);
+            self.relay(newest.account_id);
+        }
+    }
+
+    fn relay(&self, account: Uuid) {
         if !self.relays {
             return;
         }
@@ -166,10 +180,21 @@ impl Hub {
 
     /// Tells those who listen here that an account has events up to `sequence`. Cheap when nobody does.
     pub fn heard(&self, account: Uuid, sequence: i64) {
+        self.news(account, sequence, &[]);
+    }
+
+    /// Wakes those who listen to an account, and leaves them what is at hand of its news.
+    fn news(&self, account: Uuid, sequence: i64, at_hand: &[account_event::Model]) {
         let mut accounts = self.lock();
         let Some(heard) = accounts.heard.get_mut(&account) else {
             return;
         };
+        // Whoever reads at the moment keeps what it reads; what is missing then is read.
+        if !at_hand.is_empty()
+            && let Ok(mut recent) = heard.ear.recent.try_lock()
+        {
+            recent.keep(at_hand);
+        }
         if sequence <= heard.ear.newest.fetch_max(sequence, Ordering::AcqRel) {
             return;
         }
@@ -314,6 +339,38 @@ mod tests {
         recent.keep(&many);
         assert_eq!(after(&recent, 400).unwrap().len(), RECENT);
         assert_eq!(after(&recent, 399), None);
+    }
+
+    #[test]
+    fn what_is_told_is_at_hand_for_those_who_listen_and_leaves_no_gap() {
+        let hub = Arc::new(Hub::new(true));
+        let own = Uuid::from_u128(1);
+        let of = |account: u128, sequence| account_event::Model {
+            account_id: Uuid::from_u128(account),
+            ..event(sequence)
+        };
+        let listener = hub.listen(own);
+        let at_hand = |after| {
+            let recent = listener.ear.recent.try_lock().unwrap();
+            let rows = recent.after(after)?;
+            Some(rows.into_iter().map(|row| row.sequence).collect::<Vec<_>>())
+        };
+        hub.tell(&[event(5), event(6), of(2, 9)]);
+        assert_eq!((listener.newest(), at_hand(4)), (6, Some(vec![5, 6])));
+        assert_eq!(at_hand(3), None, "4 must be read");
+        // Others are told as of any news.
+        let mut untold = hub.take_untold();
+        untold.sort();
+        assert_eq!(untold, [own, Uuid::from_u128(2)]);
+        hub.wake(own, 7);
+        hub.tell(&[event(8)]);
+        assert_eq!((listener.newest(), at_hand(6)), (8, None), "7 must be read");
+        assert_eq!(at_hand(7), Some(vec![8]));
+        // While somebody reads, it is left to that.
+        let reads = listener.ear.recent.try_lock().unwrap();
+        hub.tell(&[event(9)]);
+        drop(reads);
+        assert_eq!((listener.newest(), at_hand(8)), (9, None));
     }
 
     #[tokio::test]

@@ -97,17 +97,13 @@ async fn many_accounts(app: &Arc<App>, count: usize, told: i64) -> Vec<Uuid> {
     let written = app.db.write("tell", async |tx| {
         let first = event_log::take_sequences(&tx, &Scope::engine(), &counts).await?;
         let mut writes = crate::db::writes::Writes::of(&tx);
-        let numbered: Vec<_> = first
-            .into_iter()
-            .flat_map(|(account, first)| {
-                (first..first + told).map(move |sequence| event_log::Numbered {
-                    account,
-                    sequence,
-                    news: event_log::News::of(EventType::WalletCredited),
-                })
-            })
-            .collect();
-        event_log::write_at(&mut writes, &Scope::engine(), &numbered, crate::clock::machine_now());
+        let (news, now) = (
+            event_log::News::of(EventType::WalletCredited),
+            crate::clock::machine_now(),
+        );
+        let of_account = |(account, first)| (first..first + told).map(move |place| news.event(account, place, now));
+        let events: Vec<_> = first.into_iter().flat_map(of_account).collect();
+        event_log::write_at(&mut writes, &Scope::engine(), &events);
         writes.send(&tx).await?;
         Ok(())
     });

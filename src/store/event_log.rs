@@ -99,6 +99,23 @@ impl News {
         self.wallet = Some(id);
         self
     }
+
+    /// The event that it is at a place of an account's stream, told at an instant of whole microseconds.
+    #[must_use]
+    pub const fn event(self, account: Uuid, sequence: i64, now: DateTime<Utc>) -> account_event::Model {
+        account_event::Model {
+            account_id: account,
+            sequence,
+            kind: self.kind,
+            resource_id: self.resource,
+            order_id: self.order,
+            payment_id: self.payment,
+            invoice_id: self.invoice,
+            alert_id: self.alert,
+            wallet_id: self.wallet,
+            created_at: now,
+        }
+    }
 }
 
 /// Takes the next sequence numbers of some accounts, so many of each, and answers the first of each. The accounts' rows
@@ -175,7 +192,7 @@ pub fn append(
         let mut rows = Query::insert();
         rows.into_table(Entity).columns(columns.iter().copied());
         for (position, news) in (first..).zip(chunk) {
-            let row = row(account, 0, news, now);
+            let row = news.event(account, 0, now);
             let values = columns.iter().map(|column| match column {
                 Column::Sequence => newest.clone().sub(count - 1 - position),
                 column => Expr::val(row.get(*column)),
@@ -216,38 +233,9 @@ pub async fn by_places(
         .await?)
 }
 
-/// News with the account and the sequence number that were taken for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbered {
-    /// Whose stream.
-    pub account: Uuid,
-    /// Its place there.
-    pub sequence: i64,
-    /// What is told.
-    pub news: News,
-}
-
-/// Adds news at sequence numbers that were taken before, for rows that carry their own number.
-pub fn write_at(writes: &mut Writes, _scope: &Scope, news: &[Numbered], now: DateTime<Utc>) {
-    let rows = news
-        .iter()
-        .map(|told| row(told.account, told.sequence, &told.news, now));
-    insert::<account_event::ActiveModel, _>(writes, rows.collect());
-}
-
-fn row(account: Uuid, sequence: i64, news: &News, now: DateTime<Utc>) -> account_event::Model {
-    account_event::Model {
-        account_id: account,
-        sequence,
-        kind: news.kind,
-        resource_id: news.resource,
-        order_id: news.order,
-        payment_id: news.payment,
-        invoice_id: news.invoice,
-        alert_id: news.alert,
-        wallet_id: news.wallet,
-        created_at: now,
-    }
+/// Adds events at sequence numbers that were taken before, for rows that carry their own number.
+pub fn write_at(writes: &mut Writes, _scope: &Scope, events: &[account_event::Model]) {
+    insert::<account_event::ActiveModel, _>(writes, events.to_vec());
 }
 
 /// Which part of an account's stream is kept.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use billing_gateway::app::App;
+use billing_gateway::db::statements::counted;
 use billing_gateway::live;
-use billing_gateway::store::Scope;
-use futures_util::StreamExt as _;
+use billing_gateway::store::{Scope, event_log};
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::support::binary::Process;
 use crate::support::{World, on_every_store, project};
@@ -33,6 +34,28 @@ async fn told_elsewhere(world: &World, elsewhere: &Arc<App>, waking: impl Future
 }
 
 on_every_store! {
+    async fn what_the_engine_tells_in_its_own_process_is_not_read_again(world: World) {
+        world.grant("CASH", "1000000").await;
+        world.buy(project()).await;
+        world.advance("2023-03-29T00:01:00+07:00").await;
+        let events = live::events(Arc::clone(&world.app), Scope::engine(), world.account, None).await;
+        let mut events = Box::pin(events.unwrap());
+        world.advance("2023-04-04T00:00:00+07:00").await;
+        let at_hand = async {
+            let mut told = Vec::new();
+            while let Some(next) = events.next().now_or_never() {
+                told.push(next.unwrap().unwrap().event);
+            }
+            told
+        };
+        let (told, statements) = counted(at_hand).await;
+        assert!(statements == 0 && !told.is_empty(), "{statements}: {told:?}");
+        assert!(told.iter().all(|event| event.alert_id.is_some()), "{told:?}");
+        let before = told[0].sequence - 1;
+        let stored = event_log::after(world.app.db.read(), &Scope::engine(), world.account, before, 100).await;
+        assert_eq!(stored.unwrap(), told);
+    }
+
     async fn an_event_of_another_process_arrives_when_every_notice_is_lost(world: World) {
         let elsewhere = world.another(100).await;
         let poll = live::poll(Arc::clone(&elsewhere));

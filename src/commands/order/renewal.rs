@@ -23,7 +23,7 @@ use crate::domain::term::Term;
 use crate::domain::{lifecycle, time};
 use crate::error::Error;
 use crate::ids;
-use crate::store::event_log::{self, News, Numbered};
+use crate::store::event_log::{self, News};
 use crate::store::ledger as books;
 use crate::store::purchases::{self, Purchase, Standing};
 use crate::store::{Scope, accounts, fulfilment, pricing};
@@ -237,17 +237,10 @@ async fn fail(
         due_at: step.due_at,
         handled_at: now,
     };
-    let numbered: Vec<Numbered> = news
-        .into_iter()
-        .zip(first..)
-        .map(|(news, sequence)| Numbered {
-            account: account.id,
-            sequence,
-            news,
-        })
-        .collect();
+    let told = news.into_iter().zip(first..);
+    let told: Vec<_> = told.map(|(news, place)| news.event(account.id, place, now)).collect();
     let mut writes = Writes::of(tx);
-    event_log::write_at(&mut writes, &scope, &numbered, now);
+    event_log::write_at(&mut writes, &scope, &told);
     crate::store::due::write_batch(&mut writes, &scope, vec![handled], vec![alert], Vec::new());
     purchases::update_resource(&mut writes, &scope, row);
     writes.send(tx).await?;
