@@ -167,7 +167,8 @@ pub(crate) async fn of_resource(ctx: &Context<'_>, resource: &Resource, page: Pa
         .alerts_of_resource
         .must(ListKey::new(resource.key(), Listing::default(), page))
         .await?;
-    if let (true, Some(whole)) = (selects(ctx, "resource"), resource.whole()) {
+    let shown = selects(ctx, "resource") || selects(ctx, "renewal");
+    if let (true, Some(whole)) = (shown, resource.whole()) {
         loaders.resources.prime(vec![(whole.id, Arc::clone(whole))]).await;
     }
     connected(ctx, &slice).await

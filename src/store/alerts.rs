@@ -1,6 +1,7 @@
 //! Expiry alerts, read, and noted as seen.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, Utc};
 use entity::{expiry_alert, resource};
@@ -18,12 +19,26 @@ use crate::error::Error;
 const RESOURCE: &str = "resource_row_";
 
 /// A list of alerts: what stands in it and whether the resource is read with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, Eq)]
 pub struct Listing {
     /// Acknowledged, or not; both when it is not given.
     pub acknowledged: Option<bool>,
     /// Whether each one's resource is joined.
     pub with_resource: bool,
+}
+
+/// The same list, whatever is read with its rows: a field that a request selects twice is one page of one list, and what
+/// the page was read without is loaded.
+impl PartialEq for Listing {
+    fn eq(&self, other: &Self) -> bool {
+        self.acknowledged == other.acknowledged
+    }
+}
+
+impl Hash for Listing {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.acknowledged.hash(state);
+    }
 }
 
 /// An alert and the parent that was joined.

@@ -1,6 +1,7 @@
 //! Resources, their tags and their paid periods, read.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, Utc};
 use entity::enums::{Life, Power};
@@ -99,7 +100,7 @@ impl From<&resource::Model> for Head {
 }
 
 /// A list of resources: what stands in it, in which order, and which parents are read with it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Eq)]
 pub struct Listing {
     /// Which resources.
     pub filter: Filter,
@@ -113,6 +114,20 @@ pub struct Listing {
     pub with_product: bool,
     /// Whether each one's resource type is joined.
     pub with_type: bool,
+}
+
+/// The same list, whatever is read with its rows: a field that a request selects twice is one page of one list, and what
+/// the page was read without is loaded.
+impl PartialEq for Listing {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.filter, &self.sort, &self.descending) == (&other.filter, &other.sort, &other.descending)
+    }
+}
+
+impl Hash for Listing {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.filter, &self.sort, &self.descending).hash(state);
+    }
 }
 
 /// A resource and the parents that were joined.

@@ -185,8 +185,14 @@ on_every_store! {
             ("a: resources(first: 5) { nodes { name } } b: resources(first: 5) { nodes { createdBy } }", 2),
             ("b: resources(first: 5) { nodes { invoices(first: 1) { nodes { resource { createdBy } } } } }", 2),
             ("b: resources(first: 5) { edges { node { ... on Resource { provisionedAt } ...More } } }", 1),
+            // One page of one list, by whatever its rows are read for.
+            ("b: resources(first: 5) { nodes { createdBy } } ...Same", 1),
         ] {
-            let more = if selection.contains("...More") { "fragment More on Resource { createdBy }" } else { "" };
+            let more = match selection {
+                more if more.contains("...More") => "fragment More on Resource { createdBy }",
+                same if same.contains("...Same") => "fragment Same on Query { b: resources(first: 5) { nodes { name } } }",
+                _ => "",
+            };
             let (data, statements) = cost(&world, &format!("{{ {selection} }} {more}")).await;
             assert_eq!(statements, expected, "{selection}");
             for (place, whole) in whole.iter().enumerate() {
