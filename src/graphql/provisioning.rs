@@ -11,7 +11,7 @@ use super::connection::{Cut, List, connection, page};
 use super::errors::{ApiError, Result};
 use super::ids::{self, Kind, global};
 use super::product::Product;
-use super::resource::{ConfiguredComponent, configuration};
+use super::resource::ConfiguredComponent;
 use super::scalars::{DateTime, instant};
 use super::session::Reach as _;
 use super::user_error::{UserError, refused, wrong_id};
@@ -80,7 +80,7 @@ impl ProvisioningTask {
     /// What the resource is to be made of.
     async fn configuration(&self) -> Result<Vec<ConfiguredComponent>> {
         let item = PricedItem::deserialize(&self.0.document).map_err(Error::from)?;
-        configuration(&serde_json::to_value(item.configuration()).map_err(Error::from)?)
+        Ok(item.configuration().into_iter().map(Into::into).collect())
     }
 
     /// Why it could not be done.

@@ -20,7 +20,7 @@ use super::product::{Product, ResourceType};
 use super::renewal::Renewal;
 use super::scalars::{DateTime, Money, instant, money};
 use super::session::Reach as _;
-use crate::domain::{lifecycle, schedule};
+use crate::domain::{lifecycle, quote, schedule};
 use crate::error::Error;
 use crate::store::page::Page;
 use crate::store::resources::{self, Head, Listing, Sort};
@@ -243,9 +243,22 @@ pub(crate) struct ConfiguredComponent {
     quantity: i64,
 }
 
-/// A stored configuration.
-pub(crate) fn configuration(stored: &serde_json::Value) -> Result<Vec<ConfiguredComponent>> {
-    Ok(<Vec<ConfiguredComponent> as serde::Deserialize>::deserialize(stored).map_err(Error::from)?)
+impl From<quote::ConfiguredComponent> for ConfiguredComponent {
+    fn from(component: quote::ConfiguredComponent) -> Self {
+        let quote::ConfiguredComponent {
+            component_id: _,
+            code,
+            name,
+            unit_label,
+            quantity,
+        } = component;
+        Self {
+            code,
+            name,
+            unit_label,
+            quantity,
+        }
+    }
 }
 
 /// A key and a value on a resource.

@@ -215,11 +215,8 @@ impl Line {
 fn invoices(scope: &Scope, with_detail: bool) -> SelectStatement {
     use invoice::{Column, Entity};
     let detail: &[_] = if with_detail { Detail::COLUMNS } else { &[] };
-    let mut select = Query::select();
-    select
-        .columns(Head::COLUMNS.iter().chain(detail).map(|column| (Entity, *column)))
-        .from(Entity)
-        .cond_where(scope.accounts((Entity, Column::AccountId)));
+    let mut select = page::some(Entity, Head::COLUMNS.iter().chain(detail).copied());
+    select.cond_where(scope.accounts((Entity, Column::AccountId)));
     select
 }
 

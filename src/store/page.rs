@@ -288,21 +288,17 @@ pub(crate) fn whole<E>(entity: E) -> SelectStatement
 where
     E: EntityTrait,
 {
-    let mut select = Query::select();
-    select
-        .columns(E::Column::iter().map(|column| (entity, column)))
-        .from(entity);
-    select
+    some(entity, E::Column::iter())
 }
 
 /// These columns of a row.
-pub(crate) fn some<E>(entity: E, columns: &[E::Column]) -> SelectStatement
+pub(crate) fn some<E>(entity: E, columns: impl IntoIterator<Item = E::Column>) -> SelectStatement
 where
     E: EntityTrait,
 {
     let mut select = Query::select();
     select
-        .columns(columns.iter().map(|column| (entity, *column)))
+        .columns(columns.into_iter().map(|column| (entity, column)))
         .from(entity);
     select
 }

@@ -166,7 +166,7 @@ pub async fn of_accounts(
     let mut select = if *whole {
         page::whole(Entity)
     } else {
-        page::some(Entity, Head::COLUMNS)
+        page::some(Entity, Head::COLUMNS.iter().copied())
     };
     select.cond_where(scope.accounts((Entity, Column::AccountId)));
     if *with_product || filter.product.is_some() {
