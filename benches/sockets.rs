@@ -21,7 +21,7 @@ use billing_gateway::clock;
 use billing_gateway::commands::credit::{self, Grant};
 use billing_gateway::commands::seed;
 use billing_gateway::db::writes::Writes;
-use billing_gateway::live::Cursor;
+use billing_gateway::live::{Cursor, read_news};
 use billing_gateway::store::Scope;
 use billing_gateway::store::event_log::{self, News};
 use entity::account_event;
@@ -177,7 +177,8 @@ async fn serve(which: &str) {
             Some(bench) if writes && !each.is_empty() => written = write_to_each(bench, &each, number).await,
             _ if writes => {}
             Some(bench) if each.is_empty() => grant(bench, number).await,
-            Some(bench) if which == "elsewhere" => each.iter().for_each(|own| bench.app.hub.heard(*own, number)),
+            // As where a notice of another process has come.
+            Some(bench) if which == "elsewhere" => read_news(&bench.app, each.iter().copied()).await.unwrap(),
             // As the engine tells of what it wrote.
             Some(bench) => bench.app.hub.tell(&written),
             None => drop(tell.send(sample.clone())),

@@ -15,7 +15,7 @@ use super::loaders::Loaders;
 use super::shared::Handover;
 use crate::app::App;
 use crate::error::Error;
-use crate::live::{self, Cursor, Told};
+use crate::live::{self, Cursor, Listener, Told};
 use crate::store::Scope;
 
 /// Which events of an account a subscription tells.
@@ -26,8 +26,10 @@ pub(crate) enum Part {
     Whole,
     /// Those after its cursor that were there when it began; and how far they went.
     Replay(Arc<Handover>),
-    /// Those after an event, whatever its cursor is, without end.
-    Follow(i64),
+    /// Those after an event, whatever its cursor is, that were there when it began; and how far they went.
+    CatchUp(Arc<Handover>, i64),
+    /// Those after an event, whatever its cursor is, without end, by one who has listened since then.
+    Follow(Arc<Listener>, i64),
 }
 
 /// One operation of one caller.
@@ -111,17 +113,14 @@ impl Session {
             Part::Replay(handover) => {
                 let listener = app.hub.listen(account);
                 let (until, events) = live::replay(app, scope, account, after).await?;
-                handover.will_end(account, until, listener);
-                let handover = Arc::clone(handover);
-                events
-                    .inspect(move |told| {
-                        if told.is_err() {
-                            handover.has_failed();
-                        }
-                    })
-                    .boxed()
+                handed_over(handover, account, until, listener, events)
             }
-            Part::Follow(seen) => live::follow(app, scope, account, *seen).await?.boxed(),
+            Part::CatchUp(handover, seen) => {
+                let listener = app.hub.listen(account);
+                let (until, events) = live::catch_up(app, scope, account, *seen).await?;
+                handed_over(handover, account, until, listener, events)
+            }
+            Part::Follow(listener, seen) => live::follow(app, scope, account, Arc::clone(listener), *seen).boxed(),
         };
         let session = Arc::clone(self);
         let events = events.inspect(move |told| {
@@ -183,6 +182,27 @@ impl Session {
         }
         Ok(account)
     }
+}
+
+/// Events that end where they are handed over.
+fn handed_over<S>(
+    handover: &Arc<Handover>,
+    account: Uuid,
+    until: i64,
+    listener: Listener,
+    events: S,
+) -> BoxStream<'static, S::Item>
+where
+    S: Stream<Item = std::result::Result<Told, Error>> + Send + 'static,
+{
+    handover.will_end(account, until, listener);
+    let handover = Arc::clone(handover);
+    let fails = move |told: &S::Item| {
+        if told.is_err() {
+            handover.has_failed();
+        }
+    };
+    events.inspect(fails).boxed()
 }
 
 /// How resolvers reach the session.

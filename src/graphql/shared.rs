@@ -5,8 +5,8 @@
 //! before it came. Then it joins the group of its selection. The group has one execution for all: it resolves each event
 //! once, writes it as JSON once, and keeps the newest of them. It begins with the first event and rests when none has come
 //! for a while: most accounts are told nothing for hours, and whoever waits should cost little. A group that rests is woken
-//! by its listener; it has no task. Who is too slow for what is kept goes on alone, from where it stands. A group ends with
-//! its last subscriber.
+//! by its listener; it has no task. What all have taken who could is kept no longer, where that is but one. Who is too slow
+//! for what is kept catches up with an execution of its own, and joins again. A group ends with its last subscriber.
 //!
 //! What is alone has a task of its own; who belongs to a group has none and holds nothing. So the answers of either may be
 //! taken when it suits.
@@ -231,7 +231,7 @@ struct Source {
 /// What a group does.
 enum State {
     /// All up to this event was told. At the next one the listener begins.
-    Rests(i64, Listener),
+    Rests(i64, Arc<Listener>),
     /// A task resolves its events.
     Resolves(AbortHandle),
     /// Between the two.
@@ -297,20 +297,28 @@ impl Told {
     }
 
     /// What comes after an event. When that is to wait, it has waited.
-    async fn next_or_news(&self, seen: i64) -> Next {
+    async fn next_or_news(&self, seen: i64, alone: bool) -> Next {
         // Before the look: what is kept meanwhile is heard of.
         let news = self.news.notified();
-        let next = self.next(seen);
+        let next = self.next(seen, alone);
         if matches!(next, Next::Wait) {
             news.await;
         }
         next
     }
 
-    fn next(&self, seen: i64) -> Next {
-        let kept = self.lock();
+    /// What comes after an event. Who is alone has no need that what was before is kept.
+    fn next(&self, seen: i64, alone: bool) -> Next {
+        let mut kept = self.lock();
         if seen < kept.after {
             return Next::Behind;
+        }
+        // The newest is kept for who is about to join.
+        while alone
+            && kept.answers.len() > 1
+            && let Some((sequence, _)) = kept.answers.pop_front_if(|(sequence, _)| *sequence <= seen)
+        {
+            kept.after = sequence;
         }
         let place = kept.answers.partition_point(|(sequence, _)| *sequence <= seen);
         match (kept.answers.get(place), &kept.ended) {
@@ -327,7 +335,7 @@ impl Group {
     }
 
     /// Rests until there is something after `seen`.
-    fn rest(self: &Arc<Self>, seen: i64, listener: Listener) {
+    fn rest(self: &Arc<Self>, seen: i64, listener: Arc<Listener>) {
         let group = Arc::downgrade(self);
         let begin = move || {
             if let Some(group) = group.upgrade() {
@@ -404,14 +412,18 @@ impl Groups {
             return apart(run(request));
         };
         let own = apart(run(request.data(Arc::new(own))));
+        let source = Source {
+            template,
+            run,
+            rests_after: self.rests_after,
+        };
         let joining = Joining {
             handover,
             key,
-            template,
-            run,
+            source: Arc::new(source),
             groups: self.clone(),
         };
-        stream::unfold(Subscriber::Alone(own, Some(Box::new(joining))), Subscriber::next).boxed()
+        stream::unfold(Subscriber::Alone(own, Box::new(joining)), Subscriber::next).boxed()
     }
 
     /// The group of a key; a new one, which tells what comes after `seen`, when there is none that goes on.
@@ -427,16 +439,12 @@ impl Groups {
         let group = Arc::new(Group {
             key,
             groups: self.clone(),
-            source: Arc::new(Source {
-                template: joining.template,
-                run: joining.run,
-                rests_after: self.rests_after,
-            }),
+            source: joining.source,
             told: Arc::new(Told::after(seen)),
             state: Mutex::new(State::Turns),
         });
         self.lock().groups.insert(key, Arc::downgrade(&group));
-        group.rest(seen, listener);
+        group.rest(seen, Arc::new(listener));
         group
     }
 
@@ -486,10 +494,11 @@ impl Groups {
 }
 
 /// Resolves each event for a group, until none has come for a while: then it rests, and so does the group.
-async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen: i64, listener: Listener) {
+async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen: i64, listener: Arc<Listener>) {
     let mut ending = Ending(Some(told));
     let mut last = seen;
-    let Some((session, mut answers)) = source.template.run(&source.run, Part::Follow(last)) else {
+    let part = Part::Follow(Arc::clone(&listener), last);
+    let Some((session, mut answers)) = source.template.run(&source.run, part) else {
         ending.0.iter().for_each(|told| told.end(None));
         return;
     };
@@ -548,13 +557,12 @@ impl Drop for Ending {
 struct Joining {
     handover: Arc<Handover>,
     key: Key,
-    template: Template,
-    run: Run,
+    source: Arc<Source>,
     groups: Groups,
 }
 
 enum Subscriber {
-    Alone(BoxStream<'static, Response>, Option<Box<Joining>>),
+    Alone(BoxStream<'static, Response>, Box<Joining>),
     Together(Arc<Group>, i64),
     Done,
 }
@@ -568,23 +576,31 @@ impl Subscriber {
                         return Some((response, Self::Alone(answers, joining)));
                     }
                     // Nothing was handed over by what was refused or has failed.
-                    let joining = joining?;
                     let (account, seen, listener) = joining.handover.taken()?;
                     let group = joining.groups.clone().join(*joining, account, seen, listener);
                     Self::Together(group, seen)
                 }
-                Self::Together(group, seen) => match group.told.next_or_news(seen).await {
-                    Next::Answer(sequence, shown) => {
-                        return Some((shown.response(), Self::Together(group, sequence)));
+                Self::Together(group, seen) => {
+                    match group.told.next_or_news(seen, Arc::strong_count(&group) == 1).await {
+                        Next::Answer(sequence, shown) => {
+                            return Some((shown.response(), Self::Together(group, sequence)));
+                        }
+                        Next::Wait => Self::Together(group, seen),
+                        Next::Behind => {
+                            let handover = Arc::<Handover>::default();
+                            let Source { template, run, .. } = &*group.source;
+                            let (_, answers) = template.run(run, Part::CatchUp(Arc::clone(&handover), seen))?;
+                            let joining = Joining {
+                                handover,
+                                key: group.key.1,
+                                source: Arc::clone(&group.source),
+                                groups: group.groups.clone(),
+                            };
+                            Self::Alone(apart(answers), Box::new(joining))
+                        }
+                        Next::End(error) => return Some((error?.response(), Self::Done)),
                     }
-                    Next::Wait => Self::Together(group, seen),
-                    Next::Behind => {
-                        let Source { template, run, .. } = &*group.source;
-                        let (_, answers) = template.run(run, Part::Follow(seen))?;
-                        Self::Alone(apart(answers), None)
-                    }
-                    Next::End(error) => return Some((error?.response(), Self::Done)),
-                },
+                }
                 Self::Done => return None,
             };
         }
@@ -600,15 +616,15 @@ mod tests {
         let told = Arc::new(Told::after(3));
         let resolving = Ending(Some(Arc::clone(&told)));
         told.keep(5, Shown::Failed(Value::Null, Vec::new()));
-        assert!(matches!(told.next(2), Next::Behind));
-        assert!(matches!(told.next(3), Next::Answer(5, _)));
-        assert!(matches!(told.next(5), Next::Wait));
+        assert!(matches!(told.next(2, false), Next::Behind));
+        assert!(matches!(told.next(3, false), Next::Answer(5, _)));
+        assert!(matches!(told.next(5, false), Next::Wait));
         // It panics.
         drop(resolving);
         assert!(
-            matches!(told.next(3), Next::Answer(5, _)),
+            matches!(told.next(3, false), Next::Answer(5, _)),
             "what was told before is heard"
         );
-        assert!(matches!(told.next(5), Next::End(Some(Shown::Failed(..)))));
+        assert!(matches!(told.next(5, false), Next::End(Some(Shown::Failed(..)))));
     }
 }

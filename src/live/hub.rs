@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use entity::account_event;
@@ -13,6 +13,9 @@ use super::reader::Reader;
 
 /// How many events of an account are kept for those who listen to it.
 const RECENT: usize = 100;
+
+/// The newest sequence number of an account while nobody has told of any; an account without events has 0.
+pub(super) const NOTHING_TOLD: i64 = -1;
 
 /// An account that somebody listens to.
 #[derive(Default)]
@@ -41,12 +44,25 @@ struct Call {
 }
 
 /// What those who listen to an account share. There is one for each account, and most wait for hours: it is small.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ear {
     /// The newest sequence number that anybody has told of.
     newest: AtomicI64,
+    /// How many of those who listen read the events.
+    readers: AtomicUsize,
     news: Notify,
     recent: tokio::sync::Mutex<Recent>,
+}
+
+impl Default for Ear {
+    fn default() -> Self {
+        Self {
+            newest: AtomicI64::new(NOTHING_TOLD),
+            readers: AtomicUsize::default(),
+            news: Notify::default(),
+            recent: tokio::sync::Mutex::default(),
+        }
+    }
 }
 
 /// The newest events of an account that somebody here has read, without gaps: one event wakes all who listen, and one of
@@ -57,12 +73,25 @@ pub(super) struct Recent(VecDeque<account_event::Model>);
 impl Recent {
     /// The events after a sequence number; nothing when they are not all here.
     pub(super) fn after(&self, sequence: i64) -> Option<Vec<account_event::Model>> {
+        let known = self.known(sequence)?;
+        Some(self.0.iter().skip(known).cloned().collect())
+    }
+
+    /// As [`Recent::after`], and keeps none of them: for the only one who reads them.
+    pub(super) fn take_after(&mut self, sequence: i64) -> Option<Vec<account_event::Model>> {
+        let known = self.known(sequence)?;
+        let mut events = std::mem::take(&mut self.0);
+        events.drain(..known);
+        Some(events.into())
+    }
+
+    /// How many of these are not after a sequence number; nothing when those that are, are not all here.
+    fn known(&self, sequence: i64) -> Option<usize> {
         let (first, last) = (self.0.front()?.sequence, self.0.back()?.sequence);
         if first > sequence.saturating_add(1) || last <= sequence {
             return None;
         }
-        let behind = self.0.partition_point(|event| event.sequence <= sequence);
-        Some(self.0.iter().skip(behind).cloned().collect())
+        Some(self.0.partition_point(|event| event.sequence <= sequence))
     }
 
     /// Keeps events that were read, in their order.
@@ -110,6 +139,8 @@ pub struct Listener {
     account: Uuid,
     ear: Arc<Ear>,
     number: u64,
+    /// Whether it reads the events, and not only wants to know that there are some.
+    reads: bool,
 }
 
 impl Hub {
@@ -122,19 +153,32 @@ impl Hub {
         }
     }
 
-    /// Listens to an account. Listen first and read the store after: what is written in between wakes.
+    /// Listens to an account, to read its events. Listen first and read the store after: what is written in between
+    /// wakes.
     #[must_use]
     pub fn listen(self: &Arc<Self>, account: Uuid) -> Listener {
+        self.listener(account, true)
+    }
+
+    /// Listens to an account, and is not interested in which events there are.
+    #[must_use]
+    pub fn watch(self: &Arc<Self>, account: Uuid) -> Listener {
+        self.listener(account, false)
+    }
+
+    fn listener(self: &Arc<Self>, account: Uuid, reads: bool) -> Listener {
         let mut accounts = self.lock();
         accounts.last = accounts.last.wrapping_add(1);
         let number = accounts.last;
         let heard = accounts.heard.entry(account).or_default();
         heard.listeners = heard.listeners.saturating_add(1);
+        heard.ear.readers.fetch_add(usize::from(reads), Ordering::AcqRel);
         Listener {
             hub: Arc::clone(self),
             account,
             ear: Arc::clone(&heard.ear),
             number,
+            reads,
         }
     }
 
@@ -149,9 +193,10 @@ impl Hub {
     /// in their order: as [`Hub::wake`] does, but those who listen here need not read them.
     pub fn tell(&self, events: &[account_event::Model]) {
         for own in events.chunk_by(|one, next| one.account_id == next.account_id) {
-            let Some(newest) = own.last() else { continue };
-            self.news(newest.account_id, newest.sequence, own);
-            self.relay(newest.account_id);
+            self.heard_events(own);
+            if let Some(event) = own.first() {
+                self.relay(event.account_id);
+            }
         }
     }
 
@@ -183,7 +228,22 @@ impl Hub {
         self.news(account, sequence, &[]);
     }
 
-    /// Wakes those who listen to an account, and leaves them what is at hand of its news.
+    /// Tells those who listen here of events of one account, in their order and as they stand in the store: they need
+    /// not read them.
+    pub(super) fn heard_events(&self, events: &[account_event::Model]) {
+        if let Some(newest) = events.last() {
+            self.news(newest.account_id, newest.sequence, events);
+        }
+    }
+
+    /// Those of the accounts that somebody listens to, each with the newest sequence number that anybody has told of.
+    pub(super) fn places(&self, accounts: impl Iterator<Item = Uuid>) -> Vec<(Uuid, i64)> {
+        let known = self.lock();
+        let place = |account| Some((account, known.heard.get(&account)?.ear.newest.load(Ordering::Acquire)));
+        accounts.filter_map(place).collect()
+    }
+
+    /// Wakes those who listen to an account, and leaves those who read what is at hand of its news.
     fn news(&self, account: Uuid, sequence: i64, at_hand: &[account_event::Model]) {
         let mut accounts = self.lock();
         let Some(heard) = accounts.heard.get_mut(&account) else {
@@ -191,6 +251,7 @@ impl Hub {
         };
         // Whoever reads at the moment keeps what it reads; what is missing then is read.
         if !at_hand.is_empty()
+            && heard.ear.readers.load(Ordering::Acquire) > 0
             && let Ok(mut recent) = heard.ear.recent.try_lock()
         {
             recent.keep(at_hand);
@@ -226,10 +287,16 @@ impl Hub {
 }
 
 impl Listener {
-    /// The newest sequence number that anybody has told of since somebody here listens to the account.
+    /// The newest sequence number that anybody has told of since somebody here listens to the account; below 0 while
+    /// nobody has.
     #[must_use]
     pub fn newest(&self) -> i64 {
         self.ear.newest.load(Ordering::Acquire)
+    }
+
+    /// Whether nobody else reads the account's events here.
+    pub(super) fn is_only_reader(&self) -> bool {
+        self.reads && self.ear.readers.load(Ordering::Acquire) == 1
     }
 
     /// What those who listen to the account have read. Held while one of them reads for all.
@@ -277,6 +344,7 @@ impl Drop for Listener {
             return;
         };
         heard.listeners = heard.listeners.saturating_sub(1);
+        heard.ear.readers.fetch_sub(usize::from(self.reads), Ordering::AcqRel);
         let own = heard.calls.iter().position(|call| call.listener == self.number);
         let own = own.map(|place| heard.calls.swap_remove(place));
         if heard.listeners == 0 {

@@ -1,5 +1,6 @@
-//! Wakes subscribers. A wake is a hint, never the news itself: whoever is woken reads the store after its cursor, so a
-//! lost wake costs a moment (the slow poll finds what it missed), never an event.
+//! Wakes subscribers. A wake is a hint: whoever is woken goes on after its cursor, with what was read or written here, or
+//! with what it reads from the store where a number is missing. So a lost wake costs a moment (the slow poll finds what it
+//! missed), never an event.
 
 mod cursor;
 mod hub;
@@ -10,12 +11,14 @@ mod stream;
 pub use cursor::Cursor;
 pub use hub::{Hub, Listener};
 pub use relay::{announce, announce_now, hear};
-pub use stream::{Told, changes, events, follow, replay};
+pub use stream::{Told, catch_up, changes, events, follow, replay};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
+
+use hub::NOTHING_TOLD;
 
 use crate::app::App;
 use crate::error::Error;
@@ -24,6 +27,9 @@ use crate::store::{Scope, event_log};
 /// How often the slow poll looks for events that no wake told of: another process wrote them, and its notice was lost or
 /// the store carries none.
 const POLL: Duration = Duration::from_millis(1_000);
+
+/// For how many accounts one statement reads.
+const READ_TOGETHER: usize = 256;
 
 /// Looks for news of every account that somebody listens to, with one query a round, until the future is dropped. In
 /// development it also takes over the store's clock, which another process may have moved. A failed round is logged and
@@ -49,12 +55,38 @@ async fn look(app: &App) -> Result<(), Error> {
     look_at(app, &app.hub.accounts()).await
 }
 
-/// Looks once for news of these accounts.
 async fn look_at(app: &App, accounts: &[Uuid]) -> Result<(), Error> {
     for (account, sequence) in event_log::newest_sequences(app.db.read(), &Scope::engine(), accounts).await? {
         app.hub.heard(account, sequence);
     }
     Ok(())
+}
+
+/// Reads what is new of these accounts, as far as somebody listens to them here, for all who listen: they are woken with
+/// it.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the store does not answer.
+pub async fn read_news(app: &App, accounts: impl Iterator<Item = Uuid>) -> Result<(), Error> {
+    let places = app.hub.places(accounts).into_iter();
+    let (mut places, unknown): (Vec<_>, Vec<_>) = places.partition(|(_, newest)| *newest > NOTHING_TOLD);
+    while !places.is_empty() {
+        let some = places.split_off(places.len().saturating_sub(READ_TOGETHER));
+        let mut next = event_log::next_of_each(app.db.read(), &Scope::engine(), &some).await?;
+        for place in some {
+            let events = next.remove(&place).unwrap_or_default();
+            app.hub.heard_events(&events);
+            // It is read in bounded parts.
+            if i64::try_from(events.len()).unwrap_or_default() >= event_log::NEXT
+                && let Some(last) = events.last()
+            {
+                places.push((last.account_id, last.sequence));
+            }
+        }
+    }
+    // Whose first listener has not yet said from where on it listens.
+    let unknown: Vec<Uuid> = unknown.into_iter().map(|(account, _)| account).collect();
+    look_at(app, &unknown).await
 }
 
 #[cfg(test)]

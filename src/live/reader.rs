@@ -9,12 +9,11 @@ use entity::account_event;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::READ_TOGETHER;
 use crate::db::{Db, statements};
 use crate::error::Error;
 use crate::store::{Scope, event_log};
 
-/// How many accounts one statement reads for.
-const ACCOUNTS: usize = 256;
 /// How often somebody wants to read the same when the task that reads has ended amid it.
 const TRIES: usize = 3;
 
@@ -99,7 +98,7 @@ impl Reads {
     /// Some of those who wait; none when it need read no more.
     fn some(&mut self) -> Option<Vec<Wanted>> {
         let mut waiting = lock(&self.waiting);
-        let some = waiting.wanted.len().min(ACCOUNTS);
+        let some = waiting.wanted.len().min(READ_TOGETHER);
         if some == 0 {
             waiting.reads = false;
             self.done = true;

@@ -1,6 +1,7 @@
-//! Wakes that cross from process to process, over PostgreSQL's NOTIFY. A notice names accounts and no more: how far
-//! their events go is asked of the store, with one query for all of them that somebody listens to here. It is sent after the commit, by itself: inside of the transaction it
-//! would make all payments queue for one lock. What is lost between the two, the slow poll finds.
+//! Wakes that cross from process to process, over PostgreSQL's NOTIFY. A notice names accounts and no more, for anybody who
+//! can reach the database can notify: their events are read from the store, with one query for all of them that somebody
+//! listens to here. It is sent after the commit, by itself: inside of the transaction it would make all payments queue for
+//! one lock. What is lost between the two, the slow poll finds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,8 +64,7 @@ async fn hear_until_lost(app: &App) -> Result<(), Error> {
         let notice = notices.next().await?;
         match notice {
             Some(text) => {
-                let accounts = decode(&text).filter(|account| app.hub.is_heard(*account));
-                super::look_at(app, &accounts.collect::<Vec<_>>()).await?;
+                super::read_news(app, decode(&text)).await?;
             }
             None => super::look(app).await?,
         }

@@ -30,7 +30,7 @@ struct Reading {
     app: Arc<App>,
     scope: Scope,
     account: Uuid,
-    listener: Listener,
+    listener: Arc<Listener>,
     seen: i64,
     /// What was written when it began.
     began_at: i64,
@@ -72,27 +72,33 @@ pub async fn replay(
     Ok((reading.until, reading.stream()))
 }
 
-/// The events of an account after the one with this sequence number, without end, as one tells them who has listened
-/// since then, and was allowed to: where there is news, the store is asked for that and nothing before.
+/// As [`replay`], for who was told the events up to this sequence number, and has fallen behind: to it they are new.
 ///
 /// # Errors
-/// [`Error::CursorExpired`] when they are not kept any more; [`Error::NotFound`] for an account that the caller may not
-/// see.
-pub async fn follow(
+/// As [`events`].
+pub async fn catch_up(
     app: Arc<App>,
     scope: Scope,
     account: Uuid,
     seen: i64,
-) -> Result<impl Stream<Item = Result<Told, Error>> + Send + 'static, Error> {
-    let listener = app.hub.listen(account);
-    let mut reading = if listener.newest() > seen {
-        Reading::from(app, scope, account, listener, seen)
-    } else {
-        let after = Cursor::new(app.epoch, account, seen);
-        Reading::after(app, scope, account, Some(after)).await?
-    };
+) -> Result<(i64, impl Stream<Item = Result<Told, Error>> + Send + 'static), Error> {
+    let after = Cursor::new(app.epoch, account, seen);
+    let mut reading = Reading::after(app, scope, account, Some(after)).await?;
+    reading.until = reading.began_at;
     reading.replayed = seen;
-    Ok(reading.stream())
+    Ok((reading.until, reading.stream()))
+}
+
+/// The events of an account after the one with this sequence number, without end, as one tells them whose listener has
+/// listened since then, and was allowed to: the store is asked for what is new, and for nothing before.
+pub fn follow(
+    app: Arc<App>,
+    scope: Scope,
+    account: Uuid,
+    listener: Arc<Listener>,
+    seen: i64,
+) -> impl Stream<Item = Result<Told, Error>> + Send + 'static {
+    Reading::from(app, scope, account, listener, seen).stream()
 }
 
 async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
@@ -136,10 +142,12 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
 
 impl Reading {
     async fn after(app: Arc<App>, scope: Scope, account: Uuid, after: Option<Cursor>) -> Result<Self, Error> {
-        let listener = app.hub.listen(account);
+        let listener = Arc::new(app.hub.listen(account));
         let kept = event_log::kept(app.db.read(), &scope, account)
             .await?
             .ok_or(Error::NotFound("account"))?;
+        // From here on what others wrote is read for all who listen.
+        app.hub.heard(account, kept.newest);
         let seen = match after {
             None => kept.newest,
             Some(cursor) => cursor
@@ -154,7 +162,7 @@ impl Reading {
     }
 
     /// From an event on that was the newest when the listener began, or is one of those that it was told of.
-    fn from(app: Arc<App>, scope: Scope, account: Uuid, listener: Listener, seen: i64) -> Self {
+    fn from(app: Arc<App>, scope: Scope, account: Uuid, listener: Arc<Listener>, seen: i64) -> Self {
         Self {
             app,
             scope,
@@ -181,7 +189,14 @@ impl Reading {
             return event_log::after(db, &self.scope, self.account, self.seen, BATCH).await;
         }
         let mut recent = self.listener.recent().await;
-        if let Some(rows) = recent.after(self.seen) {
+        // What nobody else wants is kept no longer.
+        let alone = self.listener.is_only_reader();
+        let at_hand = if alone {
+            recent.take_after(self.seen)
+        } else {
+            recent.after(self.seen)
+        };
+        if let Some(rows) = at_hand {
             return Ok(rows);
         }
         // Whether it may see the account was asked when it began to listen.
@@ -191,7 +206,9 @@ impl Reading {
         if rows.first().map_or(known > last, |row| row.sequence > next) {
             return Err(Error::CursorExpired);
         }
-        recent.keep(&rows);
+        if !alone {
+            recent.keep(&rows);
+        }
         Ok(rows)
     }
 }
@@ -205,10 +222,11 @@ pub async fn changes(
     scope: Scope,
     account: Uuid,
 ) -> Result<impl Stream<Item = ()> + Send + 'static, Error> {
-    let listener = app.hub.listen(account);
+    let listener = app.hub.watch(account);
     let kept = event_log::kept(app.db.read(), &scope, account)
         .await?
         .ok_or(Error::NotFound("account"))?;
+    app.hub.heard(account, kept.newest);
     let state = (app, scope, account, listener, kept.newest, true);
     Ok(futures_util::stream::unfold(
         state,

@@ -11,7 +11,7 @@ use sea_orm::ConnectionTrait as _;
 use uuid::Uuid;
 
 use super::reader::Reader;
-use super::{Cursor, events, follow};
+use super::{Cursor, Listener, events, follow, read_news};
 use crate::app::{App, Settings};
 use crate::commands::credit::{self, Grant};
 use crate::commands::seed;
@@ -93,6 +93,12 @@ async fn many_accounts(app: &Arc<App>, count: usize, told: i64) -> Vec<Uuid> {
         Ok(accounts)
     });
     let accounts = opened.await.unwrap();
+    write_to_each(app, &accounts, told).await;
+    accounts
+}
+
+/// So many more events of each of the accounts, of which nobody is told.
+async fn write_to_each(app: &App, accounts: &[Uuid], told: i64) {
     let counts: std::collections::BTreeMap<Uuid, i64> = accounts.iter().map(|account| (*account, told)).collect();
     let written = app.db.write("tell", async |tx| {
         let first = event_log::take_sequences(&tx, &Scope::engine(), &counts).await?;
@@ -108,7 +114,6 @@ async fn many_accounts(app: &Arc<App>, count: usize, told: i64) -> Vec<Uuid> {
         Ok(())
     });
     written.await.unwrap();
-    accounts
 }
 
 #[tokio::test]
@@ -147,19 +152,19 @@ async fn one_account_is_read_from_two_places_and_in_bounded_parts() {
 #[tokio::test]
 async fn who_has_listened_is_told_of_news_with_one_statement_and_not_of_what_is_kept_no_more() {
     let (app, own, _, _folder) = store().await;
-    let listens = app.hub.listen(own);
-    let next_after = async |seen: i64| {
-        let follows = follow(Arc::clone(&app), Scope::engine(), own, seen).await.unwrap();
+    let listens = Arc::new(app.hub.listen(own));
+    let next_after = async |listens: &Arc<Listener>, seen: i64| {
+        let follows = follow(Arc::clone(&app), Scope::engine(), own, Arc::clone(listens), seen);
         let told = Box::pin(follows).next().await.unwrap();
         told.map(|told| (told.event.sequence, told.replayed))
     };
     for number in 1..=3 {
         grant(&app, own, &number.to_string()).await;
     }
-    let (told, statements) = counted(next_after(1)).await;
+    let (told, statements) = counted(next_after(&listens, 1)).await;
     assert_eq!((told.unwrap(), statements), ((2, false), 1));
     drop(listens);
-    let _listens_again = app.hub.listen(own);
+    let listens = Arc::new(app.hub.listen(own));
     let pruned = app.db.write("prune", async |tx| {
         tx.execute_unprepared("delete from account_event where sequence < 3")
             .await?;
@@ -168,14 +173,99 @@ async fn who_has_listened_is_told_of_news_with_one_statement_and_not_of_what_is_
     pruned.await.unwrap();
     app.hub.wake(own, 3);
     assert!(
-        matches!(next_after(1).await, Err(Error::CursorExpired)),
+        matches!(next_after(&listens, 1).await, Err(Error::CursorExpired)),
         "2 would be missing"
     );
-    assert_eq!(next_after(2).await.unwrap(), (3, false));
+    assert_eq!(next_after(&listens, 2).await.unwrap(), (3, false));
     app.hub.wake(own, 200);
     assert!(
-        matches!(next_after(50).await, Err(Error::CursorExpired)),
+        matches!(next_after(&listens, 50).await, Err(Error::CursorExpired)),
         "as many as one reads are missing"
+    );
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_read_at_once_for_all_who_listen_however_much_it_is() {
+    let (app, own, other, _folder) = store().await;
+    let accounts = many_accounts(&app, 300, 0).await;
+    let mut streams = Vec::new();
+    for account in &accounts {
+        let stream = events(Arc::clone(&app), Scope::engine(), *account, None).await.unwrap();
+        streams.push(Box::pin(stream));
+    }
+    // As if another process had written it: nobody here is woken.
+    write_to_each(&app, &accounts, 3).await;
+    let (read, statements) = counted(read_news(&app, accounts.iter().copied().chain([own]))).await;
+    read.unwrap();
+    assert_eq!(
+        statements, 2,
+        "300 accounts, 256 with one statement; nobody listens to the last one"
+    );
+    let (told, statements) = counted(join_all(
+        streams.iter_mut().map(|stream| stream.take(3).collect::<Vec<_>>()),
+    ))
+    .await;
+    for told in told {
+        let told: Vec<i64> = told.into_iter().map(|told| told.unwrap().event.sequence).collect();
+        assert_eq!(told, [1, 2, 3]);
+    }
+    assert_eq!(statements, 0, "what was read for all is at hand");
+    // More than one statement reads of an account, where the newest that is told of is known and where it is not.
+    let _listens = app.hub.listen(other);
+    write_to_each(&app, &accounts[..1], 250).await;
+    write_to_each(&app, &[other], 1).await;
+    read_news(&app, [accounts[0], other].into_iter()).await.unwrap();
+    assert_eq!(app.hub.listen(accounts[0]).newest(), 253);
+    assert_eq!(app.hub.listen(other).newest(), 1);
+    let told: Vec<_> = streams[0]
+        .by_ref()
+        .take(250)
+        .map(|told| told.unwrap().event.sequence)
+        .collect()
+        .await;
+    assert_eq!(told, (4..=253).collect::<Vec<_>>());
+    assert!(streams[0].next().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn who_is_told_alone_leaves_nothing_behind_and_others_read_what_is_gone() {
+    let (app, own, _, _folder) = store().await;
+    let begins = async || Box::pin(events(Arc::clone(&app), Scope::engine(), own, None).await.unwrap());
+    let kept = async || {
+        app.hub
+            .listen(own)
+            .recent()
+            .await
+            .after(0)
+            .map_or(0, |events| events.len())
+    };
+    let mut first = begins().await;
+    for number in 1..=3 {
+        grant(&app, own, &number.to_string()).await;
+        assert_eq!(first.next().await.unwrap().unwrap().event.sequence, number);
+        assert_eq!(kept().await, 0);
+    }
+    let (second, watches) = (begins().await, app.hub.watch(own));
+    grant(&app, own, "4").await;
+    assert_eq!(first.next().await.unwrap().unwrap().event.sequence, 4);
+    assert!(
+        app.hub.listen(own).recent().await.after(3).is_some(),
+        "another reads it"
+    );
+    drop(first);
+    let mut second = second;
+    assert_eq!(second.next().await.unwrap().unwrap().event.sequence, 4);
+    drop((second, watches));
+    let watches = app.hub.watch(own);
+    app.hub.tell(
+        &event_log::after(app.db.read(), &Scope::engine(), own, 0, 9)
+            .await
+            .unwrap(),
+    );
+    assert_eq!(
+        (kept().await, watches.newest()),
+        (0, 4),
+        "who only watches reads nothing"
     );
 }
 

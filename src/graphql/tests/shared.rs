@@ -234,6 +234,7 @@ async fn whoever_is_slow_or_late_misses_nothing_and_hears_nothing_twice() {
         assert_eq!(world.read(&answer), (151, false));
         told.push(answer);
     }
+    assert_eq!(bytes(&told[0]), bytes(&told[1]), "who was slow has caught up");
     assert_eq!(bytes(&told[0]), bytes(&told[2]), "who was late has caught up");
 }
 
