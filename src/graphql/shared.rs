@@ -316,7 +316,8 @@ impl Told {
         // The newest is kept for who is about to join.
         while alone
             && kept.answers.len() > 1
-            && let Some((sequence, _)) = kept.answers.pop_front_if(|(sequence, _)| *sequence <= seen)
+            && kept.answers.front().is_some_and(|(sequence, _)| *sequence <= seen)
+            && let Some((sequence, _)) = kept.answers.pop_front()
         {
             kept.after = sequence;
         }
@@ -503,18 +504,24 @@ async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen:
         return;
     };
     let mut rests = pin!(tokio::time::sleep(source.rests_after));
+    let mut busy = clock::monotonic();
     while let Some(told) = &ending.0 {
         let answer = tokio::select! {
             biased;
             answer = answers.next() => Ok(answer),
             () = rests.as_mut() => Err(()),
         };
-        // Put off, which is cheaper than a timer for each event.
-        rests.as_mut().reset((clock::monotonic() + source.rests_after).into());
         match answer {
-            // Amid an event: being read, or an answer being made of it. That must not be given up.
-            Err(()) if listener.newest() > session.told().max(last) || session.shown() > last => {}
             Err(()) => {
+                // Amid an event: being read, or an answer being made of it. That must not be given up.
+                let amid = listener.newest() > session.told().max(last) || session.shown() > last;
+                let began = if amid { clock::monotonic() } else { busy };
+                let left = source.rests_after.saturating_sub(began.elapsed());
+                // Put off only here, which is cheaper than with each event.
+                if amid || !left.is_zero() {
+                    rests.as_mut().reset((clock::monotonic() + left).into());
+                    continue;
+                }
                 // What is told and not shown, because of its type, is told nevertheless.
                 last = last.max(session.told());
                 ending.0 = None;
@@ -532,6 +539,7 @@ async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen:
                     return told.end(Some(Shown::of(response)));
                 }
                 last = sequence;
+                busy = clock::monotonic();
                 told.keep(sequence, Shown::of(response));
             }
         }
@@ -610,6 +618,26 @@ impl Subscriber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_only_one_has_taken_is_kept_no_longer_but_for_the_newest() {
+        let told = Told::after(3);
+        for sequence in [5, 6, 9] {
+            told.keep(sequence, Shown::Failed(Value::Null, Vec::new()));
+        }
+        // Another may take them too.
+        assert!(matches!(told.next(3, false), Next::Answer(5, _)));
+        assert!(matches!(told.next(5, false), Next::Answer(6, _)));
+        assert_eq!(told.lock().answers.len(), 3);
+        // Now it is alone: what it has not taken stays, and who joins from before is behind.
+        assert!(matches!(told.next(5, true), Next::Answer(6, _)));
+        assert_eq!((told.lock().answers.len(), told.lock().after), (2, 5));
+        assert!(matches!(told.next(3, false), Next::Behind));
+        assert!(matches!(told.next(6, true), Next::Answer(9, _)));
+        assert!(matches!(told.next(9, true), Next::Wait));
+        assert!(matches!(told.next(6, false), Next::Answer(9, _)), "who joins now");
+        assert_eq!(told.lock().answers.len(), 1);
+    }
 
     #[test]
     fn nobody_waits_for_a_group_whose_events_are_resolved_no_more() {

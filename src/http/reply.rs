@@ -63,7 +63,18 @@ pub(super) struct Answer {
     pub(super) data: Value,
     pub(super) errors: Vec<ServerError>,
     pub(super) extensions: BTreeMap<String, Value>,
+    /// In its extensions; none where that was said before.
+    pub(super) cost: Option<Cost>,
     pub(super) headers: HeaderMap,
+}
+
+/// What an operation may cost, in objects.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Cost {
+    /// What is allowed.
+    pub(super) limit: u64,
+    /// What it asks for.
+    pub(super) requested: u64,
 }
 
 impl Answer {
@@ -74,6 +85,7 @@ impl Answer {
             data: Value::Null,
             errors,
             extensions: BTreeMap::new(),
+            cost: None,
             headers: HeaderMap::new(),
         }
     }
@@ -82,22 +94,35 @@ impl Answer {
         Wire {
             errors: &self.errors,
             data: (self.outcome == Outcome::Executed).then_some(&self.data),
-            extensions: &self.extensions,
+            extensions: Extensions {
+                cost: self.cost,
+                others: &self.extensions,
+            },
         }
     }
 
     /// As JSON. These types are always JSON; were they not, an empty object would be sent, which a client refuses.
     pub(super) fn json(&self) -> String {
-        if let Value::Binary(json) = &self.data
-            && self.outcome == Outcome::Executed
-            && self.errors.is_empty()
-            && self.extensions.is_empty()
-            && let Ok(json) = std::str::from_utf8(json)
-        {
-            // What many are told, once for each of them: it is copied, and not read.
-            return ["{\"data\":", json, "}"].concat();
+        match self.written_data() {
+            Some(data) => ["{\"data\":", data, "}"].concat(),
+            None => serde_json::to_string(&self.wire()).unwrap_or_else(|_| "{}".to_owned()),
         }
-        serde_json::to_string(&self.wire()).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// The JSON of its data when it is written and nothing else is said: what many are told is copied for each of them, and
+    /// not read.
+    pub(super) fn written_data(&self) -> Option<&str> {
+        match &self.data {
+            Value::Binary(json)
+                if self.outcome == Outcome::Executed
+                    && self.errors.is_empty()
+                    && self.extensions.is_empty()
+                    && self.cost.is_none() =>
+            {
+                std::str::from_utf8(json).ok()
+            }
+            _ => None,
+        }
     }
 
     /// The HTTP status, by the form of the answer.
@@ -117,8 +142,22 @@ pub(super) struct Wire<'a> {
     errors: &'a [ServerError],
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "data")]
     data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    extensions: &'a BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "Extensions::is_empty")]
+    extensions: Extensions<'a>,
+}
+
+#[derive(Serialize)]
+struct Extensions<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Cost>,
+    #[serde(flatten)]
+    others: &'a BTreeMap<String, Value>,
+}
+
+impl Extensions<'_> {
+    fn is_empty(&self) -> bool {
+        self.cost.is_none() && self.others.is_empty()
+    }
 }
 
 /// Writes the data of an answer. What several subscribers are given is JSON already.
@@ -167,6 +206,7 @@ pub(super) fn answer(
         data,
         errors,
         extensions,
+        cost: None,
         headers,
     }
 }
@@ -289,7 +329,10 @@ impl Rejection {
         let wire = Wire {
             errors: &errors,
             data: None,
-            extensions: &BTreeMap::new(),
+            extensions: Extensions {
+                cost: None,
+                others: &BTreeMap::new(),
+            },
         };
         let mut response = write(self.status, media, &wire);
         if let Some((name, value)) = self.header {
@@ -298,6 +341,9 @@ impl Rejection {
         response
     }
 }
+
+/// An answer has about so many headers: they find room at once.
+const HEADERS: usize = 12;
 
 /// Writes JSON. What cannot be written as JSON cannot be built from these types, so that case is a bare 500.
 pub(super) fn write(status: StatusCode, media: Media, body: &impl Serialize) -> HttpResponse<Body> {
@@ -310,6 +356,7 @@ pub(super) fn write(status: StatusCode, media: Media, body: &impl Serialize) -> 
         }
     };
     *response.status_mut() = status;
+    response.headers_mut().reserve(HEADERS);
     response.headers_mut().insert(CONTENT_TYPE, media.content_type());
     response
 }

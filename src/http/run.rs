@@ -16,7 +16,7 @@ use super::edge::{Caller, Edge};
 use super::guard::{self, Measured};
 use super::mend;
 use super::params::Params;
-use super::reply::{self, Answer, Outcome, code, coded};
+use super::reply::{self, Answer, Cost, Outcome, code, coded};
 use crate::clock;
 
 /// An operation that passed the guard.
@@ -91,7 +91,7 @@ pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation, 
         Some(Ok(response)) => finish(edge, caller, &operation.source, response),
         Some(Err(panic)) => panicked(caller, &*panic),
     };
-    add_cost(edge, &mut answer, measured);
+    answer.cost = Some(cost(edge, measured));
     count(kind, &answer);
     answer
 }
@@ -160,7 +160,7 @@ fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStrea
                 if nothing {
                     answer.outcome = Outcome::Refused;
                 }
-                add_cost(&edge, &mut answer, measured);
+                answer.cost = Some(cost(&edge, measured));
                 count(OperationType::Subscription, &answer);
             }
             answer
@@ -188,14 +188,11 @@ fn finish(edge: &Edge, caller: &Caller, source: &Source, mut response: async_gra
     )
 }
 
-fn add_cost(edge: &Edge, answer: &mut Answer, measured: Measured) {
-    answer
-        .extensions
-        .insert("cost".to_owned(), cost(measured.cost, edge.config.guard.cost));
-}
-
-fn cost(requested: u64, limit: u64) -> Value {
-    Value::from_json(serde_json::json!({ "requested": requested, "limit": limit })).unwrap_or_default()
+const fn cost(edge: &Edge, measured: Measured) -> Cost {
+    Cost {
+        limit: edge.config.guard.cost,
+        requested: measured.cost,
+    }
 }
 
 fn panicked(caller: &Caller, panic: &(dyn std::any::Any + Send)) -> Answer {
@@ -231,5 +228,10 @@ fn count(kind: OperationType, answer: &Answer) {
         Outcome::Refused => "refused",
         Outcome::TimedOut => "timeout",
     };
-    metrics::counter!("graphql_operations_total", "type" => kind.to_string(), "outcome" => outcome).increment(1);
+    let kind = match kind {
+        OperationType::Query => "query",
+        OperationType::Mutation => "mutation",
+        OperationType::Subscription => "subscription",
+    };
+    metrics::counter!("graphql_operations_total", "type" => kind, "outcome" => outcome).increment(1);
 }

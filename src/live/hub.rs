@@ -96,6 +96,10 @@ impl Recent {
 
     /// Keeps events that were read, in their order.
     pub(super) fn keep(&mut self, read: &[account_event::Model]) {
+        // Mostly it is one event, soon taken.
+        if self.0.is_empty() {
+            self.0.reserve_exact(read.len().min(RECENT));
+        }
         for event in read {
             let last = self.0.back().map(|last| last.sequence);
             if last.is_some_and(|last| event.sequence <= last) {

@@ -17,7 +17,7 @@ const CHANNEL: &str = "billing_gateway_events";
 /// A notice has less than 8,000 bytes; an account takes 33 of them.
 const ACCOUNTS_IN_A_NOTICE: usize = 200;
 /// The least time between two notices of a process.
-const BETWEEN: Duration = Duration::from_millis(10);
+const BETWEEN: Duration = Duration::from_millis(20);
 /// The wait before the listening connection is opened again.
 const AGAIN: Duration = Duration::from_secs(1);
 

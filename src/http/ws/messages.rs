@@ -101,6 +101,9 @@ impl Outgoing<'_> {
 /// An answer of an operation, as a frame.
 pub(super) fn next(id: &str, answer: &Answer) -> Message {
     let id = serde_json::to_string(id).unwrap_or_default();
-    let payload = answer.json();
-    Message::text(["{\"type\":\"next\",\"id\":", &id, ",\"payload\":", &payload, "}"].concat())
+    let begin = "{\"type\":\"next\",\"id\":";
+    Message::text(match answer.written_data() {
+        Some(data) => [begin, &id, ",\"payload\":{\"data\":", data, "}}"].concat(),
+        None => [begin, &id, ",\"payload\":", &answer.json(), "}"].concat(),
+    })
 }

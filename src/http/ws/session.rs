@@ -43,6 +43,12 @@ async fn ends(timer: &mut Timer) {
     }
 }
 
+/// Waits for the end of a timer that begins when it is first waited for: for what has to wait, and mostly need not.
+async fn stalls(timer: &mut Timer, longest: Duration) {
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep(longest)));
+    timer.as_mut().await;
+}
+
 /// A code and a reason.
 struct Close(u16, String);
 
@@ -98,19 +104,11 @@ impl Session {
         let mut ping: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
         let mut expiry: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
         let mut stall: Timer = None;
-        let mut stalling = false;
         let mut pace = Pace::new();
         let mut rest: Timer = None;
 
         let closed = loop {
             let writing = self.unflushed || !self.outbox.is_empty();
-            if !writing {
-                stall = None;
-            } else if !stalling {
-                // It is looked at, and runs, only when the socket takes nothing.
-                stall = Some(Box::pin(sleep(limits.send_timeout)));
-            }
-            stalling = writing;
             let room = self.outbox.has_room(limits);
             let new = matches!(self.phase, Phase::New);
 
@@ -120,7 +118,7 @@ impl Session {
                 // there, and who speaks too fast is not read.
                 exchanged = exchange(&mut socket, &mut self.outbox, &mut self.unflushed, room && !pace.rests) => match exchanged {
                     // It moves: the next message gets its own time.
-                    Exchanged::Sent(Ok(())) => stalling = false,
+                    Exchanged::Sent(Ok(())) => stall = None,
                     Exchanged::Sent(Err(_)) => return None,
                     Exchanged::Received(Some(Ok(message))) => {
                         // A client whose messages take longer to read than to send leaves nothing below its turn.
@@ -152,7 +150,7 @@ impl Session {
                     Exchanged::Received(None) => return None,
                 },
                 () = shutdown.as_mut() => break Close::new(close::GOING_AWAY, "Going away"),
-                () = ends(&mut stall), if writing => {
+                () = stalls(&mut stall, limits.send_timeout), if writing => {
                     break Close::new(close::TRY_AGAIN_LATER, "Reading too slowly: resume later");
                 }
                 () = ends(&mut init), if new => {
