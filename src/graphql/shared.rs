@@ -39,6 +39,8 @@ use crate::live::Listener;
 const SHARED: [&str; 2] = ["accountEvents", "expiryAlerts"];
 /// How many answers a group keeps for those who have not taken them.
 const KEPT: usize = 100;
+/// How many for who is about to join, while only one is to take them.
+const KEPT_FOR_OTHERS: usize = 4;
 /// For how long a group without news keeps what resolves its events.
 const RESTS_AFTER: Duration = Duration::from_secs(60);
 
@@ -307,15 +309,14 @@ impl Told {
         next
     }
 
-    /// What comes after an event. Who is alone has no need that what was before is kept.
+    /// What comes after an event. Who is alone has little need that what was before is kept.
     fn next(&self, seen: i64, alone: bool) -> Next {
         let mut kept = self.lock();
         if seen < kept.after {
             return Next::Behind;
         }
-        // The newest is kept for who is about to join.
         while alone
-            && kept.answers.len() > 1
+            && kept.answers.len() > KEPT_FOR_OTHERS
             && kept.answers.front().is_some_and(|(sequence, _)| *sequence <= seen)
             && let Some((sequence, _)) = kept.answers.pop_front()
         {
@@ -423,6 +424,7 @@ impl Groups {
             key,
             source: Arc::new(source),
             groups: self.clone(),
+            _behind: None,
         };
         stream::unfold(Subscriber::Alone(own, Box::new(joining)), Subscriber::next).boxed()
     }
@@ -567,6 +569,8 @@ struct Joining {
     key: Key,
     source: Arc<Source>,
     groups: Groups,
+    /// The group that it has fallen behind: it does not end meanwhile, and keeps as much as for any other.
+    _behind: Option<Arc<Group>>,
 }
 
 enum Subscriber {
@@ -596,13 +600,15 @@ impl Subscriber {
                         Next::Wait => Self::Together(group, seen),
                         Next::Behind => {
                             let handover = Arc::<Handover>::default();
-                            let Source { template, run, .. } = &*group.source;
-                            let (_, answers) = template.run(run, Part::CatchUp(Arc::clone(&handover), seen))?;
+                            let source = Arc::clone(&group.source);
+                            let part = Part::CatchUp(Arc::clone(&handover), seen);
+                            let (_, answers) = source.template.run(&source.run, part)?;
                             let joining = Joining {
                                 handover,
                                 key: group.key.1,
-                                source: Arc::clone(&group.source),
+                                source,
                                 groups: group.groups.clone(),
+                                _behind: Some(group),
                             };
                             Self::Alone(apart(answers), Box::new(joining))
                         }
@@ -620,23 +626,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_only_one_has_taken_is_kept_no_longer_but_for_the_newest() {
+    fn what_the_only_one_has_taken_is_kept_no_longer_but_for_the_newest_few() {
         let told = Told::after(3);
-        for sequence in [5, 6, 9] {
+        for sequence in [5, 6, 9, 10, 11, 12] {
             told.keep(sequence, Shown::Failed(Value::Null, Vec::new()));
         }
         // Another may take them too.
         assert!(matches!(told.next(3, false), Next::Answer(5, _)));
         assert!(matches!(told.next(5, false), Next::Answer(6, _)));
-        assert_eq!(told.lock().answers.len(), 3);
+        assert_eq!(told.lock().answers.len(), 6);
         // Now it is alone: what it has not taken stays, and who joins from before is behind.
         assert!(matches!(told.next(5, true), Next::Answer(6, _)));
-        assert_eq!(told.lock().answers.len(), 2);
+        assert_eq!(told.lock().answers.len(), 5);
         assert!(matches!(told.next(3, false), Next::Behind));
-        assert!(matches!(told.next(6, true), Next::Answer(9, _)));
-        assert!(matches!(told.next(9, true), Next::Wait));
+        assert!(matches!(told.next(11, true), Next::Answer(12, _)));
+        assert!(matches!(told.next(12, true), Next::Wait));
+        assert_eq!(told.lock().answers.len(), KEPT_FOR_OTHERS);
         assert!(matches!(told.next(6, false), Next::Answer(9, _)), "who joins now");
-        assert_eq!(told.lock().answers.len(), 1);
     }
 
     #[test]

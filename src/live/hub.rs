@@ -15,7 +15,7 @@ use super::reader::Reader;
 const RECENT: usize = 100;
 
 /// The newest sequence number of an account while nobody has told of any; an account without events has 0.
-pub(super) const NOTHING_TOLD: i64 = -1;
+const NOTHING_TOLD: i64 = -1;
 
 /// An account that somebody listens to.
 #[derive(Default)]
@@ -240,10 +240,16 @@ impl Hub {
         }
     }
 
-    /// Those of the accounts that somebody listens to, each with the newest sequence number that anybody has told of.
-    pub(super) fn places(&self, accounts: impl Iterator<Item = Uuid>) -> Vec<(Uuid, i64)> {
+    /// Those of the accounts that somebody listens to, each with the newest sequence number that anybody has told of; where
+    /// nobody has, or nobody reads the events, without.
+    pub(super) fn places(&self, accounts: impl Iterator<Item = Uuid>) -> Vec<(Uuid, Option<i64>)> {
         let known = self.lock();
-        let place = |account| Some((account, known.heard.get(&account)?.ear.newest.load(Ordering::Acquire)));
+        let place = |account| {
+            let ear = &known.heard.get(&account)?.ear;
+            let newest = ear.newest.load(Ordering::Acquire);
+            let reads = ear.readers.load(Ordering::Acquire) > 0;
+            Some((account, (reads && newest > NOTHING_TOLD).then_some(newest)))
+        };
         accounts.filter_map(place).collect()
     }
 
@@ -270,12 +276,6 @@ impl Hub {
         for Call { call, .. } in calls {
             call();
         }
-    }
-
-    /// Whether somebody listens to an account here.
-    #[must_use]
-    pub fn is_heard(&self, account: Uuid) -> bool {
-        self.lock().heard.contains_key(&account)
     }
 
     /// The accounts that somebody listens to.

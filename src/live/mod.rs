@@ -18,8 +18,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use hub::NOTHING_TOLD;
-
 use crate::app::App;
 use crate::error::Error;
 use crate::store::{Scope, event_log};
@@ -63,30 +61,30 @@ async fn look_at(app: &App, accounts: &[Uuid]) -> Result<(), Error> {
 }
 
 /// Reads what is new of these accounts, as far as somebody listens to them here, for all who listen: they are woken with
-/// it.
+/// it. Of an account with more news than one statement reads, those who listen read the rest.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the store does not answer.
 pub async fn read_news(app: &App, accounts: impl Iterator<Item = Uuid>) -> Result<(), Error> {
-    let places = app.hub.places(accounts).into_iter();
-    let (mut places, unknown): (Vec<_>, Vec<_>) = places.partition(|(_, newest)| *newest > NOTHING_TOLD);
-    while !places.is_empty() {
-        let some = places.split_off(places.len().saturating_sub(READ_TOGETHER));
-        let mut next = event_log::next_of_each(app.db.read(), &Scope::engine(), &some).await?;
-        for place in some {
-            let events = next.remove(&place).unwrap_or_default();
+    let (mut places, mut others) = (Vec::new(), Vec::new());
+    for (account, newest) in app.hub.places(accounts) {
+        match newest {
+            Some(newest) => places.push((account, newest)),
+            None => others.push(account),
+        }
+    }
+    for places in places.chunks(READ_TOGETHER) {
+        let mut next = event_log::next_of_each(app.db.read(), &Scope::engine(), places).await?;
+        for place in places {
+            let events = next.remove(place).unwrap_or_default();
             app.hub.heard_events(&events);
-            // It is read in bounded parts.
-            if i64::try_from(events.len()).unwrap_or_default() >= event_log::NEXT
-                && let Some(last) = events.last()
-            {
-                places.push((last.account_id, last.sequence));
+            // As many as it reads of one.
+            if i64::try_from(events.len()).is_ok_and(|count| count >= event_log::NEXT) {
+                others.push(place.0);
             }
         }
     }
-    // Whose first listener has not yet said from where on it listens.
-    let unknown: Vec<Uuid> = unknown.into_iter().map(|(account, _)| account).collect();
-    look_at(app, &unknown).await
+    look_at(app, &others).await
 }
 
 #[cfg(test)]

@@ -227,17 +227,15 @@ pub async fn changes(
         .await?
         .ok_or(Error::NotFound("account"))?;
     app.hub.heard(account, kept.newest);
-    let state = (app, scope, account, listener, kept.newest, true);
+    let state = (listener, kept.newest, true);
     Ok(futures_util::stream::unfold(
         state,
-        |(app, scope, account, listener, mut seen, first)| async move {
+        |(listener, mut seen, first)| async move {
             if !first {
                 listener.news_after(seen).await;
-                if let Ok(Some(kept)) = event_log::kept(app.db.read(), &scope, account).await {
-                    seen = seen.max(kept.newest);
-                }
+                seen = listener.newest();
             }
-            Some(((), (app, scope, account, listener, seen, false)))
+            Some(((), (listener, seen, false)))
         },
     ))
 }

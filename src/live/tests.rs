@@ -195,7 +195,8 @@ async fn what_others_wrote_is_read_at_once_for_all_who_listen_however_much_it_is
     }
     // As if another process had written it: nobody here is woken.
     write_to_each(&app, &accounts, 3).await;
-    let (read, statements) = counted(read_news(&app, accounts.iter().copied().chain([own]))).await;
+    let named = accounts.iter().copied().chain([own, accounts[7]]);
+    let (read, statements) = counted(read_news(&app, named)).await;
     read.unwrap();
     assert_eq!(
         statements, 2,
@@ -214,7 +215,12 @@ async fn what_others_wrote_is_read_at_once_for_all_who_listen_however_much_it_is
     let _listens = app.hub.listen(other);
     write_to_each(&app, &accounts[..1], 250).await;
     write_to_each(&app, &[other], 1).await;
-    read_news(&app, [accounts[0], other].into_iter()).await.unwrap();
+    let (read, statements) = counted(read_news(&app, [accounts[0], other].into_iter())).await;
+    read.unwrap();
+    assert_eq!(
+        statements, 2,
+        "a part of the events, and how far those and the others go"
+    );
     assert_eq!(app.hub.listen(accounts[0]).newest(), 253);
     assert_eq!(app.hub.listen(other).newest(), 1);
     let told: Vec<_> = streams[0]
@@ -267,6 +273,9 @@ async fn who_is_told_alone_leaves_nothing_behind_and_others_read_what_is_gone() 
         (0, 4),
         "who only watches reads nothing"
     );
+    write_to_each(&app, &[own], 1).await;
+    read_news(&app, [own].into_iter()).await.unwrap();
+    assert_eq!((kept().await, watches.newest()), (0, 5));
 }
 
 #[tokio::test]

@@ -239,6 +239,52 @@ async fn whoever_is_slow_or_late_misses_nothing_and_hears_nothing_twice() {
 }
 
 #[tokio::test]
+async fn who_comes_to_a_group_that_keeps_no_more_what_it_missed_catches_up_and_joins_it() {
+    let world = World::new().await;
+    let mut first = world.everybody(Some(world.began));
+    grant(&world.app, world.account, 1).await;
+    assert_eq!(world.read(&first.hears().await).0, 1);
+    // Its own execution has ended, and it has not joined.
+    let mut late = world.everybody(Some(world.began));
+    assert_eq!(world.read(&late.hears().await), (1, true));
+    for number in 2..=20 {
+        grant(&world.app, world.account, number).await;
+        assert_eq!(
+            world.read(&first.hears().await),
+            (i64::try_from(number).unwrap(), false)
+        );
+    }
+    for number in 2..=10 {
+        assert_eq!(world.read(&late.hears().await), (number, false));
+    }
+    // While it catches up, the group keeps for it what it will want then.
+    for number in 21..=30 {
+        grant(&world.app, world.account, number).await;
+        assert_eq!(
+            world.read(&first.hears().await),
+            (i64::try_from(number).unwrap(), false)
+        );
+    }
+    for number in 11..=30 {
+        assert_eq!(world.read(&late.hears().await), (number, false));
+    }
+    assert_eq!(world.groups(), 1);
+    grant(&world.app, world.account, 31).await;
+    let told = [first.hears().await, late.hears().await];
+    for answer in &told {
+        assert_eq!(world.read(answer), (31, false));
+    }
+    assert_eq!(bytes(&told[0]), bytes(&told[1]));
+    // The first one leaves; what is kept for the other is enough.
+    drop(first);
+    grant(&world.app, world.account, 32).await;
+    assert_eq!(world.read(&late.hears().await), (32, false));
+    assert_eq!(world.groups(), 1);
+    drop(late);
+    assert_eq!(world.groups(), 0);
+}
+
+#[tokio::test]
 async fn what_a_group_tells_is_what_its_subscribers_asked_for_in_their_variables() {
     let world = World::new().await;
     grant(&world.app, world.account, 1).await;
