@@ -36,8 +36,9 @@ const MERCHANT: &str = "billing-gateway";
 const TOLERANCE_SECONDS: i64 = 300;
 /// The header with the signature of a notification.
 pub const SIGNATURE: &str = "sandbox-signature";
-/// How often a change that somebody else got ahead of is made again.
-const TRIES: u32 = 8;
+/// How often a change that somebody else got ahead of is made again. Each time it is another's change that was made, of
+/// which two passes at once have a dozen for one record: fewer tries would give up where nothing is wrong.
+const TRIES: u32 = 64;
 
 /// What is kept under an id.
 #[derive(Clone, Debug)]
