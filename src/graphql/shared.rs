@@ -5,7 +5,7 @@
 //! before it came. Then it joins the group of its selection. The group has one execution for all: it resolves each event
 //! once, writes it as JSON once, and keeps the newest of them. It begins with the first event and rests when none has come
 //! for a while: most accounts are told nothing for hours, and whoever waits should cost little. A group that rests is woken
-//! by its listener; it has no task. What all have taken who could is kept no longer, where that is but one. Who is too slow
+//! by its listener; it has no task. With but one subscriber it keeps few of those taken. Who is too slow
 //! for what is kept catches up with an execution of its own, and joins again. A group ends with its last subscriber.
 //!
 //! What is alone has a task of its own; who belongs to a group has none and holds nothing. So the answers of either may be
