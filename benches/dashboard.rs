@@ -284,12 +284,12 @@ async fn compare(
     let (wires, shown) = (&wires, &shown);
     let floor_call = async |_: usize| {
         let body = json!({ "query": query });
-        let answer: Value = serde_json::from_slice(&wires.post(floor_url, "", &body).await).unwrap();
-        assert!(shown(&answer["data"]), "{answer}");
+        let data = support::data_of(&wires.post(floor_url, "", &body).await);
+        assert!(shown(&data), "{data}");
     };
     let our_call = async |_: usize| {
-        let answer = bench.ask(query, json!({})).await;
-        assert!(shown(&answer["data"]), "{answer}");
+        let data = bench.data(query).await;
+        assert!(shown(&data), "{data}");
     };
     let statements = bench.statements(query).await;
     for callers in [2, 16, 64] {

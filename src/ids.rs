@@ -10,12 +10,19 @@ pub(crate) mod global;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// A new key: UUID version 7, so that rows written together lie together in an index.
 #[must_use]
 pub fn new_id() -> Uuid {
     Uuid::now_v7()
+}
+
+/// What tells requests apart in answers and logs: a UUID version 4. No index is in its order, and its chance need not be
+/// asked of the kernel each time.
+#[must_use]
+pub fn request_id() -> Uuid {
+    Builder::from_random_bytes(rand::random()).into_uuid()
 }
 
 /// A random wait between half of `base` and all of it, so that writers that collided do not collide again.

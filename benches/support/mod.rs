@@ -169,6 +169,12 @@ impl Bench {
         body
     }
 
+    /// Asks over HTTP and answers the data alone.
+    pub(crate) async fn data(&self, query: &str) -> Value {
+        let head = format!("authorization: Bearer {}\r\n", self.owner);
+        data_of(&self.wires.post(&self.url, &head, &json!({ "query": query })).await)
+    }
+
     /// How many SQL statements a query sends.
     pub(crate) async fn statements(&self, query: &str) -> u64 {
         let schema = graphql::schema(Arc::clone(&self.app));
@@ -187,6 +193,18 @@ impl Bench {
     pub(crate) async fn end(self) {
         self.running.stop().await;
     }
+}
+
+/// The data of an answer without errors. What else is said beside it is passed over, as by most clients.
+pub(crate) fn data_of(answer: &[u8]) -> Value {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        data: Value,
+        errors: Option<Value>,
+    }
+    let Answer { data, errors } = serde_json::from_slice(answer).unwrap();
+    assert!(errors.is_none(), "{errors:?}");
+    data
 }
 
 /// How much is measured: all of it under `cargo bench`, which says so; under `cargo test --bench` a round of few calls, only

@@ -33,14 +33,12 @@ impl Wires {
         let mut answer = Vec::with_capacity(16_384);
         let (start, length) = loop {
             assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "the server hung up");
-            if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
-                let head = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
-                assert!(head.starts_with("http/1.1 200"), "{head}");
-                let length = head
-                    .lines()
-                    .find_map(|line| line.strip_prefix("content-length: "))
-                    .unwrap();
-                break (end + 4, length.parse::<usize>().unwrap());
+            let text = std::str::from_utf8(&answer).unwrap_or_default();
+            if let Some((head, _)) = text.split_once("\r\n\r\n") {
+                assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+                let (_, length) = head.split_once("\r\ncontent-length: ").unwrap();
+                let length = length.split("\r\n").next().unwrap();
+                break (head.len() + 4, length.parse::<usize>().unwrap());
             }
         };
         while answer.len() < start + length {

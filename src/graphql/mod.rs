@@ -43,6 +43,7 @@ mod releases;
 mod renewal;
 mod resource;
 mod scalars;
+mod seldom;
 mod session;
 mod shared;
 mod sizes;
@@ -56,11 +57,12 @@ mod webhook;
 mod tests;
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions,
-    Schema, ValidationMode, Value,
+    Schema, SchemaBuilder, ValidationMode, Value,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -69,26 +71,34 @@ pub use caller::{Caller, Permission, Permissions};
 pub use sizes::list_sizes;
 
 use crate::app::App;
+use seldom::Seldom;
 use session::Session;
 use shared::Groups;
 use valid::Valid;
 
+// A field is looked for from the last room to the first: what is read most comes last.
 /// What clients read.
 #[derive(MergedObject, Default)]
 pub struct Query(
-    node::NodeQueries,
-    account::AccountQueries,
+    Seldom<SeldomRead>,
+    invoice::InvoiceQueries,
     wallet::WalletQueries,
+    resource::ResourceQueries,
+    account::AccountQueries,
+);
+
+/// What clients read now and then.
+#[derive(MergedObject, Default)]
+pub struct SeldomRead(
+    node::NodeQueries,
     product::ProductQueries,
     quote::QuoteQueries,
-    resource::ResourceQueries,
     order::OrderQueries,
     payment::PaymentQueries,
     gateway::GatewayQueries,
     payment_method::PaymentMethodQueries,
     auto_top_up::AutoTopUpQueries,
     quarantine::QuarantineQueries,
-    invoice::InvoiceQueries,
     alert::AlertQueries,
     provisioning::ProvisioningQueries,
     engine::EngineQueries,
@@ -135,7 +145,9 @@ pub struct Subscription(
 /// The schema as it is executed: with the mark of answers that are those of earlier calls, and with subscriptions that
 /// are shared. The data of an answer that several subscribers are given is [`Value::Binary`]: JSON that is written.
 #[derive(Clone)]
-pub struct GatewaySchema {
+pub struct GatewaySchema(Arc<Schemas>);
+
+struct Schemas {
     schema: Schema<Query, Mutation, Subscription>,
     /// The same, for requests that were found valid before.
     valid: Schema<Query, Mutation, Subscription>,
@@ -149,30 +161,34 @@ impl std::fmt::Debug for GatewaySchema {
     }
 }
 
-fn build(validation: ValidationMode) -> Schema<Query, Mutation, Subscription> {
+fn builder(validation: ValidationMode) -> SchemaBuilder<Query, Mutation, Subscription> {
     // The interfaces that no field answers by themselves would be left out otherwise.
     Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .register_output_type::<node::Node>()
         .register_output_type::<user_error::UserError>()
         .validation_mode(validation)
-        .finish()
 }
 
 /// The schema over a gateway. It has no limits of its own: whoever serves it measures documents before.
 #[must_use]
 pub fn schema(_app: Arc<App>) -> GatewaySchema {
-    GatewaySchema {
-        schema: build(ValidationMode::Strict),
-        valid: build(ValidationMode::Fast),
+    GatewaySchema(Arc::new(Schemas {
+        schema: builder(ValidationMode::Strict).finish(),
+        // A schema without federation looks through all its types for one that needs it, with each root field. This one has
+        // it, and nobody sees: what is found valid is found so by the other, which has not, and what reads the schema is
+        // never taken for known.
+        valid: builder(ValidationMode::Fast).enable_federation().finish(),
         known: Valid::default(),
         groups: Groups::default(),
-    }
+    }))
 }
 
 /// The published schema, the same on every run.
 #[must_use]
 pub fn sdl() -> String {
-    build(ValidationMode::Strict).sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident())
+    builder(ValidationMode::Strict)
+        .finish()
+        .sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident())
 }
 
 /// Puts into a request what its fields may use. A stranger gets nothing, and every field says so.
@@ -191,14 +207,13 @@ pub fn prepare(request: Request, app: &Arc<App>, caller: Option<Caller>) -> Requ
 impl GatewaySchema {
     /// Runs an operation. Boxed here, so that the futures of all fields are compiled once, with this crate, and not
     /// again into each program that runs one.
-    fn run(&self, request: Request) -> BoxFuture<'static, Response> {
-        let known = self.known.clone();
-        let key = valid::key(&request);
-        let (schema, key) = match key {
-            Some(key) if known.knows(&key) => (self.valid.clone(), None),
-            key => (self.schema.clone(), key),
-        };
+    fn run(&self, request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
+            let schemas = &*self.0;
+            let (schema, key) = match valid::key(&request) {
+                Some(key) if schemas.known.knows(&key) => (&schemas.valid, None),
+                key => (&schemas.schema, key.map(Cow::into_owned)),
+            };
             let session = session_of(&request.data);
             if let Some(session) = &session
                 && may_select_cursor(&request)
@@ -207,7 +222,7 @@ impl GatewaySchema {
             }
             let response = schema.execute(request).await;
             if let Some(key) = key {
-                known.keep(key, &response);
+                schemas.known.keep(key, &response);
             }
             match session {
                 Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),
@@ -218,8 +233,8 @@ impl GatewaySchema {
 }
 
 impl Executor for GatewaySchema {
-    async fn execute(&self, request: Request) -> Response {
-        self.run(request).await
+    fn execute(&self, request: Request) -> impl Future<Output = Response> + Send {
+        self.run(request)
     }
 
     async fn execute_batch(&self, batch: BatchRequest) -> BatchResponse {
@@ -237,9 +252,9 @@ impl Executor for GatewaySchema {
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let schema = self.schema.clone();
+        let schema = self.0.schema.clone();
         let run = move |request| Executor::execute_stream(&schema, request, session_data.clone());
-        self.groups.subscribe(request, Arc::new(run))
+        self.0.groups.subscribe(request, Arc::new(run))
     }
 }
 

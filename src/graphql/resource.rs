@@ -575,6 +575,6 @@ impl ResourceQueries {
         let order = order_by.unwrap_or_default();
         let page = page(order.list(), first, after, last, before)?;
         let account = ctx.session()?.account(account_id.as_ref()).await?;
-        of_account(ctx, account, filter, order, page).await.map(Some)
+        Box::pin(of_account(ctx, account, filter, order, page)).await.map(Some)
     }
 }

@@ -1,9 +1,7 @@
 //! Who calls: bearer tokens in, principals out. Nothing here knows HTTP; nothing here decides what a principal may do.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -16,115 +14,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::graphql::{Permission, Permissions};
+
 /// Longest token that is looked at, in bytes.
 const LONGEST_TOKEN: usize = 8 * 1024;
 /// Shortest HS256 secret that is accepted, in bytes: the hash's own length.
 const SHORTEST_SECRET: usize = 32;
 /// Longest subject and product, in characters: what the store keeps of who did something.
 const LONGEST_NAME: usize = 200;
-
-macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// One thing a principal may do; the names are the published ones.
-        ///
-        /// Source: rule "Who may do what" in ARCHITECTURE.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Permission { $($(#[$doc])* $name,)+ }
-
-        impl Permission {
-            /// Every permission.
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-
-            /// The published name.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)+ }
-            }
-        }
-
-        impl FromStr for Permission {
-            type Err = UnknownPermission;
-
-            fn from_str(text: &str) -> Result<Self, UnknownPermission> {
-                match text {
-                    $(stringify!($name) => Ok(Self::$name),)+
-                    _ => Err(UnknownPermission),
-                }
-            }
-        }
-    };
-}
-
-permissions! {
-    /// Sees the usage report and the cost explorer.
-    ListUsages,
-    /// Exports them.
-    ExportUsages,
-    /// Sees the list of invoices.
-    ListBillings,
-    /// Sees one invoice.
-    GetBilling,
-    /// Exports invoices.
-    ExportBillings,
-    /// Sees payments.
-    ListPayments,
-    /// Exports payments.
-    ExportPayments,
-    /// Sees the credit history.
-    ListCredit,
-    /// Exports the credit history.
-    ExportCredits,
-    /// Sees the wallets' balances.
-    GetUserBalance,
-    /// Tops the wallet up.
-    BuyCredit,
-    /// Quotes, orders and pays.
-    PayOrder,
-    /// Renews, resizes, stops, starts and deletes resources.
-    ManageResources,
-    /// Changes customer tags.
-    ManageTags,
-    /// Changes the account's budget.
-    ManageBudget,
-}
-
-impl Permission {
-    /// What a role may do: the owner all, the billing administrator all but what is the owner's own (tags, budget), and
-    /// whoever reads accounts what changes nothing. A product's service has its tasks and no permission.
-    #[must_use]
-    pub fn of_role(role: Role) -> BTreeSet<Self> {
-        match role {
-            Role::Owner => Self::ALL.iter().copied().collect(),
-            Role::BillingAdmin => Self::ALL
-                .iter()
-                .copied()
-                .filter(|p| !matches!(p, Self::ManageTags | Self::ManageBudget))
-                .collect(),
-            Role::Viewer | Role::Operator | Role::Partner => Self::ALL.iter().copied().filter(|p| p.reads()).collect(),
-            Role::Product => BTreeSet::new(),
-        }
-    }
-
-    /// Whether it changes nothing.
-    #[must_use]
-    pub const fn reads(self) -> bool {
-        !matches!(
-            self,
-            Self::BuyCredit | Self::PayOrder | Self::ManageResources | Self::ManageTags | Self::ManageBudget
-        )
-    }
-}
-
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The text names no permission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the name of a permission")]
-pub struct UnknownPermission;
 
 /// Who calls, as a valid token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +33,7 @@ pub struct Principal {
     /// What it is.
     pub role: Role,
     /// What it may do: what its role may, or that part of it which its token's list names.
-    pub permissions: BTreeSet<Permission>,
+    pub permissions: Permissions,
     /// The customers' accounts that a partner serves beside its own.
     pub serves: Vec<Uuid>,
     /// The product it serves; always there for PRODUCT.
@@ -326,7 +223,13 @@ impl Authenticator {
             account: principal.account,
             accounts: principal.serves.clone(),
             role: principal.role.as_str().to_owned(),
-            permissions: Some(principal.permissions.iter().map(ToString::to_string).collect()),
+            permissions: Some(
+                principal
+                    .permissions
+                    .iter()
+                    .map(|may| may.as_str().to_owned())
+                    .collect(),
+            ),
             product: principal.product.clone(),
             exp: principal.expires_at.timestamp(),
             nbf: None,
@@ -360,8 +263,7 @@ fn verified(claims: Claims) -> Result<Verified, AuthError> {
     }
     let mut permissions = Permission::of_role(role);
     if let Some(named) = claims.permissions {
-        let named: BTreeSet<Permission> = named.iter().filter_map(|name| name.parse().ok()).collect();
-        permissions.retain(|permission| named.contains(permission));
+        permissions = permissions.and(named.iter().filter_map(|name| name.parse().ok()).collect());
     }
     let principal = Arc::new(Principal {
         subject: claims.sub,
@@ -481,8 +383,8 @@ mod tests {
         let listed = serde_json::json!({
             "sub": "a", "role": "OWNER", "account": Uuid::nil(), "exp": 99, "permissions": ["ListCredit", "Fly"]
         });
-        let may = ours().verify(&sign(&listed), at(1)).unwrap().permissions.clone();
-        assert_eq!(may, BTreeSet::from([Permission::ListCredit]));
+        let may = ours().verify(&sign(&listed), at(1)).unwrap().permissions;
+        assert_eq!(may, Permissions::from_iter([Permission::ListCredit]));
         let longest = serde_json::json!({ "sub": "é".repeat(200), "role": "OPERATOR", "exp": 99 });
         assert!(ours().verify(&sign(&longest), at(1)).is_ok());
     }
@@ -493,11 +395,11 @@ mod tests {
             let claims = serde_json::json!({
                 "sub": "a", "role": role, "account": Uuid::nil(), "product": "vserver", "exp": 99, "permissions": listed
             });
-            ours().verify(&sign(&claims), at(1)).unwrap().permissions.clone()
+            ours().verify(&sign(&claims), at(1)).unwrap().permissions
         };
-        let reads = BTreeSet::from([Permission::ListCredit]);
+        let reads = Permissions::from_iter([Permission::ListCredit]);
         for role in ["OWNER", "BILLING_ADMIN", "VIEWER", "OPERATOR", "PARTNER"] {
-            assert_eq!(of(role, serde_json::json!([])), BTreeSet::new(), "{role}");
+            assert_eq!(of(role, serde_json::json!([])), Permissions::default(), "{role}");
             assert_eq!(of(role, serde_json::json!(["ListCredit"])), reads, "{role}");
         }
         for (role, beyond) in [
@@ -506,7 +408,7 @@ mod tests {
             ("BILLING_ADMIN", "ManageTags"),
             ("PRODUCT", "ListCredit"),
         ] {
-            assert_eq!(of(role, serde_json::json!([beyond])), BTreeSet::new(), "{role}");
+            assert_eq!(of(role, serde_json::json!([beyond])), Permissions::default(), "{role}");
         }
         for role in [Role::Owner, Role::Viewer, Role::Operator] {
             assert_eq!(of(role.as_str(), serde_json::Value::Null), Permission::of_role(role));

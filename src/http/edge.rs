@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use super::auth::{AuthError, Authenticator, Principal};
 use super::config::{EdgeConfig, Introspection};
+use super::counts::Counts;
 use super::guard::Documents;
 use super::mend::Shape;
 
 /// Machine time, for tokens: `clock::machine_now`.
 pub type MachineClock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
-/// New ids, for requests: `ids::new_id`.
+/// New ids, for requests: `ids::request_id`.
 pub type IdSource = Arc<dyn Fn() -> Uuid + Send + Sync>;
 /// Says that the process can serve, or why not, in words for the log.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -69,7 +70,7 @@ pub struct Caller {
 /// What runs GraphQL. The edge has measured the document and put it, parsed, into the request.
 pub trait Engine: Send + Sync + 'static {
     /// Runs a query or a mutation.
-    fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'static, Response>;
+    fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'_, Response>;
 
     /// Runs a subscription, until the stream ends or is dropped. It is asked for answers when there is room to send them,
     /// which may take long: a stream that waits must hold nothing that others need, or have a task of its own. Data that is a [`Value::Binary`](async_graphql::Value) is
@@ -115,10 +116,8 @@ where
     E: Executor,
     P: Fn(&Caller, Request) -> Request + Send + Sync + 'static,
 {
-    fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'static, Response> {
-        let schema = self.schema.clone();
-        let request = (self.prepare)(caller, request);
-        Box::pin(async move { schema.execute(request).await })
+    fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(self.schema.execute((self.prepare)(caller, request)))
     }
 
     fn subscribe(&self, caller: &Caller, request: Request) -> BoxStream<'static, Response> {
@@ -135,6 +134,7 @@ pub struct Edge {
     pub(super) config: EdgeConfig,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) documents: Documents,
+    pub(super) counts: Counts,
     pub(super) authenticator: Authenticator,
     pub(super) clock: MachineClock,
     pub(super) ids: IdSource,
@@ -166,6 +166,7 @@ impl Edge {
             config,
             engine: Arc::new(engine),
             documents: Documents::default(),
+            counts: Counts::default(),
             authenticator,
             clock: Arc::new(clock),
             ids: Arc::new(ids),

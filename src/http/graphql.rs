@@ -1,25 +1,25 @@
 //! GraphQL over HTTP: POST with JSON, GET for queries, event streams, and the upgrade to a socket, all on one path.
 
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
-use axum::body::{Body, Bytes};
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use axum::response::IntoResponse;
-use http_body_util::LengthLimitError;
-use tokio::time::{Sleep, sleep};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::accept::{self, Media};
 use super::edge::{Caller, Edge, Transport};
 use super::observe::RequestId;
 use super::params::{self, Params};
 use super::reply::{self, Answer, Rejection, code};
-use super::{run, sse, ws};
+use super::run::{self, Deadline};
+use super::{sse, ws};
 
 const ALLOWED: &str = "GET, POST";
 
@@ -57,26 +57,26 @@ pub(super) async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Re
 
 async fn answer(edge: &Arc<Edge>, parts: &Parts, body: Body, media: Media) -> Result<Response<Body>, Rejection> {
     // One for all that the request takes: its body, and everything it asks for.
-    let mut deadline = pin!(sleep(edge.config.request_timeout));
+    let mut deadline = Deadline::after(edge.config.request_timeout);
     match parts.method {
         Method::POST => {
             accept::check_json(&parts.headers).map_err(Rejection::unsupported)?;
             let caller = caller(edge, parts)?;
-            let bytes = read(edge, &parts.headers, body, deadline.as_mut()).await?;
+            let bytes = read(edge, &parts.headers, body, &mut deadline).await?;
             match params::from_body(&bytes, edge.config.batch_limit).map_err(|bad| Rejection::bad_request(bad.0))? {
                 params::Body::One(params) if media == Media::EventStream => sse::open(edge, caller, params, |_| Ok(())),
                 params::Body::Batch(_) if media == Media::EventStream => Err(Rejection::bad_request(
                     "A batch is not answered as a stream of events: send one request at a time.",
                 )),
                 params::Body::One(params) => {
-                    let answer = perform(edge, &caller, params, |_| Ok(()), deadline.as_mut()).await?;
+                    let answer = perform(edge, &caller, params, |_| Ok(()), &mut deadline).await?;
                     Ok(write(media, answer))
                 }
                 params::Body::Batch(batch) => {
                     let mut answers = Vec::with_capacity(batch.len());
                     // One after the other: what a batch writes happens in its order.
                     for params in batch {
-                        answers.push(perform(edge, &caller, params, |_| Ok(()), deadline.as_mut()).await?);
+                        answers.push(perform(edge, &caller, params, |_| Ok(()), &mut deadline).await?);
                     }
                     let wires: Vec<_> = answers.iter().map(Answer::wire).collect();
                     Ok(reply::write(StatusCode::OK, media, &wires))
@@ -94,7 +94,7 @@ async fn answer(edge: &Arc<Edge>, parts: &Parts, body: Body, media: Media) -> Re
                     other => only_queries(other),
                 });
             }
-            let answer = perform(edge, &caller, params, only_queries, deadline.as_mut()).await?;
+            let answer = perform(edge, &caller, params, only_queries, &mut deadline).await?;
             Ok(write(media, answer))
         }
         _ => Err(Rejection::not_allowed("Send POST, or GET for queries.", ALLOWED)),
@@ -118,7 +118,7 @@ async fn perform(
     caller: &Caller,
     params: Params,
     allowed: impl Fn(OperationType) -> Result<(), Rejection>,
-    deadline: Pin<&mut Sleep>,
+    deadline: &mut Deadline,
 ) -> Result<Answer, Rejection> {
     match run::admit(edge, caller, params) {
         Ok(operation) => {
@@ -155,7 +155,7 @@ fn caller(edge: &Edge, parts: &Parts) -> Result<Caller, Rejection> {
     })
 }
 
-async fn read(edge: &Edge, headers: &HeaderMap, body: Body, deadline: Pin<&mut Sleep>) -> Result<Bytes, Rejection> {
+async fn read(edge: &Edge, headers: &HeaderMap, body: Body, deadline: &mut Deadline) -> Result<Bytes, Rejection> {
     let limit = edge.config.body_limit_bytes;
     let too_large = || {
         Rejection::new(
@@ -170,7 +170,7 @@ async fn read(edge: &Edge, headers: &HeaderMap, body: Body, deadline: Pin<&mut S
     if announced.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit)) {
         return Err(too_large());
     }
-    let Some(read) = run::within(deadline, axum::body::to_bytes(body, limit)).await else {
+    let Some(read) = deadline.within(whole(Limited::new(body, limit))).await else {
         return Err(Rejection::new(
             StatusCode::REQUEST_TIMEOUT,
             code::TIMEOUT,
@@ -179,11 +179,22 @@ async fn read(edge: &Edge, headers: &HeaderMap, body: Body, deadline: Pin<&mut S
     };
     match read {
         Ok(bytes) => Ok(bytes),
-        Err(error) if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) => {
-            Err(too_large())
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Rejection::bad_request("The body could not be read.")),
     }
+}
+
+/// A body to its end. Most come in one piece, which is taken as it is.
+async fn whole(mut body: Limited<Body>) -> Result<Bytes, BoxError> {
+    let first = match body.frame().await.transpose()?.map(|frame| frame.into_data()) {
+        None | Some(Err(_)) => Bytes::new(),
+        Some(Ok(first)) => first,
+    };
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let rest = body.collect().await?.to_bytes();
+    Ok([first, rest].concat().into())
 }
 
 fn is_upgrade(parts: &Parts) -> bool {

@@ -9,6 +9,7 @@ mod auth;
 mod config;
 mod confirm;
 mod console;
+mod counts;
 mod edge;
 mod further;
 mod graphql;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{any, get};
 
-pub use auth::{AuthError, Authenticator, Permission, Principal, WeakSecret};
+pub use auth::{AuthError, Authenticator, Principal, WeakSecret};
 pub use config::{Console, EdgeConfig, GuardLimits, Introspection, SocketLimits};
 pub use edge::{
     Caller, Edge, Engine, IdSource, MachineClock, MetricsText, Page, Pages, ReadyCheck, SchemaEngine, Step, Transport,

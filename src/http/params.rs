@@ -1,6 +1,7 @@
 //! A GraphQL request's parameters, from JSON or from a query string; nothing is guessed, every wrong one is named.
 
 use async_graphql::{Name, Value, Variables};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 /// The four parameters of GraphQL over HTTP, checked for their types.
@@ -25,10 +26,18 @@ pub(super) enum Body {
 
 /// Reads a JSON body. A batch of more than `batch_limit` requests, or an empty one, is refused.
 pub(super) fn from_body(bytes: &[u8], batch_limit: usize) -> Result<Body, BadParams> {
-    if bytes.trim_ascii().is_empty() {
+    let begins_with = bytes.trim_ascii_start().first();
+    if begins_with.is_none() {
         return Err(BadParams(
             "The body is empty: send a JSON object with \"query\".".to_owned(),
         ));
+    }
+    // What most send is read as what it is. What does not fit says here only that, and below what is wrong with it. (The
+    // library would take an array for the fields in their order.)
+    if begins_with == Some(&b'{')
+        && let Ok(plain) = serde_json::from_slice::<Plain>(bytes)
+    {
+        return plain.params().map(Body::One);
     }
     match parse(bytes)? {
         Json::Array(_) if batch_limit == 0 => Err(BadParams(
@@ -43,6 +52,27 @@ pub(super) fn from_body(bytes: &[u8], batch_limit: usize) -> Result<Body, BadPar
             .collect::<Result<_, _>>()
             .map(Body::Batch),
         request => from_json(request).map(Body::One),
+    }
+}
+
+/// One request, as nearly all are.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Plain {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<Map<String, Json>>,
+    extensions: Option<Map<String, Json>>,
+}
+
+impl Plain {
+    fn params(self) -> Result<Params, BadParams> {
+        Ok(Params {
+            query: self.query,
+            operation_name: self.operation_name,
+            variables: variables(self.variables.unwrap_or_default())?,
+            extensions: self.extensions.unwrap_or_default(),
+        })
     }
 }
 

@@ -345,10 +345,14 @@ impl Rejection {
 /// An answer has about so many headers: they find room at once.
 const HEADERS: usize = 12;
 
+/// Most answers are longer than this, in bytes, or not much shorter.
+const BYTES: usize = 512;
+
 /// Writes JSON. What cannot be written as JSON cannot be built from these types, so that case is a bare 500.
 pub(super) fn write(status: StatusCode, media: Media, body: &impl Serialize) -> HttpResponse<Body> {
-    let mut response = match serde_json::to_vec(body) {
-        Ok(bytes) => HttpResponse::new(Body::from(bytes)),
+    let mut bytes = Vec::with_capacity(BYTES);
+    let mut response = match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => HttpResponse::new(Body::from(bytes)),
         Err(_) => {
             let mut response = HttpResponse::new(Body::empty());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

@@ -5,12 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, ServerError, Value};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep_until};
 
 use super::edge::{Caller, Edge};
 use super::guard::{self, Measured};
@@ -82,34 +83,64 @@ pub(super) fn admit(edge: &Edge, caller: &Caller, params: Params) -> Result<Oper
 
 /// Runs a query or a mutation, until the deadline of the request it came with. After it nothing is begun. A panic in a
 /// resolver is ours: logged and masked.
-pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation, deadline: Pin<&mut Sleep>) -> Answer {
-    let kind = operation.kind;
-    let measured = operation.measured;
-    let run = AssertUnwindSafe(async { edge.engine.execute(caller, operation.request).await }).catch_unwind();
-    let mut answer = match within(deadline, run).await {
+pub(super) async fn execute(edge: &Edge, caller: &Caller, operation: Operation, deadline: &mut Deadline) -> Answer {
+    let Operation {
+        kind,
+        request,
+        measured,
+        source,
+    } = operation;
+    let begun = std::panic::catch_unwind(AssertUnwindSafe(|| edge.engine.execute(caller, request)));
+    let ran = match begun {
+        Ok(run) => deadline.within(AssertUnwindSafe(run).catch_unwind()).await,
+        Err(panic) => Some(Err(panic)),
+    };
+    let mut answer = match ran {
         None => timed_out(edge, kind),
-        Some(Ok(response)) => finish(edge, caller, &operation.source, response),
+        Some(Ok(response)) => finish(edge, caller, &source, response),
         Some(Err(panic)) => panicked(caller, &*panic),
     };
     answer.cost = Some(cost(edge, measured));
-    count(kind, &answer);
+    edge.counts.ran(kind, &answer);
     answer
 }
 
-/// Works until the deadline; none when it came first, and then nothing more of the work is begun. The timer is set for work
-/// that has to wait: most of it is done at once.
-pub(super) async fn within<W: Future>(mut deadline: Pin<&mut Sleep>, work: W) -> Option<W::Output> {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        if deadline.deadline().into_std() <= clock::monotonic() {
-            return Poll::Ready(None);
+/// When a request has taken too long.
+pub(super) struct Deadline {
+    /// None for a time so long that it never comes.
+    at: Option<Instant>,
+    /// Made for the first work that has to wait: most of it is done at once.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    /// The one that comes after this time.
+    pub(super) fn after(time: Duration) -> Self {
+        Self {
+            at: clock::monotonic().checked_add(time),
+            timer: None,
         }
-        match work.as_mut().poll(context) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => deadline.as_mut().poll(context).map(|()| None),
-        }
-    })
-    .await
+    }
+
+    /// Works until then; none when it came first, and then nothing more of the work is begun.
+    pub(super) async fn within<W: Future>(&mut self, work: W) -> Option<W::Output> {
+        let Self { at, timer } = self;
+        let Some(at) = *at else { return Some(work.await) };
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            if at <= clock::monotonic() {
+                return Poll::Ready(None);
+            }
+            match work.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => {
+                    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(at.into())));
+                    timer.as_mut().poll(context).map(|()| None)
+                }
+            }
+        })
+        .await
+    }
 }
 
 /// Runs an operation for a connection that stays open: one answer of a query or a mutation, within the time of a request;
@@ -120,8 +151,8 @@ pub(super) fn answers(edge: &Arc<Edge>, caller: Caller, operation: Operation) ->
     }
     let edge = Arc::clone(edge);
     stream::once(async move {
-        let deadline = pin!(sleep(edge.config.request_timeout));
-        execute(&edge, &caller, operation, deadline).await
+        let mut deadline = Deadline::after(edge.config.request_timeout);
+        execute(&edge, &caller, operation, &mut deadline).await
     })
     .boxed()
 }
@@ -161,7 +192,7 @@ fn subscribe(edge: &Arc<Edge>, caller: Caller, operation: Operation) -> BoxStrea
                     answer.outcome = Outcome::Refused;
                 }
                 answer.cost = Some(cost(&edge, measured));
-                count(OperationType::Subscription, &answer);
+                edge.counts.ran(OperationType::Subscription, &answer);
             }
             answer
         })
@@ -219,19 +250,4 @@ fn timed_out(edge: &Edge, kind: OperationType) -> Answer {
     let mut answer = Answer::refused(vec![coded(code::TIMEOUT, message)]);
     answer.outcome = Outcome::TimedOut;
     answer
-}
-
-fn count(kind: OperationType, answer: &Answer) {
-    let outcome = match answer.outcome {
-        Outcome::Executed if answer.errors.is_empty() => "ok",
-        Outcome::Executed => "errors",
-        Outcome::Refused => "refused",
-        Outcome::TimedOut => "timeout",
-    };
-    let kind = match kind {
-        OperationType::Query => "query",
-        OperationType::Mutation => "mutation",
-        OperationType::Subscription => "subscription",
-    };
-    metrics::counter!("graphql_operations_total", "type" => kind, "outcome" => outcome).increment(1);
 }

@@ -105,7 +105,7 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
         SchemaEngine::new(schema, &graphql::sdl(), prepare),
         authenticator,
         clock::machine_now,
-        ids::new_id,
+        ids::request_id,
     )
     .ready_when(move || {
         let app = Arc::clone(&ready);
@@ -213,11 +213,7 @@ pub(super) fn caller_of(principal: &Principal) -> graphql::Caller {
         principal.role,
         principal.account,
         principal.product.clone(),
-        principal
-            .permissions
-            .iter()
-            .filter_map(|permission| permission.as_str().parse().ok())
-            .collect(),
+        principal.permissions,
     )
     .serving(&principal.serves)
 }
@@ -398,30 +394,6 @@ pub fn told_to_stop() -> impl Future<Output = ()> {
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use entity::enums::Role;
-
-    use crate::{graphql, http};
-
-    #[test]
-    fn the_edge_and_the_schema_know_the_same_permissions() {
-        for role in Role::ALL {
-            let of_tokens: BTreeSet<&str> = http::Permission::of_role(*role)
-                .iter()
-                .map(|may| may.as_str())
-                .collect();
-            let of_fields: BTreeSet<&str> = graphql::Permission::of_role(*role)
-                .iter()
-                .map(|may| may.as_str())
-                .collect();
-            assert_eq!(of_tokens, of_fields, "{role}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The subcommands that do one thing and stop.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{SecondsFormat, TimeDelta};
@@ -13,7 +12,8 @@ use crate::commands::seed;
 use crate::config::{self, Mode, Seed, Store, Tick, Token};
 use crate::db::{self, Db, proof};
 use crate::error::Error;
-use crate::http::{Authenticator, Permission, Principal};
+use crate::graphql::Permission;
+use crate::http::{Authenticator, Principal};
 use crate::{clock, engine, live};
 
 use super::serve::signing_secret;
@@ -151,13 +151,12 @@ pub fn principal(
     product: Option<&str>,
     hours: i64,
 ) -> Principal {
-    let permissions: BTreeSet<Permission> = Permission::of_role(role);
     Principal {
         subject: subject.to_owned(),
         account,
         serves: Vec::new(),
         role,
-        permissions,
+        permissions: Permission::of_role(role),
         product: product.map(str::to_owned),
         expires_at: clock::machine_now() + TimeDelta::hours(hours),
     }

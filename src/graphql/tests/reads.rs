@@ -120,3 +120,38 @@ async fn strangers_get_nothing_and_roles_get_theirs() {
     let query = format!("{{ orders(first: 1, accountId: \"{nobody}\") {{ nodes {{ id }} }} }}");
     assert_eq!(ask(Some(operator), &query).await.1, code("NOT_FOUND"));
 }
+
+#[tokio::test]
+async fn a_schema_that_is_read_again_is_the_published_one() {
+    let (app, accounts, _folder) = gateway().await;
+    let schema = schema(Arc::clone(&app));
+    let all = Permission::of_role(Role::Owner);
+    let ask = async |query: &str| {
+        let caller = Caller::new("an".to_owned(), Role::Owner, Some(accounts[0]), None, all);
+        let response = schema.execute(prepare(Request::new(query), &app, Some(caller))).await;
+        (response.data.into_json().unwrap().to_string(), response.errors.len())
+    };
+    for query in [
+        "{ __schema { types { name } directives { name } } }",
+        "{ __typename viewer { __typename } __type(name: \"Query\") { fields { name } } }",
+        "{ _service { sdl } }",
+        "{ _entities(representations: []) { __typename } }",
+    ] {
+        let first = ask(query).await;
+        for (what, found) in [("_Service", "_service"), ("_Any", "_entities")] {
+            assert!(
+                !first.0.contains(what) && !first.0.contains(found),
+                "{query}: {}",
+                first.0
+            );
+        }
+        assert_eq!(
+            first.1 > 0,
+            query.starts_with("{ _s") || query.starts_with("{ _e"),
+            "{query}"
+        );
+        for _ in 0..2 {
+            assert_eq!(ask(query).await, first, "{query}");
+        }
+    }
+}

@@ -86,7 +86,7 @@ impl World {
     }
 
     fn groups(&self) -> usize {
-        self.schema.groups.count()
+        self.schema.0.groups.count()
     }
 
     /// The sequence number in an answer's cursor, and whether it says it is replayed.
@@ -163,7 +163,7 @@ async fn an_event_is_written_once_for_all_who_select_the_same_with_the_same_righ
 #[tokio::test]
 async fn a_group_without_news_has_no_task_and_begins_again_with_the_next_event() {
     let mut world = World::new().await;
-    world.schema.groups.rests_after = std::time::Duration::from_millis(1);
+    Arc::get_mut(&mut world.schema.0).unwrap().groups.rests_after = std::time::Duration::from_millis(1);
     let mut subscribers = [world.everybody(Some(world.began)), world.everybody(Some(world.began))];
     while world.groups() == 0 {
         for subscriber in &mut subscribers {
@@ -172,13 +172,13 @@ async fn a_group_without_news_has_no_task_and_begins_again_with_the_next_event()
         tokio::task::yield_now().await;
     }
     for number in 1..=3 {
-        assert_eq!(world.schema.groups.resolving(), 0);
+        assert_eq!(world.schema.0.groups.resolving(), 0);
         grant(&world.app, world.account, number).await;
         for subscriber in &mut subscribers {
             // Replayed, for one that was not in the group yet.
             assert_eq!(world.read(&subscriber.hears().await).0, i64::try_from(number).unwrap());
         }
-        while world.schema.groups.resolving() > 0 {
+        while world.schema.0.groups.resolving() > 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -191,7 +191,7 @@ async fn a_group_without_news_has_no_task_and_begins_again_with_the_next_event()
 async fn a_group_does_not_rest_while_it_makes_an_answer() {
     let mut world = World::new().await;
     // It would rest whenever it waits, for the store too.
-    world.schema.groups.rests_after = std::time::Duration::ZERO;
+    Arc::get_mut(&mut world.schema.0).unwrap().groups.rests_after = std::time::Duration::ZERO;
     let mut subscriber = world.everybody(Some(world.began));
     while world.groups() == 0 {
         assert!(futures_util::poll!(subscriber.0.next()).is_pending());

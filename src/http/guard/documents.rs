@@ -1,11 +1,11 @@
 //! Documents that came before. Clients send the same few over and over: each is scanned and parsed once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::parser::types::{ExecutableDocument, OperationType};
 use lru::LruCache;
 
-use super::Refused;
+use super::{Measured, Refused};
 
 /// How much text is kept, in bytes, the latest used: some hundred documents as clients have them. Parsed, a document can
 /// take a hundred times its text, and anybody may send one.
@@ -13,11 +13,27 @@ const KEPT: usize = 256 * 1024;
 /// Longer ones are not kept, in bytes.
 const LONGEST: usize = 8 * 1024;
 
+/// A document that was parsed.
+pub(super) struct Known {
+    pub(super) document: ExecutableDocument,
+    /// What it is and measures for who names no operation and sends no variables, once somebody did so.
+    pub(super) plain: OnceLock<(OperationType, Measured)>,
+}
+
+impl From<ExecutableDocument> for Known {
+    fn from(document: ExecutableDocument) -> Self {
+        Self {
+            document,
+            plain: OnceLock::new(),
+        }
+    }
+}
+
 /// Parsed documents by their text.
 pub(in crate::http) struct Documents(Mutex<Kept>);
 
 struct Kept {
-    documents: LruCache<String, Arc<ExecutableDocument>>,
+    documents: LruCache<String, Arc<Known>>,
     bytes: usize,
 }
 
@@ -36,12 +52,12 @@ impl Documents {
         &self,
         text: &str,
         parse: impl FnOnce(&str) -> Result<ExecutableDocument, Refused>,
-    ) -> Result<Arc<ExecutableDocument>, Refused> {
+    ) -> Result<Arc<Known>, Refused> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().documents.get(text) {
             return Ok(Arc::clone(known));
         }
-        let document = Arc::new(parse(text)?);
+        let document = Arc::new(Known::from(parse(text)?));
         if text.len() <= LONGEST {
             lock().keep(text, Arc::clone(&document));
         }
@@ -50,7 +66,7 @@ impl Documents {
 }
 
 impl Kept {
-    fn keep(&mut self, text: &str, document: Arc<ExecutableDocument>) {
+    fn keep(&mut self, text: &str, document: Arc<Known>) {
         // Two who send it at once both parse it.
         if self.documents.put(text.to_owned(), document).is_none() {
             self.bytes = self.bytes.saturating_add(text.len());
@@ -95,7 +111,7 @@ mod tests {
             let text = format!("{{ f{number} }} # {}", "x".repeat(LONGEST - 20));
             for _ in 0..2 {
                 if let Ok(document) = parse_query(&text).map_err(syntax) {
-                    documents.0.lock().unwrap().keep(&text, Arc::new(document));
+                    documents.0.lock().unwrap().keep(&text, Arc::new(document.into()));
                 }
             }
         }

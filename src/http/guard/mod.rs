@@ -135,7 +135,8 @@ pub(super) struct Checked {
     pub(super) defaults: Vec<(Name, Value)>,
 }
 
-/// Scans, parses and measures a document; one that is known is only measured: that takes its variables.
+/// Scans, parses and measures a document; one that is known is only measured, for its variables, and not even that for who
+/// sends none.
 ///
 /// Errors: the first of syntax, limits, cycles, operation, root and variables that does not hold.
 pub(super) fn check(
@@ -145,13 +146,36 @@ pub(super) fn check(
     operation_name: Option<&str>,
     variables: &Variables,
 ) -> Result<Checked, Refused> {
-    let document = documents.of(text, |text| {
+    let known = documents.of(text, |text| {
         lexer::scan(text, limits.tokens, limits.nesting)?;
         parse_query(text).map_err(syntax)
     })?;
-    let operation = &chosen(&document, operation_name)?.node;
+    // What it measures depends on its variables alone: their values, and their defaults.
+    let plain = operation_name.is_none() && variables.is_empty();
+    if let Some((kind, measured)) = known.plain.get().copied().filter(|_| plain) {
+        return Ok(Checked {
+            document: known.document.clone(),
+            kind,
+            measured,
+            defaults: Vec::new(),
+        });
+    }
+    let checked = newly_checked(limits, &known.document, operation_name, variables)?;
+    if plain && checked.defaults.is_empty() {
+        known.plain.get_or_init(|| (checked.kind, checked.measured));
+    }
+    Ok(checked)
+}
 
-    let mut walk = Walk::new(limits, &document, operation, variables);
+fn newly_checked(
+    limits: &GuardLimits,
+    document: &ExecutableDocument,
+    operation_name: Option<&str>,
+    variables: &Variables,
+) -> Result<Checked, Refused> {
+    let operation = &chosen(document, operation_name)?.node;
+
+    let mut walk = Walk::new(limits, document, operation, variables);
     let mut spread_at_most = 0;
     let mut copied_at_most = 0;
     for fragment in document.fragments.keys() {
@@ -179,12 +203,12 @@ pub(super) fn check(
         }
     }
     measure::hold_selections(measured.selections, limits)?;
-    roots::check(&document, operation)?;
+    roots::check(document, operation)?;
     check_variables(operation, variables)?;
     let kind = operation.ty;
     let defaults = defaults(operation, variables);
     Ok(Checked {
-        document: ExecutableDocument::clone(&document),
+        document: document.clone(),
         kind,
         measured,
         defaults,

@@ -251,3 +251,29 @@ fn a_variable_counts_at_every_place_that_names_it() {
     );
     assert_eq!(found(&defaults), (24_000, true));
 }
+
+#[test]
+fn what_is_kept_of_a_measure_is_for_who_sends_no_variables() {
+    let (limits, documents) = (GuardLimits::default(), Documents::default());
+    let measure = |text: &str, name: Option<&str>, variables: serde_json::Value| {
+        check(&limits, &documents, text, name, &Variables::from_json(variables))
+            .map(|checked| (checked.measured, checked.defaults.len()))
+    };
+    let text = "query A($n: Int) { list(first: $n) { a } }";
+    let nothing = serde_json::json!({});
+    let first = measure(text, None, nothing.clone()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(measure(text, None, nothing.clone()).unwrap(), first);
+        let more = measure(text, None, serde_json::json!({ "n": 90 })).unwrap();
+        assert!(more.0.cost > first.0.cost, "{more:?} {first:?}");
+        let wrong = measure(text, Some("B"), nothing.clone());
+        assert!(matches!(wrong, Err(Refused::Operation { .. })), "{wrong:?}");
+    }
+    // A default is handed on with each request, and what is refused is refused again.
+    for _ in 0..2 {
+        let (_, defaults) = measure("query A($n: Int = 5) { list(first: $n) { a } }", None, nothing.clone()).unwrap();
+        assert_eq!(defaults, 1);
+        let missing = measure("query A($n: Int!) { list(first: $n) { a } }", None, nothing.clone());
+        assert!(matches!(missing, Err(Refused::Variable { .. })), "{missing:?}");
+    }
+}

@@ -24,9 +24,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::auth::{Authenticator, Permission, Principal};
+use super::auth::{Authenticator, Principal};
 use super::config::{EdgeConfig, Introspection};
 use super::edge::{Caller, Edge, SchemaEngine};
+use crate::graphql::Permission;
 
 /// 2026-01-01T00:00:00Z in microseconds: the test clocks' beginning.
 const BEGINNING: i64 = 1_767_225_600_000_000;

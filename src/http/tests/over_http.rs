@@ -162,6 +162,7 @@ async fn a_bad_body_is_400_and_says_what_is_wrong() {
         ("null", "null"),
         ("[]", "Batches"),
         (r#"[{"query":"{ hello }"}]"#, "Batches"),
+        (r#" ["{ hello }", null, null, null]"#, "Batches"),
         (r#"{"qeury":"{ hello }"}"#, "\"query\" is missing"),
         (r#"{"query":0}"#, "\"query\" must be a string, not a number"),
         (r#"{"query":["x"]}"#, "an array"),
@@ -231,6 +232,23 @@ async fn bodies_are_bounded_whether_they_announce_their_size_or_not() {
     let mut head = [0_u8; 12];
     raw.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 413");
+
+    // In pieces, it is one all the same.
+    let mut raw = tokio::net::TcpStream::connect(world.at).await.unwrap();
+    let head = "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    raw.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    for piece in ["{\"query\":\"", "{ he", "llo }\"}", ""] {
+        let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
+        raw.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    let mut answer = String::new();
+    raw.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("\"hello\":"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
