@@ -475,6 +475,24 @@ async fn a_reader_that_does_not_read_is_sent_away_and_costs_a_bounded_queue() {
 }
 
 #[tokio::test]
+async fn who_asks_without_end_and_reads_no_answer_is_sent_away() {
+    let world = World::with(|config| {
+        config.sockets.queue = 4;
+        config.sockets.messages = u32::MAX;
+        config.sockets.send_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let mut socket = Socket::open(&world).await;
+    let ping = json!({ "type": "ping", "payload": { "n": "x".repeat(8_000) } }).to_string();
+    // Each is answered until there is no room for answers; then no more is read, and in the end the server leaves.
+    let floods = async { while socket.0.send(Message::text(ping.clone())).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(30), floods)
+        .await
+        .expect("it is read on, or kept without being read");
+    world.edge.sockets_closed().await;
+}
+
+#[tokio::test]
 async fn a_slow_reader_holds_up_messages_and_not_what_runs() {
     let world = World::with(|config| config.sockets.send_timeout = Duration::from_secs(600)).await;
     let mut socket = Socket::open(&world).await;

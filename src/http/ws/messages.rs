@@ -107,3 +107,71 @@ pub(super) fn next(id: &str, answer: &Answer) -> Message {
         None => [begin, &id, ",\"payload\":", &answer.json(), "}"].concat(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use async_graphql::Value;
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::super::super::reply::{Cost, Outcome, coded};
+    use super::*;
+
+    /// An answer whose data is that of several subscribers, written.
+    fn written(json: &'static str) -> Answer {
+        let mut answer = Answer::refused(Vec::new());
+        answer.outcome = Outcome::Executed;
+        answer.data = Value::Binary(Bytes::from_static(json.as_bytes()));
+        answer
+    }
+
+    fn said(answer: &Answer) -> Json {
+        serde_json::from_str(next("a \"quoted\" id", answer).to_text().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn written_data_is_the_payload_and_what_else_is_said_stands_beside_it() {
+        let data = r#"{"walletChanged":{"note":"\u00e9 \" }"}}"#;
+        let read: Json = serde_json::from_str(data).unwrap();
+        let mut answer = written(data);
+        let frame = next("1", &answer);
+        let text = frame.to_text().unwrap();
+        assert_eq!(
+            text,
+            format!(r#"{{"type":"next","id":"1","payload":{{"data":{data}}}}}"#)
+        );
+        let whole = json!({ "type": "next", "id": "a \"quoted\" id", "payload": { "data": read } });
+        assert_eq!(said(&answer), whole);
+
+        answer.cost = Some(Cost { limit: 9, requested: 2 });
+        assert_eq!(said(&answer)["payload"]["data"], read);
+        let cost = json!({ "limit": 9, "requested": 2 });
+        assert_eq!(said(&answer)["payload"]["extensions"], json!({ "cost": cost }));
+        answer.extensions.insert("errorsOmitted".to_owned(), Value::from(3));
+        assert_eq!(
+            said(&answer)["payload"]["extensions"],
+            json!({ "cost": cost, "errorsOmitted": 3 })
+        );
+        answer.cost = None;
+        assert_eq!(said(&answer)["payload"]["extensions"], json!({ "errorsOmitted": 3 }));
+        answer.errors.push(coded("INTERNAL", "It broke."));
+        let payload = &said(&answer)["payload"];
+        assert_eq!(
+            (&payload["data"], &payload["errors"][0]["message"]),
+            (&read, &json!("It broke."))
+        );
+    }
+
+    #[test]
+    fn what_could_not_run_has_no_data() {
+        let refused = Answer::refused(vec![coded("BAD_REQUEST", "No.")]);
+        let payload = &said(&refused)["payload"];
+        assert!(
+            payload.get("data").is_none() && payload.get("extensions").is_none(),
+            "{payload}"
+        );
+        assert_eq!(payload["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+    }
+}
