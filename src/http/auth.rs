@@ -218,18 +218,15 @@ impl Authenticator {
         if !is_name(&principal.subject) || !principal.product.as_deref().is_none_or(is_name) {
             return Err(AuthError::Malformed);
         }
+        let permissions = principal.permissions;
+        // A list only narrows: who may do all that its role may needs none, and every request carries it.
+        let narrowed = permissions != Permission::of_role(principal.role);
         let claims = Claims {
             sub: principal.subject.clone(),
             account: principal.account,
             accounts: principal.serves.clone(),
             role: principal.role.as_str().to_owned(),
-            permissions: Some(
-                principal
-                    .permissions
-                    .iter()
-                    .map(|may| may.as_str().to_owned())
-                    .collect(),
-            ),
+            permissions: narrowed.then(|| permissions.iter().map(|may| may.as_str().to_owned()).collect()),
             product: principal.product.clone(),
             exp: principal.expires_at.timestamp(),
             nbf: None,
@@ -334,6 +331,30 @@ mod tests {
             Err(AuthError::Malformed)
         );
         assert_eq!(ours().verify_header(None, at(1)), Ok(None));
+    }
+
+    #[test]
+    fn a_minted_token_names_permissions_only_where_they_are_less_than_the_roles() {
+        let whole = owner();
+        let none = Principal {
+            permissions: Permissions::default(),
+            ..owner()
+        };
+        let one = Principal {
+            permissions: Permissions::from_iter([Permission::ListCredit]),
+            ..owner()
+        };
+        for (principal, named) in [(&whole, None), (&none, Some(0)), (&one, Some(1))] {
+            let token = ours().mint(principal).unwrap();
+            let claims = token.split('.').nth(1).unwrap();
+            let claims = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, claims).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+            assert_eq!(
+                claims.get("permissions").map(|named| named.as_array().unwrap().len()),
+                named
+            );
+            assert_eq!(ours().verify(&token, at(1)).unwrap().permissions, principal.permissions);
+        }
     }
 
     #[test]
