@@ -43,6 +43,9 @@ const ROUNDS: usize = 7;
 const SERVER: &str = "SOCKETS_SERVER";
 /// How many accounts the server has, each with a subscriber of its own; none when all subscribe to the same.
 const ACCOUNTS: &str = "SOCKETS_ACCOUNTS";
+/// A server that is told what another process wrote, as several on one store are.
+const ELSEWHERE: &str = "elsewhere";
+const ELSEWHERE_POSTGRES: &str = "elsewhere (PostgreSQL)";
 /// From the cursor on that stood before the first subscriber came: each is owed each event, however late it begins.
 const SUBSCRIBE: &str =
     "subscription ($after: EventCursor!) { accountEvents(after: $after) { cursor type createdAt } }";
@@ -131,8 +134,12 @@ async fn serve(which: &str) {
     let (tell, _) = broadcast::channel::<Utf8Bytes>(16);
     let accounts: usize = std::env::var(ACCOUNTS).unwrap().parse().unwrap();
     let gateway = if which != "floor" {
-        let mut stores = support::stores().await;
-        Some(stores.remove(0))
+        let store = if which == ELSEWHERE_POSTGRES {
+            "PostgreSQL"
+        } else {
+            "SQLite"
+        };
+        support::stores().await.into_iter().find(|bench| bench.name == store)
     } else {
         None
     };
@@ -178,7 +185,9 @@ async fn serve(which: &str) {
             _ if writes => {}
             Some(bench) if each.is_empty() => grant(bench, number).await,
             // As where a notice of another process has come.
-            Some(bench) if which == "elsewhere" => read_news(&bench.app, each.iter().copied()).await.unwrap(),
+            Some(bench) if which == ELSEWHERE || which == ELSEWHERE_POSTGRES => {
+                read_news(&bench.app, each.iter().copied()).await.unwrap()
+            }
             // As the engine tells of what it wrote.
             Some(bench) => bench.app.hub.tell(&written),
             None => drop(tell.send(sample.clone())),
@@ -380,8 +389,13 @@ async fn main() {
             let (mut ours, _) = measured("gateway", sockets, accounts, rounds).await;
             report("SQLite", what, 1, &mut ours, &mut floor, 0);
             if accounts > 0 {
-                let (mut ours, _) = measured("elsewhere", sockets, accounts, rounds).await;
-                report("SQLite", "one to each, written elsewhere", 1, &mut ours, &mut floor, 0);
+                for (store, which) in [("SQLite", ELSEWHERE), ("PostgreSQL", ELSEWHERE_POSTGRES)] {
+                    if store == "PostgreSQL" && support::empty_stores().await.len() < 2 {
+                        continue;
+                    }
+                    let (mut ours, _) = measured(which, sockets, accounts, rounds).await;
+                    report(store, "one to each, written elsewhere", 1, &mut ours, &mut floor, 0);
+                }
             }
         }
     };
