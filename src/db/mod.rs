@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use self::at_once::{AtOnce, Turns};
 use self::connection::Connection;
+use self::reading::Reading;
 use crate::clock;
 use crate::error::Error;
 
@@ -31,6 +32,7 @@ pub mod connection;
 pub mod failure;
 pub mod notices;
 pub mod proof;
+pub mod reading;
 pub mod statements;
 pub mod writes;
 
@@ -46,6 +48,7 @@ const WAIT: Duration = Duration::from_secs(10);
 pub struct Db {
     write: DatabaseConnection,
     read: DatabaseConnection,
+    reading: Arc<Reading>,
     /// The file by which processes that open a SQLite store take turns.
     turns: Option<Arc<Path>>,
     /// After how long no transaction is begun again.
@@ -134,7 +137,7 @@ impl Tx {
 pub struct Options {
     /// `sqlite://FILE` or `postgres://USER@HOST/NAME`.
     pub url: String,
-    /// The most connections: of the pool on PostgreSQL, of the readers on SQLite.
+    /// The most connections, two at least: of the pool on PostgreSQL, of the readers on SQLite.
     pub connections: u32,
     /// How long a caller waits for a connection, and a writer of SQLite for the lock of another process; after as long,
     /// no transaction is begun again.
@@ -177,9 +180,11 @@ impl Db {
             let turns = sqlite_file(url).map(turns_file);
             let _turn = turn(turns.clone()).await?;
             let write = open(sqlite(options, 1, false)).await?;
-            let read = open(sqlite(options, options.connections.max(1), true)).await?;
+            let connections = options.connections.max(2);
+            let read = open(sqlite(options, connections, true)).await?;
             Ok(Self {
                 write,
+                reading: Arc::new(Reading::on(&read, connections, options.wait)),
                 read,
                 turns,
                 wait: options.wait,
@@ -187,7 +192,8 @@ impl Db {
             })
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let mut pool = ConnectOptions::new(url);
-            pool.max_connections(options.connections.max(2))
+            let connections = options.connections.max(2);
+            pool.max_connections(connections)
                 .min_connections(1)
                 .acquire_timeout(options.wait)
                 .test_before_acquire(false)
@@ -196,6 +202,7 @@ impl Db {
             let pool = open(pool).await?;
             Ok(Self {
                 write: pool.clone(),
+                reading: Arc::new(Reading::on(&pool, connections, options.wait)),
                 read: pool,
                 turns: None,
                 wait: options.wait,
@@ -212,6 +219,12 @@ impl Db {
     #[must_use]
     pub fn read(&self) -> &DatabaseConnection {
         &self.read
+    }
+
+    /// The same for reads that come one after another, and in no transaction.
+    #[must_use]
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// Which database this is.
@@ -402,6 +415,7 @@ impl Db {
 
     /// Closes the store's connections.
     pub async fn close(self) {
+        self.reading.close();
         let _ = self.write.clone().close().await;
         let _ = self.read.clone().close().await;
     }

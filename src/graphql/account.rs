@@ -13,6 +13,7 @@ use super::connection::{List, page};
 use super::errors::Result;
 use super::history::PaymentFilter;
 use super::ids::{Kind, global};
+use super::in_place::InPlace;
 use super::invoice::{self, InvoiceConnection};
 use super::order::{self, OrderConnection};
 use super::payment::{self, PaymentConnection};
@@ -107,7 +108,7 @@ impl Account {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<ResourceConnection> {
+    ) -> Result<InPlace<ResourceConnection>> {
         let order = order_by.unwrap_or_default();
         let page = page(order.list(), first, after, last, before)?;
         resource::of_account(ctx, self.0.id, filter, order, page).await
@@ -156,7 +157,7 @@ impl Account {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<Option<InvoiceConnection>> {
+    ) -> Result<Option<InPlace<InvoiceConnection>>> {
         let page = page(List::Invoices, first, after, last, before)?;
         invoice::of_account(ctx, self.0.id, status, page).await.map(Some)
     }
@@ -182,7 +183,7 @@ impl Account {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<ExpiryAlertConnection> {
+    ) -> Result<InPlace<ExpiryAlertConnection>> {
         alert::of_account(
             ctx,
             self.0.id,

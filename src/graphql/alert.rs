@@ -13,6 +13,7 @@ use super::caller::{Needs, Permission, ReadsAccounts};
 use super::connection::{Cut, List, connection, page, selects};
 use super::errors::Result;
 use super::ids::{self, Kind, global};
+use super::in_place::InPlace;
 use super::loaders::{ListKey, ListedAlert};
 use super::renewal::Renewal;
 use super::resource::Resource;
@@ -128,7 +129,7 @@ pub(crate) struct ExpiryAlertEvent {
     replayed: bool,
 }
 
-async fn connected(ctx: &Context<'_>, slice: &Slice<ListedAlert>) -> Result<ExpiryAlertConnection> {
+async fn connected(ctx: &Context<'_>, slice: &Slice<ListedAlert>) -> Result<InPlace<ExpiryAlertConnection>> {
     let joined = slice
         .rows
         .iter()
@@ -136,9 +137,12 @@ async fn connected(ctx: &Context<'_>, slice: &Slice<ListedAlert>) -> Result<Expi
         .collect();
     ctx.loaders()?.resources.prime(joined).await;
     let place = |row: &ListedAlert| alerts::place(&row.alert);
-    Ok(ExpiryAlertConnection(Cut::new(slice, List::Alerts, place, |row| {
-        ExpiryAlert(Arc::clone(&row.alert))
-    })))
+    Ok(InPlace(ExpiryAlertConnection(Cut::new(
+        slice,
+        List::Alerts,
+        place,
+        |row| ExpiryAlert(Arc::clone(&row.alert)),
+    ))))
 }
 
 /// A page of an account's alerts.
@@ -147,7 +151,7 @@ pub(crate) async fn of_account(
     account: Uuid,
     acknowledged: Option<bool>,
     page: Page,
-) -> Result<ExpiryAlertConnection> {
+) -> Result<InPlace<ExpiryAlertConnection>> {
     let listing = Listing {
         acknowledged,
         with_resource: selects(ctx, "resource"),
@@ -161,7 +165,11 @@ pub(crate) async fn of_account(
 }
 
 /// A page of a resource's alerts.
-pub(crate) async fn of_resource(ctx: &Context<'_>, resource: &Resource, page: Page) -> Result<ExpiryAlertConnection> {
+pub(crate) async fn of_resource(
+    ctx: &Context<'_>,
+    resource: &Resource,
+    page: Page,
+) -> Result<InPlace<ExpiryAlertConnection>> {
     let loaders = ctx.loaders()?;
     let slice = loaders
         .alerts_of_resource
@@ -192,7 +200,7 @@ impl AlertQueries {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<Option<ExpiryAlertConnection>> {
+    ) -> Result<Option<InPlace<ExpiryAlertConnection>>> {
         let page = page(List::Alerts, first, after, last, before)?;
         let account = ctx.session()?.account(account_id.as_ref()).await?;
         of_account(ctx, account, acknowledged, page).await.map(Some)

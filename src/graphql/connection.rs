@@ -104,18 +104,18 @@ macro_rules! connection {
         #[async_graphql::Object]
         impl $connection {
             /// The page's rows, each with its cursor.
-            async fn edges(&self) -> Vec<$edge> {
+            async fn edges(&self) -> $crate::graphql::in_place::Rows<$edge> {
                 self.0.edges().map(|(cursor, node)| $edge { cursor, node: $crate::graphql::in_place::InPlace(node.clone()) }).collect()
             }
 
             /// The page's rows alone.
-            async fn nodes(&self) -> Vec<$crate::graphql::in_place::InPlace<$node>> {
-                self.0.nodes().map(|node| $crate::graphql::in_place::InPlace(node.clone())).collect()
+            async fn nodes(&self) -> $crate::graphql::in_place::Rows<$node> {
+                self.0.nodes().cloned().collect()
             }
 
             /// Where the page stands in the list.
-            async fn page_info(&self) -> $crate::graphql::connection::PageInfo {
-                self.0.info()
+            async fn page_info(&self) -> $crate::graphql::in_place::InPlace<$crate::graphql::connection::PageInfo> {
+                $crate::graphql::in_place::InPlace(self.0.info())
             }
         }
 

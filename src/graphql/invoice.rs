@@ -14,7 +14,7 @@ use super::caller::{Needs, Permission};
 use super::connection::{Cut, List, connection, page, rows, selects, selects_any};
 use super::errors::Result;
 use super::ids::{Kind, global};
-use super::in_place::InPlace;
+use super::in_place::{InPlace, Rows};
 use super::loaders::{ListKey, ListedInvoice};
 use super::order::Order;
 use super::price::LineComponent;
@@ -129,15 +129,13 @@ impl Invoice {
     }
 
     /// Its lines: one for each component.
-    async fn lines(&self, ctx: &Context<'_>) -> Result<Vec<InPlace<InvoiceLine>>> {
+    async fn lines(&self, ctx: &Context<'_>) -> Result<Rows<InvoiceLine>> {
         let lines = ctx.loaders()?.lines_of_invoice.must(self.0.head.id).await?;
         Ok(lines
             .into_iter()
-            .map(|row| {
-                InPlace(InvoiceLine {
-                    row,
-                    invoice: Arc::clone(&self.0),
-                })
+            .map(|row| InvoiceLine {
+                row,
+                invoice: Arc::clone(&self.0),
             })
             .collect())
     }
@@ -373,7 +371,10 @@ connection!(
     Invoice
 );
 
-async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedInvoice>) -> Result<InvoiceConnection> {
+async fn connected(
+    ctx: &Context<'_>,
+    slice: &crate::store::page::Slice<ListedInvoice>,
+) -> Result<InPlace<InvoiceConnection>> {
     let joined = slice
         .rows
         .iter()
@@ -388,9 +389,12 @@ async fn connected(ctx: &Context<'_>, slice: &crate::store::page::Slice<ListedIn
     loaders.resources.prime(joined).await;
     loaders.lines_of_invoice.prime(lines).await;
     let place = |row: &ListedInvoice| invoices::place(&row.invoice);
-    Ok(InvoiceConnection(Cut::new(slice, List::Invoices, place, |row| {
-        Invoice(Arc::clone(&row.invoice))
-    })))
+    Ok(InPlace(InvoiceConnection(Cut::new(
+        slice,
+        List::Invoices,
+        place,
+        |row| Invoice(Arc::clone(&row.invoice)),
+    ))))
 }
 
 /// Each status once: none is like no filter.
@@ -430,7 +434,7 @@ pub(crate) async fn of_account(
     account: Uuid,
     status: Option<Vec<InvoiceStatus>>,
     page: Page,
-) -> Result<InvoiceConnection> {
+) -> Result<InPlace<InvoiceConnection>> {
     let listing = listing(ctx, status, selects(ctx, "resource"));
     let slice = ctx
         .loaders()?
@@ -446,7 +450,7 @@ pub(crate) async fn of_resource(
     resource: &Resource,
     status: Option<Vec<InvoiceStatus>>,
     page: Page,
-) -> Result<InvoiceConnection> {
+) -> Result<InPlace<InvoiceConnection>> {
     let loaders = ctx.loaders()?;
     let listing = listing(ctx, status, false);
     let slice = loaders
@@ -477,7 +481,7 @@ impl InvoiceQueries {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<Option<InvoiceConnection>> {
+    ) -> Result<Option<InPlace<InvoiceConnection>>> {
         let page = page(List::Invoices, first, after, last, before)?;
         let account = ctx.session()?.account(account_id.as_ref()).await?;
         of_account(ctx, account, status, page).await.map(Some)

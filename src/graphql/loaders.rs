@@ -20,12 +20,12 @@ use entity::{
     webhook_delivery, webhook_endpoint,
 };
 use futures_util::future::BoxFuture;
-use sea_orm::DatabaseConnection;
 use uuid::Uuid;
 
 use super::errors::{ApiError, Result};
 use crate::app::App;
 use crate::commands::order::{Renewal, renewals};
+use crate::db::reading::Reading;
 use crate::domain::mail::Letter;
 use crate::error::Error;
 use crate::store::histories::{EntryFilter, PaymentFilter};
@@ -58,8 +58,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn db(&self) -> &DatabaseConnection {
-        self.app.db.read()
+    fn db(&self) -> &Reading {
+        self.app.db.reading()
     }
 }
 
@@ -123,6 +123,10 @@ where
 
     /// What a key names, if the caller may see it.
     pub(crate) async fn load(&self, key: K) -> Result<Option<V>> {
+        self.find(&key).await
+    }
+
+    async fn find(&self, key: &K) -> Result<Option<V>> {
         for _ in 0..MOST_TRIES {
             // The loader answers an error only when the batch that held the key was dropped half-way, because whoever
             // drove it was cancelled. The key is still wanted here.
@@ -136,10 +140,8 @@ where
 
     /// What a key names, where the store promises that it exists.
     pub(crate) async fn must(&self, key: K) -> Result<V> {
-        let told = format!("{key:?}");
-        self.load(key)
-            .await?
-            .ok_or_else(|| Error::internal(format_args!("{told} is missing")).into())
+        let found = self.find(&key).await?;
+        found.ok_or_else(|| Error::internal(format_args!("{key:?} is missing")).into())
     }
 
     /// Remembers what was read on the way: a joined parent.

@@ -52,12 +52,12 @@ mod user_error;
 mod valid;
 mod wallet;
 mod webhook;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
 use std::any::TypeId;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_graphql::{
@@ -69,12 +69,14 @@ use futures_util::stream::BoxStream;
 
 pub use caller::{Caller, Permission, Permissions};
 pub use sizes::list_sizes;
+pub use written::InJson;
 
 use crate::app::App;
 use seldom::Seldom;
 use session::Session;
 use shared::Groups;
-use valid::Valid;
+use valid::{Known, Valid};
+use written::Written;
 
 // A field is looked for from the last room to the first: what is read most comes last.
 /// What clients read.
@@ -143,7 +145,8 @@ pub struct Subscription(
 );
 
 /// The schema as it is executed: with the mark of answers that are those of earlier calls, and with subscriptions that
-/// are shared. The data of an answer that several subscribers are given is [`Value::Binary`]: JSON that is written.
+/// are shared. The data of an answer that several subscribers are given is [`Value::Binary`]: JSON that is written. So may
+/// that of an operation be that is asked [`InJson`].
 #[derive(Clone)]
 pub struct GatewaySchema(Arc<Schemas>);
 
@@ -207,12 +210,29 @@ pub fn prepare(request: Request, app: &Arc<App>, caller: Option<Caller>) -> Requ
 impl GatewaySchema {
     /// Runs an operation. Boxed here, so that the futures of all fields are compiled once, with this crate, and not
     /// again into each program that runs one.
-    fn run(&self, request: Request) -> BoxFuture<'_, Response> {
+    fn run(&self, mut request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             let schemas = &*self.0;
-            let (schema, key) = match valid::key(&request) {
-                Some(key) if schemas.known.knows(&key) => (&schemas.valid, None),
-                key => (&schemas.schema, key.map(Cow::into_owned)),
+            let in_json = request.data.contains_key(&TypeId::of::<InJson>());
+            let (known, key) = match valid::key(&request) {
+                Some(key) => match schemas.known.what_of(&key) {
+                    None => (None, Some(key.into_owned())),
+                    known => (known, None),
+                },
+                None => (None, None),
+            };
+            let schema = match known {
+                Some(known) => {
+                    if in_json && !known.merges {
+                        request = request.data(Written);
+                    }
+                    &schemas.valid
+                }
+                None => &schemas.schema,
+            };
+            // What can't be parsed is not found valid.
+            let known = Known {
+                merges: key.is_some() && request.parsed_query().is_ok_and(written::merges),
             };
             let session = session_of(&request.data);
             if let Some(session) = &session
@@ -220,9 +240,17 @@ impl GatewaySchema {
             {
                 session.begin_at_cursor().await;
             }
-            let response = schema.execute(request).await;
+            let mut response = schema.execute(request).await;
             if let Some(key) = key {
-                schemas.known.keep(key, &response);
+                schemas.known.keep(key, known, &response);
+            }
+            if in_json {
+                let shown = if response.errors.is_empty() {
+                    written::write
+                } else {
+                    written::read
+                };
+                response.data = shown(response.data);
             }
             match session {
                 Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),

@@ -13,6 +13,7 @@ use super::caller::{Needs, Permission, ReadsAccounts};
 use super::connection::{Cut, List, connection, page, rows, rows_of, selects, selects_any};
 use super::errors::{ApiError, Result};
 use super::ids::{Kind, global};
+use super::in_place::InPlace;
 use super::invoice::{self, InvoiceConnection};
 use super::loaders::{ListKey, ListedResource};
 use super::price::{PricedLine, lines};
@@ -192,7 +193,7 @@ impl Resource {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<Option<InvoiceConnection>> {
+    ) -> Result<Option<InPlace<InvoiceConnection>>> {
         let page = page(List::Invoices, first, after, last, before)?;
         invoice::of_resource(ctx, self, status, page).await.map(Some)
     }
@@ -205,7 +206,7 @@ impl Resource {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<ExpiryAlertConnection> {
+    ) -> Result<InPlace<ExpiryAlertConnection>> {
         alert::of_resource(ctx, self, page(List::Alerts, first, after, last, before)?).await
     }
 
@@ -517,7 +518,7 @@ pub(crate) async fn of_account(
     filter: Option<ResourceFilter>,
     order: ResourceOrder,
     page: Page,
-) -> Result<ResourceConnection> {
+) -> Result<InPlace<ResourceConnection>> {
     let loaders = ctx.loaders()?;
     let listing = Listing {
         filter: filter.unwrap_or_default().checked(loaders.now)?,
@@ -544,12 +545,15 @@ pub(crate) async fn of_account(
         .collect();
     loaders.resource_types.prime(types).await;
     let place = |row: &ListedResource| resources::place(&row.head, order.sort());
-    Ok(ResourceConnection(Cut::new(&slice, order.list(), place, |row| {
-        Resource {
+    Ok(InPlace(ResourceConnection(Cut::new(
+        &slice,
+        order.list(),
+        place,
+        |row| Resource {
             head: Arc::clone(&row.head),
             whole: row.whole.clone(),
-        }
-    })))
+        },
+    ))))
 }
 
 /// The queries of this room.
@@ -571,7 +575,7 @@ impl ResourceQueries {
         #[graphql(desc = "Behind which cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Before which cursor.")] before: Option<String>,
-    ) -> Result<Option<ResourceConnection>> {
+    ) -> Result<Option<InPlace<ResourceConnection>>> {
         let order = order_by.unwrap_or_default();
         let page = page(order.list(), first, after, last, before)?;
         let account = ctx.session()?.account(account_id.as_ref()).await?;

@@ -31,6 +31,7 @@ use uuid::Uuid;
 use super::apart::apart;
 use super::caller::Caller;
 use super::session::{Part, Session};
+use super::written;
 use crate::app::App;
 use crate::clock;
 use crate::live::Listener;
@@ -90,10 +91,8 @@ enum Shown {
 
 impl Shown {
     fn of(response: Response) -> Self {
-        if response.errors.is_empty()
-            && let Ok(json) = serde_json::to_vec(&response.data)
-        {
-            return Self::Json(Bytes::from(json));
+        if response.errors.is_empty() {
+            return Self::Json(written::bytes(&response.data));
         }
         Self::Failed(response.data, response.errors)
     }

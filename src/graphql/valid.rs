@@ -13,9 +13,16 @@ const KEPT: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 /// Longer ones are not kept, in bytes: what all take together is bounded.
 const LONGEST: usize = 8 * 1024;
 
+/// What is known of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Whether its answer may have to be merged.
+    pub(super) merges: bool,
+}
+
 /// The requests that were found valid.
 #[derive(Debug)]
-pub(super) struct Valid(Mutex<LruCache<String, ()>>);
+pub(super) struct Valid(Mutex<LruCache<String, Known>>);
 
 impl Default for Valid {
     fn default() -> Self {
@@ -41,16 +48,16 @@ pub(super) fn key(request: &Request) -> Option<Cow<'_, str>> {
 }
 
 impl Valid {
-    /// Whether it was found valid before.
-    pub(super) fn knows(&self, key: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).is_some()
+    /// What is known of it, where it was found valid before.
+    pub(super) fn what_of(&self, key: &str) -> Option<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
     }
 
     /// Keeps it, when its answer says that it ran, and it is not about the schema itself.
-    pub(super) fn keep(&self, key: String, response: &Response) {
+    pub(super) fn keep(&self, key: String, known: Known, response: &Response) {
         let ran = response.data != Value::Null || response.errors.iter().any(|error| !error.path.is_empty());
         if ran && !may_introspect(&key) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).put(key, ());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).put(key, known);
         }
     }
 }

@@ -69,12 +69,12 @@ pub struct Caller {
 
 /// What runs GraphQL. The edge has measured the document and put it, parsed, into the request.
 pub trait Engine: Send + Sync + 'static {
-    /// Runs a query or a mutation.
+    /// Runs a query or a mutation. Data that is a [`Value::Binary`](async_graphql::Value) is JSON, and all of it.
     fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'_, Response>;
 
     /// Runs a subscription, until the stream ends or is dropped. It is asked for answers when there is room to send them,
-    /// which may take long: a stream that waits must hold nothing that others need, or have a task of its own. Data that is a [`Value::Binary`](async_graphql::Value) is
-    /// JSON: several subscribers are given the same bytes.
+    /// which may take long: a stream that waits must hold nothing that others need, or have a task of its own. Data may be JSON
+    /// here as well: several subscribers are given the same bytes.
     fn subscribe(&self, caller: &Caller, request: Request) -> BoxStream<'static, Response>;
 
     /// How an error that is about to be masked stands in the log, its source included.

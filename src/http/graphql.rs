@@ -78,8 +78,9 @@ async fn answer(edge: &Arc<Edge>, parts: &Parts, body: Body, media: Media) -> Re
                     for params in batch {
                         answers.push(perform(edge, &caller, params, |_| Ok(()), &mut deadline).await?);
                     }
-                    let wires: Vec<_> = answers.iter().map(Answer::wire).collect();
-                    Ok(reply::write(StatusCode::OK, media, &wires))
+                    let answers: Vec<_> = answers.iter().map(|answer| answer.wire().json()).collect();
+                    let json = [b"[".as_slice(), &answers.join(&b','), b"]"].concat();
+                    Ok(reply::write(StatusCode::OK, media, json))
                 }
             }
         }
@@ -130,7 +131,7 @@ async fn perform(
 }
 
 fn write(media: Media, mut answer: Answer) -> Response<Body> {
-    let mut response = reply::write(answer.status(media), media, &answer.wire());
+    let mut response = reply::write(answer.status(media), media, answer.wire().json());
     let headers = std::mem::take(&mut answer.headers);
     let mut name = None;
     for (next, value) in headers {

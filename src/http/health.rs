@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::accept::Media;
 use super::edge::Edge;
@@ -15,7 +15,7 @@ use super::reply;
 
 /// Alive: 200 as long as the process answers at all.
 pub(super) async fn alive() -> Response<Body> {
-    fresh(reply::write(StatusCode::OK, Media::Json, &json!({ "status": "ok" })))
+    said(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
 /// How long what the process needs may take to answer.
@@ -39,13 +39,13 @@ pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response<Body> {
             }
         }
     };
-    fresh(match reason {
-        None => reply::write(StatusCode::OK, Media::Json, &json!({ "status": "ready" })),
-        Some(reason) => {
-            let body = json!({ "status": "unavailable", "reason": reason });
-            reply::write(StatusCode::SERVICE_UNAVAILABLE, Media::Json, &body)
-        }
-    })
+    match reason {
+        None => said(StatusCode::OK, &json!({ "status": "ready" })),
+        Some(reason) => said(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "status": "unavailable", "reason": reason }),
+        ),
+    }
 }
 
 /// What was counted, as Prometheus reads it.
@@ -62,4 +62,8 @@ fn fresh(mut response: Response<Body>) -> Response<Body> {
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+fn said(status: StatusCode, body: &Value) -> Response<Body> {
+    fresh(reply::write(status, Media::Json, body.to_string().into_bytes()))
 }

@@ -6,9 +6,7 @@ use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Va
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode};
-use serde::ser::Error as _;
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use super::accept::{Media, Unsupported};
 use super::auth::AuthError;
@@ -101,12 +99,9 @@ impl Answer {
         }
     }
 
-    /// As JSON. These types are always JSON; were they not, an empty object would be sent, which a client refuses.
+    /// As JSON.
     pub(super) fn json(&self) -> String {
-        match self.written_data() {
-            Some(data) => ["{\"data\":", data, "}"].concat(),
-            None => serde_json::to_string(&self.wire()).unwrap_or_else(|_| "{}".to_owned()),
-        }
+        String::from_utf8(self.wire().json()).unwrap_or_else(|_| EMPTY.to_owned())
     }
 
     /// The JSON of its data when it is written and nothing else is said: what many are told is copied for each of them, and
@@ -136,14 +131,55 @@ impl Answer {
 }
 
 /// An answer as it is written: errors first, where a reader sees them; `data` only when something ran.
-#[derive(Serialize)]
 pub(super) struct Wire<'a> {
-    #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
     errors: &'a [ServerError],
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "data")]
     data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Extensions::is_empty")]
     extensions: Extensions<'a>,
+}
+
+impl Wire<'_> {
+    /// As JSON. These types are always JSON; were they not, an empty object would be sent, which a client refuses.
+    pub(super) fn json(&self) -> Vec<u8> {
+        let data = match self.data {
+            Some(Value::Binary(json)) => json.len(),
+            _ => 0,
+        };
+        let mut json = Vec::with_capacity(data.saturating_add(BYTES));
+        match self.write(&mut json) {
+            Ok(()) => json,
+            Err(_) => EMPTY.as_bytes().to_vec(),
+        }
+    }
+
+    /// Adds its JSON to what is written.
+    fn write(&self, json: &mut Vec<u8>) -> serde_json::Result<()> {
+        let mut before = b'{';
+        let mut name = |json: &mut Vec<u8>, name: &str| {
+            json.push(std::mem::replace(&mut before, b','));
+            json.extend_from_slice(name.as_bytes());
+        };
+        if !self.errors.is_empty() {
+            name(json, "\"errors\":");
+            serde_json::to_writer(&mut *json, self.errors)?;
+        }
+        if let Some(data) = self.data {
+            name(json, "\"data\":");
+            match data {
+                Value::Binary(written) => json.extend_from_slice(written),
+                tree => serde_json::to_writer(&mut *json, tree)?,
+            }
+        }
+        if !self.extensions.is_empty() {
+            name(json, "\"extensions\":");
+            serde_json::to_writer(&mut *json, &self.extensions)?;
+        }
+        // What says nothing at all is an object still.
+        if before == b'{' {
+            json.push(before);
+        }
+        json.push(b'}');
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
@@ -157,17 +193,6 @@ struct Extensions<'a> {
 impl Extensions<'_> {
     fn is_empty(&self) -> bool {
         self.cost.is_none() && self.others.is_empty()
-    }
-}
-
-/// Writes the data of an answer. What several subscribers are given is JSON already.
-fn data<S: Serializer>(data: &Option<&Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    match data {
-        Some(Value::Binary(json)) => {
-            let json: &RawValue = serde_json::from_slice(json).map_err(S::Error::custom)?;
-            json.serialize(serializer)
-        }
-        data => data.serialize(serializer),
     }
 }
 
@@ -334,7 +359,7 @@ impl Rejection {
                 others: &BTreeMap::new(),
             },
         };
-        let mut response = write(self.status, media, &wire);
+        let mut response = write(self.status, media, wire.json());
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }
@@ -345,20 +370,15 @@ impl Rejection {
 /// An answer has about so many headers: they find room at once.
 const HEADERS: usize = 12;
 
-/// Most answers are longer than this, in bytes, or not much shorter.
+/// Most answers are not much shorter than this, in bytes, or have their data written.
 const BYTES: usize = 512;
 
-/// Writes JSON. What cannot be written as JSON cannot be built from these types, so that case is a bare 500.
-pub(super) fn write(status: StatusCode, media: Media, body: &impl Serialize) -> HttpResponse<Body> {
-    let mut bytes = Vec::with_capacity(BYTES);
-    let mut response = match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => HttpResponse::new(Body::from(bytes)),
-        Err(_) => {
-            let mut response = HttpResponse::new(Body::empty());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            return response;
-        }
-    };
+/// What is sent for what can't be written.
+const EMPTY: &str = "{}";
+
+/// An answer with this body.
+pub(super) fn write(status: StatusCode, media: Media, json: Vec<u8>) -> HttpResponse<Body> {
+    let mut response = HttpResponse::new(Body::from(json));
     *response.status_mut() = status;
     response.headers_mut().reserve(HEADERS);
     response.headers_mut().insert(CONTENT_TYPE, media.content_type());

@@ -95,7 +95,8 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let prepare = {
         let app = Arc::clone(&app);
         move |caller: &crate::http::Caller, request| {
-            graphql::prepare(request, &app, caller.principal.as_deref().map(caller_of))
+            let request = graphql::prepare(request, &app, caller.principal.as_deref().map(caller_of));
+            request.data(graphql::InJson)
         }
     };
     let shutdown = CancellationToken::new();

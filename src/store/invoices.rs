@@ -254,20 +254,18 @@ async fn listed(
         }
     };
     let row = |row: &QueryResult, previous: Option<&mut Listed>| -> Result<Option<Listed>, DbErr> {
-        let line = || -> Result<Option<Line>, DbErr> {
-            // Without lines the joined columns are null.
-            match row.try_get_by_index::<Option<Uuid>>(0)? {
-                Some(_) => Line::read(&mut Columns::from(row, 0), priced).map(Some),
-                None => Ok(None),
-            }
+        // Without lines the joined columns are null.
+        let line = if with_lines && row.try_get_by_index::<Option<Uuid>>(0)?.is_some() {
+            Some(Line::read(&mut Columns::from(row, 0), priced)?)
+        } else {
+            None
         };
-        if with_lines
-            && let Some(previous) = previous
-            && previous.invoice.head.id == row.try_get_by_index::<Uuid>(before)?
+        // A row that has no line is an invoice of its own.
+        let again = |line: &Line, previous: &Listed| line.head.invoice_id == previous.invoice.head.id;
+        if let Some(previous) = previous
+            && line.as_ref().is_some_and(|line| again(line, previous))
         {
-            if let (Some(lines), Some(line)) = (&mut previous.lines, line()?) {
-                lines.push(line);
-            }
+            previous.lines.get_or_insert_default().extend(line);
             return Ok(None);
         }
         let resource = if listing.with_resource {
@@ -275,11 +273,7 @@ async fn listed(
         } else {
             None
         };
-        let lines = if with_lines {
-            Some(line()?.into_iter().collect())
-        } else {
-            None
-        };
+        let lines = with_lines.then(|| line.into_iter().collect());
         Ok(Some(Listed {
             invoice: Row::read(&mut Columns::from(row, before), listing.with_detail)?,
             resource,

@@ -388,9 +388,14 @@ pub(crate) async fn read_with<R>(
             join(&mut outer, ranked.clone());
             outer.column((ranked, Asterisk));
             // Sorted here, by two small keys: a database that sorts carries the whole wide rows about.
-            let mut rows = Vec::new();
-            for read in db.query_all(&outer).await? {
-                rows.push((read.try_get::<Uuid>("", PARENT)?, read.try_get::<i64>("", PLACE)?, read));
+            let read = db.query_all(&outer).await?;
+            let mut rows = Vec::with_capacity(read.len());
+            // They stand last.
+            let last = read.first().map_or(0, |row| row.column_names().len()).saturating_sub(1);
+            for row in read {
+                let own: Uuid = row.try_get_by_index(last.saturating_sub(1))?;
+                let place: i64 = row.try_get_by_index(last)?;
+                rows.push((own, place, row));
             }
             rows.sort_by_key(|(own, place, _)| (*own, *place));
             for (own, _, read) in rows {

@@ -11,7 +11,8 @@ use super::gateway;
 use crate::db::statements::counted;
 use crate::graphql::ids::{self, Kind};
 use crate::graphql::loaders::Loaders;
-use crate::graphql::{Caller, Permission, prepare, schema};
+use crate::graphql::written::Written;
+use crate::graphql::{Caller, InJson, Permission, prepare, schema};
 use crate::store::Scope;
 
 #[tokio::test]
@@ -55,6 +56,51 @@ async fn what_was_valid_once_is_checked_again_for_other_variables() {
         let wrong = ask("{ resources(first: 1) { nodes { nothing } } }", serde_json::json!({})).await;
         assert_eq!(wrong, (serde_json::Value::Null, 1));
     }
+}
+
+#[tokio::test]
+async fn rows_are_written_in_place_once_a_document_is_known_that_merges_nothing() {
+    let (app, accounts, _folder) = gateway().await;
+    let schema = schema(Arc::clone(&app));
+    let all = Permission::of_role(Role::Owner);
+    let caller = || Caller::new("an".to_owned(), Role::Owner, Some(accounts[0]), None, all);
+    for (query, merges) in [
+        (
+            "{ resources(first: 1) { nodes { id } pageInfo { hasNextPage } } }",
+            false,
+        ),
+        (
+            "{ resources(first: 1) { nodes { id } } resources(first: 1) { pageInfo { hasNextPage } } }",
+            true,
+        ),
+    ] {
+        for known in [None, Some(merges), Some(merges)] {
+            assert_eq!(
+                schema.0.known.what_of(query).map(|known| known.merges),
+                known,
+                "{query}"
+            );
+            let asked = prepare(Request::new(query), &app, Some(caller())).data(InJson);
+            let response = schema.execute(asked).await;
+            assert!(response.errors.is_empty(), "{:?}", response.errors);
+            assert!(
+                matches!(response.data, Value::Binary(_)),
+                "{query}: {:?}",
+                response.data
+            );
+        }
+    }
+    let written = prepare(
+        Request::new("{ resources(first: 1) { nodes { id } } }"),
+        &app,
+        Some(caller()),
+    )
+    .data(Written);
+    let Value::Object(data) = schema.0.valid.execute(written).await.data else {
+        panic!("no object")
+    };
+    let nodes = &data[0];
+    assert_eq!(nodes, &Value::Binary("{\"nodes\":[]}".into()));
 }
 
 #[tokio::test]

@@ -1,0 +1,103 @@
+//! Connections that are kept between reads: nobody is given another one's rows, and nobody waits for them in vain.
+
+use std::time::Duration;
+
+use billing_gateway::db::{Db, Options};
+use billing_gateway::error::Error;
+use futures_util::future::join_all;
+use futures_util::{FutureExt as _, poll};
+use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
+
+use crate::support::{World, on_every_store};
+
+/// Another process over the world's store, with so many connections.
+async fn opened(world: &World, connections: u32) -> Db {
+    let options = Options::new(world.database(), connections).waiting(Duration::from_millis(200));
+    Db::connect(&options).await.unwrap()
+}
+
+/// Asks the store for a number.
+async fn number(db: &Db, number: i64) -> Result<i64, DbErr> {
+    let statement = Statement::from_sql_and_values(db.backend(), "select $1 + 0", [number.into()]);
+    let rows = db.reading().query_all_raw(statement).await?;
+    rows[0].try_get_by_index(0)
+}
+
+/// How many connections of its pool a store has open.
+fn open(db: &Db) -> u32 {
+    match db.backend() {
+        DbBackend::Postgres => db.read().get_postgres_connection_pool().size(),
+        _ => db.read().get_sqlite_connection_pool().size(),
+    }
+}
+
+on_every_store! {
+    async fn many_reads_at_once_take_half_of_the_connections_and_each_has_its_answer(world: World) {
+        let db = opened(&world, 6).await;
+        for _ in 0..3 {
+            let answers = join_all((0..100).map(|asked| number(&db, asked))).await;
+            let answers: Vec<i64> = answers.into_iter().map(Result::unwrap).collect();
+            assert_eq!(answers, (0..100).collect::<Vec<_>>());
+            assert!(open(&db) <= 3, "{}", open(&db));
+        }
+        // The others are there for whatever is not such a read, all of them at once.
+        let others = (0..3).map(|_| db.snapshot(async |tx| {
+            let one = Statement::from_string(tx.get_database_backend(), "select 1");
+            Ok(tx.query_all_raw(one).await?.len())
+        }));
+        assert!(join_all(others).await.into_iter().all(|read| read.unwrap() == 1));
+        assert_eq!(number(&db, 7).await.unwrap(), 7);
+        db.close().await;
+    }
+
+    async fn a_read_that_nobody_waits_for_any_more_answers_nobody_else(world: World) {
+        let db = opened(&world, 2).await;
+        for round in 0..100 {
+            let mut given_up = number(&db, -1).boxed();
+            // Begun, somewhere on its way.
+            for _ in 0..round % 4 {
+                if poll!(&mut given_up).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(given_up);
+            assert_eq!(number(&db, round).await.unwrap(), round);
+        }
+        db.close().await;
+    }
+
+    async fn a_connection_whose_read_failed_is_tested_before_it_reads_again(world: World) {
+        let db = opened(&world, 2).await;
+        assert_eq!(number(&db, 1).await.unwrap(), 1);
+        let nonsense = Statement::from_string(db.backend(), "select nothing from nowhere");
+        for _ in 0..5 {
+            assert!(db.reading().query_all_raw(nonsense.clone()).await.is_err());
+            assert_eq!(number(&db, 2).await.unwrap(), 2);
+        }
+        let write = Statement::from_string(db.backend(), "delete from wallet");
+        assert!(db.reading().execute_raw(write).await.is_err(), "it only reads");
+        assert!(db.reading().execute_unprepared("delete from wallet").await.is_err());
+        db.close().await;
+    }
+
+    async fn who_can_not_have_a_connection_is_told_and_reads_when_it_can(world: World) {
+        let db = opened(&world, 2).await;
+        let told = db.snapshot(async |_| {
+            let told = db.snapshot(async |_| {
+                // Nothing is left: the first waits for a connection, the other one for the first.
+                Ok(join_all([number(&db, 1), number(&db, 2)]).await)
+            });
+            told.await
+        });
+        for answer in told.await.unwrap() {
+            assert!(matches!(answer, Err(DbErr::ConnectionAcquire(_))), "{answer:?}");
+            let said = Error::from(answer.unwrap_err());
+            assert!(matches!(said, Error::Unavailable(_)), "{said:?}");
+        }
+        assert_eq!(number(&db, 3).await.unwrap(), 3);
+        let (reading, closing) = (db.clone(), db.clone());
+        closing.close().await;
+        assert!(number(&reading, 4).await.is_err(), "it is closed, and keeps nothing");
+    }
+}
