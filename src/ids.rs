@@ -96,3 +96,24 @@ pub fn is_secret(text: &str) -> bool {
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     rand::random()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::HashSet;
+    use std::thread;
+
+    use uuid::Version;
+
+    use super::*;
+
+    #[test]
+    fn no_two_requests_have_one_id() {
+        let make = || (0..2_000).map(|_| request_id()).collect::<Vec<_>>();
+        let makers: Vec<_> = (0..4).map(|_| thread::spawn(make)).collect();
+        let made: Vec<Uuid> = makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect();
+        assert!(made.iter().all(|id| id.get_version() == Some(Version::Random)));
+        assert_eq!(made.iter().collect::<HashSet<_>>().len(), 8_000);
+    }
+}

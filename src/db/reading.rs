@@ -3,28 +3,29 @@
 //! reads instead, and go back to the pool, which tests them, only now and then, and whenever anything went wrong.
 //!
 //! At most half of the pool is used so, and who waits for one of them holds none: what writes, and what reads in a
-//! transaction, always finds the other half.
+//! transaction, finds the other half. One whose read was given up or has failed is not let go before it has come to its end.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sea_orm::sea_query::Values;
 use sea_orm::sqlx::pool::PoolConnection;
-use sea_orm::sqlx::{self, AssertSqlSafe, Database, Pool, Postgres, Sqlite};
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Database, Pool, Postgres, Sqlite};
 use sea_orm::{
     ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
     Statement,
 };
 use sea_query_sqlx::SqlxValues;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::statements;
 use crate::clock;
 
 /// How many reads a connection makes before the pool tests it.
 const MOST_READS: u32 = 1_000;
-/// How long it may have done nothing: after it the pool gives another one.
+/// How long it may do nothing: after it the pool has it back, with the next read of any.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// What reads that belong to no transaction go to.
@@ -42,10 +43,12 @@ enum Store {
 struct Kept<D: Database> {
     pool: Pool<D>,
     /// How many may read at once.
-    turns: Semaphore,
-    /// How long a reader waits for its turn.
+    turns: Arc<Semaphore>,
+    /// How long a reader waits for a connection.
     wait: Duration,
     resting: Mutex<Vec<Resting<D>>>,
+    /// Connections go back to the pool in tasks, also when nothing of it runs any more where they are let go.
+    runtime: Handle,
 }
 
 /// A connection between two reads.
@@ -54,6 +57,14 @@ struct Resting<D: Database> {
     connection: PoolConnection<D>,
     reads: u32,
     since: Instant,
+}
+
+/// A connection that reads, and the turn of its reader.
+struct InUse<'a, D: Database> {
+    kept: &'a Kept<D>,
+    /// None when they have gone elsewhere.
+    held: Option<(PoolConnection<D>, OwnedSemaphorePermit)>,
+    reads: u32,
 }
 
 impl Reading {
@@ -83,9 +94,10 @@ impl<D: Database> Kept<D> {
     fn new(pool: &Pool<D>, most: usize, wait: Duration) -> Self {
         Self {
             pool: pool.clone(),
-            turns: Semaphore::new(most),
+            turns: Arc::new(Semaphore::new(most)),
             wait,
             resting: Mutex::default(),
+            runtime: Handle::current(),
         }
     }
 
@@ -98,65 +110,109 @@ impl<D: Database> Kept<D> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The turn of one reader. The next one's comes when it is let go.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, DbErr> {
-        if let Ok(turn) = self.turns.try_acquire() {
-            return Ok(turn);
+    /// A connection to read on.
+    async fn begin(&self) -> Result<InUse<'_, D>, DbErr> {
+        // Most find a turn and a connection, and need no timer.
+        let mut turn = Arc::clone(&self.turns).try_acquire_owned().ok();
+        if let Some(own) = turn.take() {
+            match self.rested() {
+                Some(rested) => return Ok(self.in_use(rested.connection, own, rested.reads)),
+                None => turn = Some(own),
+            }
         }
-        match tokio::time::timeout(self.wait, self.turns.acquire()).await {
-            Ok(turn) => turn.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
-            Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
-        }
-    }
-
-    /// A connection, and how many reads it has made.
-    async fn connection(&self) -> Result<(PoolConnection<D>, u32), DbErr> {
-        // What has rested for too long goes back to the pool here.
-        let rested = self.resting().pop();
-        if let Some(Resting {
-            connection,
-            reads,
-            since,
-        }) = rested
-            && reads < MOST_READS
-            && clock::monotonic().duration_since(since) < LONGEST_REST
-        {
-            return Ok((connection, reads));
-        }
-        let connection = self.pool.acquire().await.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
-            error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
-        })?;
-        Ok((connection, 0))
-    }
-
-    fn keep(&self, connection: PoolConnection<D>, reads: u32) {
-        let resting = Resting {
-            connection,
-            reads: reads.saturating_add(1),
-            since: clock::monotonic(),
+        let waits = async {
+            let turn = match turn {
+                Some(turn) => turn,
+                None => {
+                    let turn = Arc::clone(&self.turns).acquire_owned().await;
+                    turn.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))?
+                }
+            };
+            if let Some(rested) = self.rested() {
+                return Ok(self.in_use(rested.connection, turn, rested.reads));
+            }
+            let connection = self.pool.acquire().await.map_err(|error| match error {
+                sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+                error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
+            })?;
+            Ok(self.in_use(connection, turn, 0))
         };
-        let mut others = self.resting();
-        // Who closes it looks for them after it has ended all turns.
-        if !self.turns.is_closed() {
-            others.push(resting);
+        let waited = tokio::time::timeout(self.wait, waits).await;
+        waited.unwrap_or(Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)))
+    }
+
+    /// One that may read again at once. What has rested for too long, or read often enough, goes back to the pool here.
+    fn rested(&self) -> Option<Resting<D>> {
+        let now = clock::monotonic();
+        let mut resting = self.resting();
+        resting.retain(|one| one.reads < MOST_READS && now.duration_since(one.since) < LONGEST_REST);
+        resting.pop()
+    }
+
+    const fn in_use(&self, connection: PoolConnection<D>, turn: OwnedSemaphorePermit, reads: u32) -> InUse<'_, D> {
+        InUse {
+            kept: self,
+            held: Some((connection, turn)),
+            reads,
         }
     }
 }
 
-/// Runs a statement on one of the kept connections. One that is dropped on the way, by an error or by whoever no longer
-/// waits, goes to the pool.
+impl<D: Database> Drop for Kept<D> {
+    fn drop(&mut self) {
+        let _entered = self.runtime.enter();
+        self.resting().clear();
+    }
+}
+
+impl<D: Database> InUse<'_, D> {
+    /// Keeps the connection, whose read has come to its end.
+    fn keep(mut self) {
+        let Some((connection, turn)) = self.held.take() else {
+            return;
+        };
+        let resting = Resting {
+            connection,
+            reads: self.reads.saturating_add(1),
+            since: clock::monotonic(),
+        };
+        let mut others = self.kept.resting();
+        // Who closes it looks for them after it has ended all turns.
+        if !self.kept.turns.is_closed() {
+            others.push(resting);
+        }
+        drop(others);
+        drop(turn);
+    }
+}
+
+impl<D: Database> Drop for InUse<'_, D> {
+    fn drop(&mut self) {
+        if let Some((mut connection, turn)) = self.held.take() {
+            // The database may still be at work for whoever gave up. The pool tests it once more, and closes what is broken.
+            self.kept.runtime.spawn(async move {
+                let _ = connection.ping().await;
+                drop(connection);
+                drop(turn);
+            });
+        }
+    }
+}
+
+/// Runs a statement on one of the kept connections.
 macro_rules! rows {
     ($kept:expr, $statement:expr) => {{
-        let (kept, statement) = ($kept, $statement);
-        let _turn = kept.turn().await?;
-        let (mut connection, reads) = kept.connection().await?;
+        let statement = $statement;
+        let mut in_use = $kept.begin().await?;
         statements::count();
         let values = statement.values.unwrap_or_else(|| Values(Vec::new()));
         let query = sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values));
-        let read = query.fetch_all(&mut *connection).await;
+        let Some((connection, _)) = &mut in_use.held else {
+            return Err(Self::refusal());
+        };
+        let read = query.fetch_all(&mut **connection).await;
         let rows = read.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))?;
-        kept.keep(connection, reads);
+        in_use.keep();
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }};
 }

@@ -69,7 +69,7 @@ use futures_util::stream::BoxStream;
 
 pub use caller::{Caller, Permission, Permissions};
 pub use sizes::list_sizes;
-pub use written::InJson;
+pub use written::{InJson, add_json};
 
 use crate::app::App;
 use seldom::Seldom;
@@ -146,7 +146,7 @@ pub struct Subscription(
 
 /// The schema as it is executed: with the mark of answers that are those of earlier calls, and with subscriptions that
 /// are shared. The data of an answer that several subscribers are given is [`Value::Binary`]: JSON that is written. So may
-/// that of an operation be that is asked [`InJson`].
+/// parts of an answer be to what is asked [`InJson`].
 #[derive(Clone)]
 pub struct GatewaySchema(Arc<Schemas>);
 
@@ -224,14 +224,14 @@ impl GatewaySchema {
             let schema = match known {
                 Some(known) => {
                     if in_json && !known.merges {
-                        request = request.data(Written);
+                        request.data.insert(Written);
                     }
                     &schemas.valid
                 }
                 None => &schemas.schema,
             };
-            // What can't be parsed is not found valid.
-            let known = Known {
+            // To be kept where it is found valid, which what can't be parsed is not.
+            let found = Known {
                 merges: key.is_some() && request.parsed_query().is_ok_and(written::merges),
             };
             let session = session_of(&request.data);
@@ -242,15 +242,10 @@ impl GatewaySchema {
             }
             let mut response = schema.execute(request).await;
             if let Some(key) = key {
-                schemas.known.keep(key, known, &response);
+                schemas.known.keep(key, found, &response);
             }
-            if in_json {
-                let shown = if response.errors.is_empty() {
-                    written::write
-                } else {
-                    written::read
-                };
-                response.data = shown(response.data);
+            if in_json && !response.errors.is_empty() {
+                response.data = written::read(response.data);
             }
             match session {
                 Some(session) if session.is_replay() => response.extension("idempotentReplay", Value::Boolean(true)),

@@ -2,8 +2,7 @@
 //!
 //! The library keeps an answer as a tree: each object a table of its own, every name hashed, and all of it written and
 //! torn down at the end, which is more work than resolving plain rows is. Whoever only sends the answer asks for it
-//! [`InJson`]: then objects that are resolved in place are written at once, as [`Value::Binary`] inside the tree, and so
-//! is the whole of the data when the operation has come through.
+//! [`InJson`]: then objects that are resolved in place are written at once, as [`Value::Binary`] inside the tree.
 //!
 //! The library merges what a selection names twice, and what is written can't be merged: a document that may need it, and
 //! one that was not run before, is answered by a tree to its end. So is what has failed: whoever puts nulls where a field
@@ -16,7 +15,7 @@ use async_graphql::parser::types::{ExecutableDocument, FragmentDefinition, Selec
 use async_graphql::{Name, Positioned, Value};
 use bytes::Bytes;
 
-/// In a request: its data may be [`Value::Binary`], which then is JSON.
+/// In a request: its data, or parts of it, may be [`Value::Binary`], which then is JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct InJson;
 
@@ -27,21 +26,13 @@ pub(super) struct Written;
 /// How many fields and fragments of a document are looked at. A longer one counts as one that merges.
 const MOST: u32 = 1_000;
 
-/// What an answer of so many bytes takes at least: most answers of one row are shorter.
-const BYTES: usize = 1_024;
-
-/// An answer as JSON. Nothing stays nothing.
-pub(super) fn write(data: Value) -> Value {
-    match data {
-        Value::Null | Value::Binary(_) => data,
-        tree => Value::Binary(bytes(&tree)),
-    }
-}
+/// Room for what many are told, in bytes: most of it is one row.
+const BYTES: usize = 128;
 
 /// A value as JSON.
 pub(super) fn bytes(tree: &Value) -> Bytes {
     let mut json = Vec::with_capacity(BYTES);
-    value(&mut json, tree);
+    add_json(&mut json, tree);
     Bytes::from(json)
 }
 
@@ -55,8 +46,8 @@ pub(super) fn read(data: Value) -> Value {
     }
 }
 
-/// Adds a value. What is written already is added as it is.
-pub(super) fn value(json: &mut Vec<u8>, value: &Value) {
+/// Adds a value to JSON. What of it is written already is added as it is.
+pub fn add_json(json: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Null => json.extend_from_slice(b"null"),
         Value::Boolean(true) => json.extend_from_slice(b"true"),
@@ -72,7 +63,7 @@ pub(super) fn value(json: &mut Vec<u8>, value: &Value) {
                 if place > 0 {
                     json.push(b',');
                 }
-                self::value(json, one);
+                add_json(json, one);
             }
             json.push(b']');
         }
@@ -84,7 +75,7 @@ pub(super) fn value(json: &mut Vec<u8>, value: &Value) {
                 }
                 self::text(json, name);
                 json.push(b':');
-                self::value(json, one);
+                add_json(json, one);
             }
             json.push(b'}');
         }
@@ -125,7 +116,7 @@ impl Object {
         }
         text(&mut self.0, name);
         self.0.push(b':');
-        self::value(&mut self.0, value);
+        add_json(&mut self.0, value);
     }
 
     /// The object; nothing when it has no fields.

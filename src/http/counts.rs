@@ -87,3 +87,60 @@ impl Route {
             .map(|(_, _, counter)| counter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::super::reply::coded;
+    use super::*;
+
+    #[test]
+    fn each_request_and_operation_is_counted_once_under_its_own_labels() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let told = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let counts = Counts::default();
+            let requests = [
+                ("/graphql", "POST", 200),
+                ("/graphql", "POST", 200),
+                ("/graphql", "POST", 503),
+                ("/graphql", "GET", 200),
+                ("/graphql", "POST", 200),
+                ("/healthz", "GET", 200),
+            ];
+            for (route, method, status) in requests {
+                counts.answered(route, method, status, Duration::from_millis(2));
+            }
+            let mut answer = Answer::refused(Vec::new());
+            counts.ran(OperationType::Query, &answer);
+            answer.outcome = Outcome::Executed;
+            counts.ran(OperationType::Query, &answer);
+            counts.ran(OperationType::Query, &answer);
+            answer.errors.push(coded("NOT_FOUND", "It is gone."));
+            counts.ran(OperationType::Mutation, &answer);
+            answer.outcome = Outcome::TimedOut;
+            counts.ran(OperationType::Subscription, &answer);
+        });
+        let told = told.render();
+        let mut counted: Vec<&str> = told.lines().filter(|line| line.contains("_total{")).collect();
+        counted.sort_unstable();
+        assert_eq!(
+            counted,
+            [
+                "graphql_operations_total{type=\"mutation\",outcome=\"errors\"} 1",
+                "graphql_operations_total{type=\"query\",outcome=\"ok\"} 2",
+                "graphql_operations_total{type=\"query\",outcome=\"refused\"} 1",
+                "graphql_operations_total{type=\"subscription\",outcome=\"timeout\"} 1",
+                "http_requests_total{route=\"/graphql\",method=\"GET\",status=\"200\"} 1",
+                "http_requests_total{route=\"/graphql\",method=\"POST\",status=\"200\"} 3",
+                "http_requests_total{route=\"/graphql\",method=\"POST\",status=\"503\"} 1",
+                "http_requests_total{route=\"/healthz\",method=\"GET\",status=\"200\"} 1",
+            ]
+        );
+        let took = |route: &str| told.contains(&format!("http_request_duration_seconds_count{{route=\"{route}\"}} "));
+        assert!(took("/graphql") && took("/healthz"), "{told}");
+    }
+}

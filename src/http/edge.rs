@@ -69,7 +69,8 @@ pub struct Caller {
 
 /// What runs GraphQL. The edge has measured the document and put it, parsed, into the request.
 pub trait Engine: Send + Sync + 'static {
-    /// Runs a query or a mutation. Data that is a [`Value::Binary`](async_graphql::Value) is JSON, and all of it.
+    /// Runs a query or a mutation. A [`Value::Binary`](async_graphql::Value) in its data is JSON; where there are errors there
+    /// is none.
     fn execute(&self, caller: &Caller, request: Request) -> BoxFuture<'_, Response>;
 
     /// Runs a subscription, until the stream ends or is dropped. It is asked for answers when there is room to send them,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::accept::{Media, Unsupported};
 use super::auth::AuthError;
 use super::edge::{Caller, Engine};
+use crate::graphql::add_json;
 
 /// The codes the edge itself gives in `extensions.code`.
 pub(super) mod code {
@@ -164,10 +165,7 @@ impl Wire<'_> {
         }
         if let Some(data) = self.data {
             name(json, "\"data\":");
-            match data {
-                Value::Binary(written) => json.extend_from_slice(written),
-                tree => serde_json::to_writer(&mut *json, tree)?,
-            }
+            add_json(json, data);
         }
         if !self.extensions.is_empty() {
             name(json, "\"extensions\":");

@@ -251,3 +251,35 @@ fn timed_out(edge: &Edge, kind: OperationType) -> Answer {
     answer.outcome = Outcome::TimedOut;
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test]
+    async fn what_is_done_at_once_makes_no_timer_and_what_waits_makes_one() {
+        for hour in [HOUR, Duration::MAX] {
+            let mut deadline = Deadline::after(hour);
+            assert_eq!(deadline.within(ready(1)).await, Some(1));
+            assert!(deadline.timer.is_none());
+        }
+        let mut deadline = Deadline::after(HOUR);
+        for _ in 0..2 {
+            assert_eq!(deadline.within(tokio::task::yield_now()).await, Some(()));
+            assert!(deadline.timer.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_done_in_time_is_left_and_nothing_is_begun_after_it() {
+        let mut deadline = Deadline::after(Duration::from_millis(1));
+        assert_eq!(deadline.within(pending::<()>()).await, None);
+        let begun = std::cell::Cell::new(false);
+        assert_eq!(deadline.within(async { begun.set(true) }).await, None);
+        assert!(!begun.get());
+    }
+}

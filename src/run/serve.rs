@@ -95,8 +95,9 @@ pub async fn start(app: Arc<App>, serving: Serving) -> Result<Running, Error> {
     let prepare = {
         let app = Arc::clone(&app);
         move |caller: &crate::http::Caller, request| {
-            let request = graphql::prepare(request, &app, caller.principal.as_deref().map(caller_of));
-            request.data(graphql::InJson)
+            let mut request = graphql::prepare(request, &app, caller.principal.as_deref().map(caller_of));
+            request.data.insert(graphql::InJson);
+            request
         }
     };
     let shutdown = CancellationToken::new();

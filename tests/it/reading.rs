@@ -6,7 +6,7 @@ use billing_gateway::db::{Db, Options};
 use billing_gateway::error::Error;
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, poll};
-use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
+use sea_orm::{ConnAcquireErr, ConnectionTrait as _, DbBackend, DbErr, Statement};
 
 use crate::support::{World, on_every_store};
 
@@ -99,5 +99,48 @@ on_every_store! {
         let (reading, closing) = (db.clone(), db.clone());
         closing.close().await;
         assert!(number(&reading, 4).await.is_err(), "it is closed, and keeps nothing");
+    }
+
+    async fn who_gave_up_has_its_turn_until_the_database_has_ended_the_read(world: World) {
+        let db = opened(&world, 2).await;
+        // SQLite ends what it has begun before it answers anybody.
+        if db.backend() == DbBackend::Postgres {
+            let says = |sql: &str| Statement::from_string(DbBackend::Postgres, sql);
+            let waiting = says("select 1 from pg_locks where locktype = 'advisory' and not granted and objid = 4711");
+            let told = db.snapshot(async |tx| {
+                tx.query_all_raw(says("select pg_advisory_xact_lock(4711)")).await?;
+                let mut given_up = db.reading().query_all_raw(says("select pg_advisory_xact_lock(4711)")).boxed();
+                while world.app.db.read().query_all_raw(waiting.clone()).await?.is_empty() {
+                    assert!(poll!(&mut given_up).is_pending());
+                }
+                drop(given_up);
+                Ok(number(&db, 1).await)
+            });
+            let told = told.await.unwrap();
+            assert!(matches!(told, Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))), "{told:?}");
+        }
+        assert_eq!(number(&db, 2).await.unwrap(), 2);
+        db.close().await;
+    }
+}
+
+#[test]
+fn a_store_may_be_let_go_where_nothing_runs_any_more() {
+    for runtime_first in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("test.sqlite3").display());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let db = runtime.block_on(async {
+            let db = Db::connect(&Options::new(url, 4)).await.unwrap();
+            assert_eq!(number(&db, 1).await.unwrap(), 1);
+            db
+        });
+        if runtime_first {
+            drop(runtime);
+            drop(db);
+        } else {
+            drop(db);
+            drop(runtime);
+        }
     }
 }
