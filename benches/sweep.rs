@@ -176,9 +176,15 @@ async fn measure() {
             app.advance_clock(at).await.unwrap();
             let resources = due(app, at).await;
             let (swept, steps, took, statements) = sweep(app).await;
-            assert_eq!(swept, u64::try_from(resources.len()).unwrap());
+            // The clock runs on: what falls due while it sweeps is swept as well.
+            let (due, most) = (resources.len(), resources.len() + resources.len() / 20);
+            let due = u64::try_from(due).unwrap();
+            assert!(
+                (due..=u64::try_from(most).unwrap()).contains(&swept),
+                "{swept} of {due}"
+            );
             let floor = by_hand(app, &resources).await;
-            let (ours, floor) = (per_second(swept, took), per_second(swept, floor));
+            let (ours, floor) = (per_second(swept, took), per_second(due, floor));
             report(name, "a sweep, resources", 1, &mut [ours], &mut [floor], statements);
             let rate = per_second(steps, took);
             println!(
