@@ -1,6 +1,7 @@
 //! Sockets at scale: what an idle subscriber takes of memory, and how many deliveries a second one event to all of them
-//! makes, and one to each account where each subscriber has its own, written by the same process and by another one, against a bare axum socket server that sends the same
-//! bytes. Both serve from a process of their own.
+//! makes, and one to each account where each subscriber has its own, written by the same process and by another one,
+//! against a bare axum socket server that sends the same bytes. Both serve from a process of their own, and are told in
+//! turns.
 //! `cargo bench --bench sockets` (SOCKETS makes another number of them)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -39,7 +40,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use uuid::Uuid;
 
 const SOCKETS: usize = 10_000;
-const ROUNDS: usize = 7;
+/// How many of them are told something: as many more are those of the bare server, which is told in turns.
+const TOLD: usize = 5_000;
+const ROUNDS: usize = 31;
 const SERVER: &str = "SOCKETS_SERVER";
 /// How many accounts the server has, each with a subscriber of its own; none when all subscribe to the same.
 const ACCOUNTS: &str = "SOCKETS_ACCOUNTS";
@@ -247,7 +250,7 @@ async fn grant(bench: &Bench, number: i64) {
 async fn bare(upgrade: WebSocketUpgrade, State(tell): State<broadcast::Sender<Utf8Bytes>>) -> Response {
     upgrade
         .protocols(["graphql-transport-ws"])
-        .read_buffer_size(4096)
+        .read_buffer_size(1_024)
         .write_buffer_size(0)
         .on_upgrade(async move |mut socket| {
             let mut told = tell.subscribe();
@@ -335,44 +338,70 @@ async fn subscriber(at: Address, count: Arc<Count>) {
     }
 }
 
-/// Deliveries a second for each round, and KB for each idle subscriber.
-async fn measured(which: &str, sockets: usize, accounts: usize, rounds: usize) -> (Vec<u64>, usize) {
-    let mut server = Server::start(which, accounts);
-    let count = Arc::new(Count::default());
-    // One first, so that what the first one costs is not counted.
-    count.begin(1);
-    let mut subscribers = JoinSet::new();
-    subscribers.spawn(subscriber(server.at(0), Arc::clone(&count)));
-    count.all().await;
-    let before = server.memory();
-    for begun in (1..sockets).step_by(200) {
-        let more = (sockets - begun).min(200);
-        count.begin(more);
-        for number in begun..begun + more {
-            subscribers.spawn(subscriber(server.at(number), Arc::clone(&count)));
+/// A server and those who subscribe to it.
+struct Crowd {
+    which: &'static str,
+    server: Server,
+    subscribers: JoinSet<()>,
+    count: Arc<Count>,
+    sockets: usize,
+    /// Before any but the first of them came, in KB.
+    before: usize,
+}
+
+impl Crowd {
+    /// They come, and say how much memory each takes while it waits.
+    async fn gather(which: &'static str, sockets: usize, accounts: usize) -> Self {
+        let server = Server::start(which, accounts);
+        let count = Arc::new(Count::default());
+        // One first, so that what the first one costs is not counted.
+        count.begin(1);
+        let mut subscribers = JoinSet::new();
+        subscribers.spawn(subscriber(server.at(0), Arc::clone(&count)));
+        count.all().await;
+        let before = server.memory();
+        for begun in (1..sockets).step_by(200) {
+            let more = (sockets - begun).min(200);
+            count.begin(more);
+            for number in begun..begun + more {
+                subscribers.spawn(subscriber(server.at(number), Arc::clone(&count)));
+            }
+            count.all().await;
         }
-        count.all().await;
+        let each = (server.memory() - before) / sockets.max(2);
+        println!(
+            "{which:<23} {sockets} sockets, {accounts} accounts of their own: {before} KB before, {each} KB each idle"
+        );
+        Self {
+            which,
+            server,
+            subscribers,
+            count,
+            sockets,
+            before,
+        }
     }
-    let each = (server.memory() - before) / sockets.max(2);
-    let mut rates = Vec::new();
-    for _ in 0..rounds {
-        count.begin(sockets);
-        server.write();
+
+    /// Each is told something: how many deliveries a second that makes.
+    async fn round(&mut self) -> u64 {
+        self.count.begin(self.sockets);
+        self.server.write();
         let began = clock::monotonic();
-        server.tell();
-        count.all().await;
+        self.server.tell();
+        self.count.all().await;
         let micros = u64::try_from(began.elapsed().as_micros().max(1)).unwrap();
-        rates.push(u64::try_from(sockets).unwrap() * 1_000_000 / micros);
+        u64::try_from(self.sockets).unwrap() * 1_000_000 / micros
     }
-    let busy = server.memory();
-    subscribers.shutdown().await;
-    // The server hears of it socket by socket.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let left = server.memory();
-    println!(
-        "{which:<11} {sockets} sockets, {accounts} accounts of their own: {before} KB before, {each} KB each idle, {busy} KB after {rounds} events, {left} KB when all have left"
-    );
-    (rates, each)
+
+    /// They leave.
+    async fn leave(mut self) {
+        let busy = self.server.memory();
+        self.subscribers.shutdown().await;
+        // The server hears of it socket by socket.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (which, before, left) = (self.which, self.before, self.server.memory());
+        println!("{which:<23} {before} KB before, {busy} KB after all events, {left} KB when all have left");
+    }
 }
 
 #[tokio::main]
@@ -384,19 +413,33 @@ async fn main() {
     let asked = std::env::var("SOCKETS").ok().map(|text| text.parse().unwrap());
     let (rounds, sockets) = scale(ROUNDS, asked.unwrap_or(SOCKETS));
     let measure = async move {
-        for (what, accounts) in [("one event to all", 0), ("one event to each", sockets)] {
-            let (mut floor, _) = measured("floor", sockets, accounts, rounds).await;
-            let (mut ours, _) = measured("gateway", sockets, accounts, rounds).await;
-            report("SQLite", what, 1, &mut ours, &mut floor, 0);
-            if accounts > 0 {
-                for (store, which) in [("SQLite", ELSEWHERE), ("PostgreSQL", ELSEWHERE_POSTGRES)] {
-                    if store == "PostgreSQL" && support::empty_stores().await.len() < 2 {
-                        continue;
-                    }
-                    let (mut ours, _) = measured(which, sockets, accounts, rounds).await;
-                    report(store, "one to each, written elsewhere", 1, &mut ours, &mut floor, 0);
-                }
+        for accounts in [0, sockets] {
+            for which in ["floor", "gateway"] {
+                Crowd::gather(which, sockets, accounts).await.leave().await;
             }
+        }
+        let told = sockets.min(TOLD);
+        for (what, accounts) in [("one event to all", 0), ("one event to each", told)] {
+            let mut floor = Crowd::gather("floor", told, accounts).await;
+            let cases = [
+                ("SQLite", "gateway", what),
+                ("SQLite", ELSEWHERE, "one to each, written elsewhere"),
+                ("PostgreSQL", ELSEWHERE_POSTGRES, "one to each, written elsewhere"),
+            ];
+            for (store, which, what) in cases.into_iter().take(if accounts > 0 { 3 } else { 1 }) {
+                if store == "PostgreSQL" && support::empty_stores().await.len() < 2 {
+                    continue;
+                }
+                let mut ours = Crowd::gather(which, told, accounts).await;
+                let (mut own, mut bare) = (Vec::new(), Vec::new());
+                for _ in 0..rounds {
+                    own.push(ours.round().await);
+                    bare.push(floor.round().await);
+                }
+                report(store, what, 1, &mut own, &mut bare, 0);
+                ours.leave().await;
+            }
+            floor.leave().await;
         }
     };
     tokio::spawn(measure).await.unwrap();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
 use entity::enums::StepKind;
 use entity::expiry_alert;
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
 
@@ -18,10 +17,11 @@ use super::loaders::{ListKey, ListedAlert};
 use super::renewal::Renewal;
 use super::resource::Resource;
 use super::scalars::{DateTime, EventCursor, Money, instant, money};
-use super::session::Reach as _;
+use super::session::{Reach as _, Session};
+use super::showing::{Shows, shown};
 use super::user_error::{UserError, UserErrorCode, refused};
 use crate::commands::alerts as commands;
-use crate::live::Cursor;
+use crate::live::{Cursor, Told};
 use crate::store::alerts::{self, Listing};
 use crate::store::page::{Page, Slice};
 
@@ -292,32 +292,25 @@ impl AlertSubscriptions {
         #[graphql(desc = "Behind which event; from now on when absent.")] after: Option<EventCursor>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
     ) -> Result<BoxStream<'static, Result<Option<ExpiryAlertEvent>>>> {
-        let session = Arc::clone(ctx.session()?);
-        let account = session.account(account_id.as_ref()).await?;
+        let account = ctx.session()?.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
-        let told = session.events(account, after).await?;
-        Ok(told
-            .filter_map(move |told| {
-                let session = Arc::clone(&session);
-                async move {
-                    let told = match told {
-                        Ok(told) => told,
-                        Err(error) => return Some(Err(error.into())),
-                    };
-                    let alert = told.event.alert_id?;
-                    session.forget();
-                    session.shows(told.event.sequence);
-                    let cursor = told.cursor.into();
-                    let found = session.loaders().alerts.must(alert).await;
-                    Some(found.map(|alert| {
-                        Some(ExpiryAlertEvent {
-                            cursor,
-                            alert: ExpiryAlert(alert),
-                            replayed: told.replayed,
-                        })
-                    }))
-                }
+        shown(ctx, account, after, Alerts).await
+    }
+}
+
+struct Alerts;
+
+impl Shows for Alerts {
+    type Shown = Option<ExpiryAlertEvent>;
+
+    async fn show(&self, session: &Session, told: Told) -> Option<Result<Self::Shown>> {
+        let found = session.loaders().alerts.must(told.event.alert_id?).await;
+        Some(found.map(|alert| {
+            Some(ExpiryAlertEvent {
+                cursor: told.cursor.into(),
+                alert: ExpiryAlert(alert),
+                replayed: told.replayed,
             })
-            .boxed())
+        }))
     }
 }

@@ -1,11 +1,9 @@
 //! What an account is told, as it happens.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Subscription};
 use entity::enums::EventType;
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use super::alert::ExpiryAlert;
@@ -17,7 +15,8 @@ use super::order::Order;
 use super::payment::Payment;
 use super::resource::Resource;
 use super::scalars::{DateTime, EventCursor};
-use super::session::Reach as _;
+use super::session::{Reach as _, Session};
+use super::showing::{Shows, shown};
 use super::wallet::Wallet;
 use crate::live::{Cursor, Told};
 
@@ -123,25 +122,23 @@ impl EventSubscriptions {
         #[graphql(desc = "Of these types only; of all when empty.")] types: Option<Vec<EventType>>,
         #[graphql(desc = "Whose; the caller's own when absent.")] account_id: Option<ID>,
     ) -> Result<BoxStream<'static, Result<Option<InPlace<AccountEvent>>>>> {
-        let session = Arc::clone(ctx.session()?);
-        let account = session.account(account_id.as_ref()).await?;
+        let account = ctx.session()?.account(account_id.as_ref()).await?;
         let after = after.map(|cursor| Cursor::decode(&cursor.0)).transpose()?;
-        let types = wanted(types);
-        let told = session.events(account, after).await?;
-        Ok(told
-            .filter_map(move |told| {
-                let shown = match told {
-                    Ok(told) if types.as_ref().is_some_and(|types| !types.contains(&told.event.kind)) => None,
-                    Ok(told) => {
-                        session.forget();
-                        session.shows(told.event.sequence);
-                        Some(Ok(Some(InPlace(AccountEvent(told)))))
-                    }
-                    Err(error) => Some(Err(error.into())),
-                };
-                std::future::ready(shown)
-            })
-            .boxed())
+        shown(ctx, account, after, Events { types: wanted(types) }).await
+    }
+}
+
+struct Events {
+    types: Option<HashSet<EventType>>,
+}
+
+impl Shows for Events {
+    type Shown = Option<InPlace<AccountEvent>>;
+
+    async fn show(&self, _session: &Session, told: Told) -> Option<Result<Self::Shown>> {
+        let types = self.types.as_ref();
+        let told_of = types.is_none_or(|types| types.contains(&told.event.kind));
+        told_of.then_some(Ok(Some(InPlace(AccountEvent(told)))))
     }
 }
 

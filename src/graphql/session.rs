@@ -1,6 +1,6 @@
 //! What one request may use: the caller, its scope, its loaders, and one instant for all that it reads.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::{Context, ID};
@@ -13,6 +13,7 @@ use super::errors::{ApiError, Result};
 use super::ids::{self, Kind};
 use super::loaders::Loaders;
 use super::shared::Handover;
+use super::showing::Wanted;
 use crate::app::App;
 use crate::error::Error;
 use crate::live::{self, Cursor, Listener, Told};
@@ -28,8 +29,8 @@ pub(crate) enum Part {
     Replay(Arc<Handover>),
     /// Those after an event, whatever its cursor is, that were there when it began; and how far they went.
     CatchUp(Arc<Handover>, i64),
-    /// Those after an event, whatever its cursor is, without end, by one who has listened since then.
-    Follow(Arc<Listener>, i64),
+    /// None: what it would make of them is wanted.
+    Show(Wanted),
 }
 
 /// One operation of one caller.
@@ -45,10 +46,6 @@ pub(crate) struct Session {
     loaders: Mutex<Option<Arc<Loaders>>>,
     replayed: AtomicBool,
     part: Part,
-    /// The sequence number of the event that was told last.
-    told: AtomicI64,
-    /// Of the last one that an answer is made of.
-    shown: AtomicI64,
 }
 
 impl Session {
@@ -67,8 +64,6 @@ impl Session {
             loaders: Mutex::default(),
             replayed: AtomicBool::new(false),
             part,
-            told: AtomicI64::new(0),
-            shown: AtomicI64::new(0),
         })
     }
 
@@ -120,30 +115,17 @@ impl Session {
                 let (until, events) = live::catch_up(app, scope, account, *seen).await?;
                 handed_over(handover, account, until, listener, events)
             }
-            Part::Follow(listener, seen) => live::follow(app, scope, account, Arc::clone(listener), *seen).boxed(),
+            Part::Show(_) => stream::empty().boxed(),
         };
-        let session = Arc::clone(self);
-        let events = events.inspect(move |told| {
-            if let Ok(told) = told {
-                session.told.store(told.event.sequence, Ordering::Relaxed);
-            }
-        });
         Ok(self.resting(events))
     }
 
-    /// The sequence number of the event that was told last.
-    pub(crate) fn told(&self) -> i64 {
-        self.told.load(Ordering::Relaxed)
-    }
-
-    /// Says that an answer is made of an event that was told, and not passed over because of its type.
-    pub(crate) fn shows(&self, sequence: i64) {
-        self.shown.store(sequence, Ordering::Relaxed);
-    }
-
-    /// The sequence number of the last event that an answer was made of, or is being made.
-    pub(crate) fn shown(&self) -> i64 {
-        self.shown.load(Ordering::Relaxed)
+    /// Where it wants to have put what its subscription makes of events.
+    pub(crate) fn wants_showing(&self) -> Option<&Wanted> {
+        match &self.part {
+            Part::Show(wanted) => Some(wanted),
+            _ => None,
+        }
     }
 
     /// Reads the caller's account, and with it the place in its stream of events, before anything else is read: what

@@ -2,48 +2,42 @@
 //! the same bytes.
 //!
 //! A subscriber first has an execution of its own, which checks the document and its arguments and tells what happened
-//! before it came. Then it joins the group of its selection. The group has one execution for all: it resolves each event
-//! once, writes it as JSON once, and keeps the newest of them. It begins with the first event and rests when none has come
-//! for a while: most accounts are told nothing for hours, and whoever waits should cost little. A group that rests is woken
-//! by its listener; it has no task. With but one subscriber it keeps few of those taken. Who is too slow
-//! for what is kept catches up with an execution of its own, and joins again. A group ends with its last subscriber.
+//! before it came. Then it joins the group of its selection. The group resolves each event once for all, writes it as JSON
+//! once, and keeps the newest of them. It has no task of its own, or one only while there is something new: most accounts
+//! are told nothing for hours, and whoever waits should cost little. A group that rests is called by its listener. What its
+//! document makes of an event it has in common with the groups of other accounts that select the same. With but one
+//! subscriber it keeps none of those taken. Who is too slow for what is kept catches up with an execution of its own, and
+//! joins again. A group ends with its last subscriber.
 //!
 //! What is alone has a task of its own; who belongs to a group has none and holds nothing. So the answers of either may be
 //! taken when it suits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType, Selection};
-use async_graphql::{Request, Response, ServerError, Value, Variables};
-use bytes::Bytes;
-use futures_util::StreamExt as _;
+use async_graphql::{Data, Request, Response, ServerError, Value, Variables};
 use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::apart::apart;
 use super::caller::Caller;
 use super::session::{Part, Session};
+use super::showing::{Said, Showing, Wanted};
+use super::told::{Next, Told};
 use super::written;
-use crate::app::App;
-use crate::clock;
-use crate::live::Listener;
+use crate::live::{self, Called, Listener};
 
 /// The fields whose subscribers are told the same.
 const SHARED: [&str; 2] = ["accountEvents", "expiryAlerts"];
-/// How many answers a group keeps for those who have not taken them.
-const KEPT: usize = 100;
-/// How many for who is about to join, while only one is to take them.
-const KEPT_FOR_OTHERS: usize = 4;
-/// For how long a group without news keeps what resolves its events.
-const RESTS_AFTER: Duration = Duration::from_secs(60);
+/// As few texts and selections need no tidying.
+const FEW: usize = 100;
 
 /// Runs a request's subscription.
 pub(super) type Run = Arc<dyn Fn(Request) -> BoxStream<'static, Response> + Send + Sync>;
@@ -80,16 +74,7 @@ impl Handover {
     }
 }
 
-/// An answer, cheap to give to many.
-#[derive(Clone, Debug)]
-enum Shown {
-    /// The JSON of its data.
-    Json(Bytes),
-    /// One with errors, whose words are each subscriber's own.
-    Failed(Value, Vec<ServerError>),
-}
-
-impl Shown {
+impl Said {
     fn of(response: Response) -> Self {
         if response.errors.is_empty() {
             return Self::Json(written::bytes(&response.data));
@@ -111,12 +96,13 @@ impl Shown {
 
 /// What a subscription was asked with, to be run again.
 struct Template {
-    app: Arc<App>,
-    caller: Caller,
+    /// Of who asked first; those who join have the same rights.
+    session: Arc<Session>,
     text: Arc<Text>,
     operation_name: Option<String>,
     /// As JSON: there is one of these for each account, which may wait for days, and a map takes a kilobyte.
     variables: Box<str>,
+    selection: Key,
     introspection: async_graphql::IntrospectionMode,
 }
 
@@ -127,22 +113,19 @@ struct Text {
 }
 
 impl Template {
-    /// Runs a part of the subscription; the session knows which event was told last.
-    fn run(&self, run: &Run, part: Part) -> Option<(Arc<Session>, BoxStream<'static, Response>)> {
-        let session = Session::open_part(Arc::clone(&self.app), self.caller.clone(), part).ok()?;
-        let session = Arc::new(session);
+    /// Runs a part of the subscription.
+    fn run(&self, run: &Run, part: Part) -> Option<BoxStream<'static, Response>> {
+        let session = Session::open_part(Arc::clone(&self.session.app), self.session.caller.clone(), part).ok()?;
         let variables: Variables = serde_json::from_str(&self.variables).ok()?;
         let mut request = Request::new(self.text.query.clone()).variables(variables);
         request.operation_name.clone_from(&self.operation_name);
         request.introspection_mode = self.introspection;
         request.set_parsed_query(self.text.document.clone());
-        let answers = run(request.data(Arc::clone(&session)));
-        Some((session, answers))
+        Some(run(request.data(Arc::new(session))))
     }
 
-    /// What all who are told the same have in common, but for the account; its digest. The variables are those without the
-    /// cursor.
-    fn key(&self, variables: &Variables) -> Key {
+    /// What all who are told the same have in common, but for the account; its digest.
+    fn key(&self) -> Key {
         let Caller {
             principal: _,
             role,
@@ -150,60 +133,80 @@ impl Template {
             accounts,
             product,
             permissions,
-        } = &self.caller;
-        let variables = serde_json::to_string(variables).unwrap_or_default();
-        let (operation, query) = (&self.operation_name, &self.text.query);
+        } = &self.session.caller;
         let whole = format!(
-            "{role:?} {account:?} {accounts:?} {product:?} {permissions:?} {operation:?}\n{variables}\n{query}"
+            "{role:?} {account:?} {accounts:?} {product:?} {permissions:?} {:?}",
+            self.selection
         );
         Sha256::digest(whole.as_bytes()).into()
     }
 }
 
-/// A digest of all that makes subscribers be told the same.
+/// What makes the same of an event, whoever is told; its digest. The variables are those without the cursor.
+fn selection(request: &Request, variables: &Variables) -> Key {
+    let variables = serde_json::to_string(variables).unwrap_or_default();
+    let whole = format!("{:?}\n{variables}\n{}", request.operation_name, request.query);
+    Sha256::digest(whole.as_bytes()).into()
+}
+
+/// A digest of what makes subscribers be told the same.
 type Key = [u8; 32];
 
 /// The groups of a process.
-#[derive(Clone)]
-pub(super) struct Groups {
-    known: Arc<Mutex<Known>>,
-    /// For how long a group without news keeps what resolves its events.
-    pub(super) rests_after: Duration,
-}
-
-impl Default for Groups {
-    fn default() -> Self {
-        Self {
-            known: Arc::default(),
-            rests_after: RESTS_AFTER,
-        }
-    }
-}
+#[derive(Clone, Default)]
+pub(super) struct Groups(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
     /// By their account and key.
     groups: HashMap<(Uuid, Key), Weak<Group>>,
     /// The documents of all of them, by their text's digest.
-    texts: HashMap<Key, Weak<Text>>,
-    /// When there are so many of those, the ones that nobody uses are forgotten.
+    texts: Used<Text>,
+    /// What those who have been told something make of events, by their selection.
+    showings: Used<Showing>,
+}
+
+/// What is used by some, as long as it is.
+struct Used<T> {
+    known: HashMap<Key, Weak<T>>,
+    /// When there are so many, the ones that nobody uses are forgotten.
     tidied_at: usize,
+}
+
+impl<T> Default for Used<T> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            tidied_at: FEW,
+        }
+    }
+}
+
+impl<T> Used<T> {
+    fn get(&self, key: &Key) -> Option<Arc<T>> {
+        self.known.get(key)?.upgrade()
+    }
+
+    /// That of a key, or else this one.
+    fn get_or_put(&mut self, key: Key, one: T) -> Arc<T> {
+        if let Some(known) = self.get(&key) {
+            return known;
+        }
+        if self.known.len() >= self.tidied_at {
+            self.known.retain(|_, one| one.strong_count() > 0);
+            self.tidied_at = self.known.len().saturating_mul(2).max(FEW);
+        }
+        let one = Arc::new(one);
+        self.known.insert(key, Arc::downgrade(&one));
+        one
+    }
 }
 
 impl Known {
     /// The document of a text, shared with all who sent the same.
     fn text(&mut self, query: String, document: ExecutableDocument) -> Arc<Text> {
         let digest = Sha256::digest(query.as_bytes()).into();
-        if let Some(known) = self.texts.get(&digest).and_then(Weak::upgrade) {
-            return known;
-        }
-        if self.texts.len() >= self.tidied_at {
-            self.texts.retain(|_, text| text.strong_count() > 0);
-            self.tidied_at = self.texts.len().saturating_mul(2).max(100);
-        }
-        let text = Arc::new(Text { query, document });
-        self.texts.insert(digest, Arc::downgrade(&text));
-        text
+        self.texts.get_or_put(digest, Text { query, document })
     }
 }
 
@@ -219,6 +222,7 @@ struct Group {
     groups: Groups,
     source: Arc<Source>,
     told: Arc<Told>,
+    listener: Arc<Listener>,
     state: Mutex<State>,
 }
 
@@ -226,108 +230,43 @@ struct Group {
 struct Source {
     template: Template,
     run: Run,
-    rests_after: Duration,
+    /// What its document makes of an event; none before the first one.
+    showing: OnceLock<Arc<Showing>>,
+}
+
+impl Source {
+    /// What its document makes of an event; or why that can't be known.
+    async fn showing(&self, groups: &Groups) -> Result<Arc<Showing>, Option<Said>> {
+        if let Some(showing) = self.showing.get() {
+            return Ok(Arc::clone(showing));
+        }
+        let known = groups.lock().showings.get(&self.template.selection);
+        let showing = match known {
+            Some(showing) => showing,
+            None => {
+                let wanted = Wanted::default();
+                let mut answers = self
+                    .template
+                    .run(&self.run, Part::Show(Arc::clone(&wanted)))
+                    .ok_or(None)?;
+                let refused = answers.next().await;
+                let made = wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let made = made.ok_or_else(|| refused.map(Said::of))?;
+                groups.lock().showings.get_or_put(self.template.selection, made)
+            }
+        };
+        Ok(Arc::clone(self.showing.get_or_init(|| showing)))
+    }
 }
 
 /// What a group does.
 enum State {
-    /// All up to this event was told. At the next one the listener begins.
-    Rests(i64, Arc<Listener>),
-    /// A task resolves its events.
-    Resolves(AbortHandle),
-    /// Between the two.
-    Turns,
-}
-
-/// What a group was told.
-struct Told {
-    kept: Mutex<Kept>,
-    news: Notify,
-}
-
-struct Kept {
-    /// All that came after this event is among the answers.
-    after: i64,
-    answers: VecDeque<(i64, Shown)>,
-    /// Nothing more comes; after an error, if there is one.
-    ended: Option<Option<Shown>>,
-}
-
-/// What a subscriber takes next.
-enum Next {
-    Answer(i64, Shown),
-    /// Later.
-    Wait,
-    /// It is behind what is kept.
-    Behind,
-    End(Option<Shown>),
-}
-
-impl Told {
-    /// Nothing yet, of what comes after an event.
-    fn after(seen: i64) -> Self {
-        Self {
-            kept: Mutex::new(Kept {
-                after: seen,
-                answers: VecDeque::new(),
-                ended: None,
-            }),
-            news: Notify::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn keep(&self, sequence: i64, shown: Shown) {
-        let mut kept = self.lock();
-        if kept.answers.len() == KEPT
-            && let Some((sequence, _)) = kept.answers.pop_front()
-        {
-            kept.after = sequence;
-        }
-        kept.answers.push_back((sequence, shown));
-        drop(kept);
-        self.news.notify_waiters();
-    }
-
-    fn end(&self, error: Option<Shown>) {
-        self.lock().ended = Some(error);
-        self.news.notify_waiters();
-    }
-
-    /// What comes after an event. When that is to wait, it has waited.
-    async fn next_or_news(&self, seen: i64, alone: bool) -> Next {
-        // Before the look: what is kept meanwhile is heard of.
-        let news = self.news.notified();
-        let next = self.next(seen, alone);
-        if matches!(next, Next::Wait) {
-            news.await;
-        }
-        next
-    }
-
-    /// What comes after an event. Who is alone has little need that what was before is kept.
-    fn next(&self, seen: i64, alone: bool) -> Next {
-        let mut kept = self.lock();
-        if seen < kept.after {
-            return Next::Behind;
-        }
-        while alone
-            && kept.answers.len() > KEPT_FOR_OTHERS
-            && kept.answers.front().is_some_and(|(sequence, _)| *sequence <= seen)
-            && let Some((sequence, _)) = kept.answers.pop_front()
-        {
-            kept.after = sequence;
-        }
-        let place = kept.answers.partition_point(|(sequence, _)| *sequence <= seen);
-        match (kept.answers.get(place), &kept.ended) {
-            (Some((sequence, shown)), _) => Next::Answer(*sequence, shown.clone()),
-            (None, Some(error)) => Next::End(error.clone()),
-            (None, None) => Next::Wait,
-        }
-    }
+    /// All up to the one event was told, and nobody has told of any after the other.
+    Rests(i64, i64),
+    /// All up to this event was told, and there is something new, which its only subscriber resolves when it is asked.
+    Called(i64),
+    /// What is new is being resolved; by a task, where that has to wait.
+    Resolves(Option<AbortHandle>),
 }
 
 impl Group {
@@ -335,45 +274,79 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Rests until there is something after `seen`.
-    fn rest(self: &Arc<Self>, seen: i64, listener: Arc<Listener>) {
-        let group = Arc::downgrade(self);
-        let begin = move || {
-            if let Some(group) = group.upgrade() {
-                group.begin();
-            }
-        };
+    /// What comes after an event. When that is to wait, it has waited.
+    async fn next(self: &Arc<Self>, seen: i64) -> Next {
+        // Before the look: what is kept meanwhile is heard of.
+        let news = self.told.news();
+        let mut next = self.told.next(seen, Arc::strong_count(self) == 1);
+        if matches!(next, Next::Wait) && self.resolve() {
+            next = self.told.next(seen, Arc::strong_count(self) == 1);
+        }
+        if matches!(next, Next::Wait) {
+            news.await;
+        }
+        next
+    }
+
+    /// Somebody may have told of an event. A task resolves it for many; for its only subscriber that is woken, it is
+    /// resolved when it looks, which saves the task.
+    fn look(self: &Arc<Self>) {
         let mut state = self.state();
-        let rests = listener.at_news_after(seen, begin);
-        *state = State::Rests(seen, listener);
-        drop(state);
-        if !rests {
-            self.begin();
+        let State::Rests(seen, known) = *state else { return };
+        if self.listener.newest() <= known {
+            return;
+        }
+        // That one's, and this.
+        if Arc::strong_count(self) <= 2 {
+            *state = State::Called(seen);
+            drop(state);
+            self.told.wake();
+        } else {
+            let resolving = tokio::spawn(self.resolving(seen));
+            *state = State::Resolves(Some(resolving.abort_handle()));
         }
     }
 
-    /// Begins to resolve, if it rests.
-    fn begin(self: &Arc<Self>) {
+    /// Resolves what is new, when it was called. Where that has to wait, a task goes on with it: whoever looks may look
+    /// away for long, and would hold what it has, a connection of the store above all. Answers whether it was called and is
+    /// done.
+    fn resolve(self: &Arc<Self>) -> bool {
         let mut state = self.state();
-        match std::mem::replace(&mut *state, State::Turns) {
-            State::Rests(seen, listener) => {
-                let resolving = tokio::spawn(resolve(
-                    Arc::downgrade(self),
-                    Arc::clone(&self.told),
-                    Arc::clone(&self.source),
-                    seen,
-                    listener,
-                ));
-                *state = State::Resolves(resolving.abort_handle());
-            }
-            other => *state = other,
+        let State::Called(seen) = *state else { return false };
+        *state = State::Resolves(None);
+        drop(state);
+        // A panic ends the group, as that of a task does.
+        let mut resolving = Box::pin(AssertUnwindSafe(self.resolving(seen)).catch_unwind());
+        let done = (&mut resolving).now_or_never().is_some();
+        if !done {
+            let mut state = self.state();
+            *state = State::Resolves(Some(tokio::spawn(resolving).abort_handle()));
         }
+        done
+    }
+
+    fn resolving(self: &Arc<Self>, seen: i64) -> impl Future<Output = ()> + Send + use<> {
+        let (groups, source) = (self.groups.clone(), Arc::clone(&self.source));
+        let (ending, listener) = (Ending::of(Arc::clone(&self.told)), Arc::clone(&self.listener));
+        resolve(Arc::downgrade(self), groups, source, ending, seen, listener)
+    }
+
+    /// All up to `seen` was told, and nobody had told of any after `known`. Who has meanwhile found it at work.
+    fn rest(self: &Arc<Self>, seen: i64, known: i64) {
+        *self.state() = State::Rests(seen, known.max(seen));
+        self.look();
+    }
+}
+
+impl Called for Group {
+    fn called(self: Arc<Self>) {
+        self.look();
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let State::Resolves(resolving) = &*self.state() {
+        if let State::Resolves(Some(resolving)) = &*self.state() {
             resolving.abort();
         }
         let groups = &mut self.groups.lock().groups;
@@ -385,13 +358,29 @@ impl Drop for Group {
 
 impl Groups {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many groups there are.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.lock().groups.len()
+    }
+
+    /// How many are told by groups.
+    #[cfg(test)]
+    pub(super) fn members(&self) -> usize {
+        self.lock().groups.values().map(Weak::strong_count).sum()
+    }
+
+    /// Where what is made of events is kept, as far as somebody uses it.
+    #[cfg(test)]
+    pub(super) fn showings(&self) -> Vec<*const Showing> {
+        let known = self.lock();
+        let used = known.showings.known.values();
+        used.filter(|showing| showing.strong_count() > 0)
+            .map(Weak::as_ptr)
+            .collect()
     }
 
     /// In how many of them a task resolves events.
@@ -416,7 +405,7 @@ impl Groups {
         let source = Source {
             template,
             run,
-            rests_after: self.rests_after,
+            showing: OnceLock::new(),
         };
         let joining = Joining {
             handover,
@@ -434,7 +423,7 @@ impl Groups {
         // Not under the lock: a group that turns out to be its last subscriber's wants it when it is dropped.
         let existing = self.lock().groups.get(&key).and_then(Weak::upgrade);
         if let Some(group) = existing
-            && group.told.lock().ended.is_none()
+            && !group.told.has_ended()
         {
             return group;
         }
@@ -443,10 +432,14 @@ impl Groups {
             groups: self.clone(),
             source: joining.source,
             told: Arc::new(Told::after(seen)),
-            state: Mutex::new(State::Turns),
+            listener: Arc::new(listener),
+            state: Mutex::new(State::Rests(seen, seen)),
         });
         self.lock().groups.insert(key, Arc::downgrade(&group));
-        group.rest(seen, Arc::new(listener));
+        let called: Weak<Group> = Arc::downgrade(&group);
+        group.listener.at_news(called);
+        // Of what was told of before that.
+        group.look();
         group
     }
 
@@ -478,86 +471,90 @@ impl Groups {
             _ => None,
         });
         let document = document.clone();
-        let template = Template {
-            app: Arc::clone(&session.app),
-            caller: session.caller.clone(),
-            text: self.lock().text(request.query.clone(), document),
-            operation_name: name,
-            variables: serde_json::to_string(&request.variables).ok()?.into(),
-            introspection: request.introspection_mode,
-        };
         let mut variables = request.variables.clone();
         if let Some(after) = &after {
             variables.remove(after);
         }
-        let key = template.key(&variables);
+        let template = Template {
+            session: Arc::clone(&session),
+            text: self.lock().text(request.query.clone(), document),
+            operation_name: name,
+            variables: serde_json::to_string(&request.variables).ok()?.into(),
+            selection: selection(request, &variables),
+            introspection: request.introspection_mode,
+        };
+        let key = template.key();
         Some((session, template, key))
     }
 }
 
-/// Resolves each event for a group, until none has come for a while: then it rests, and so does the group.
-async fn resolve(group: Weak<Group>, told: Arc<Told>, source: Arc<Source>, seen: i64, listener: Arc<Listener>) {
-    let mut ending = Ending(Some(told));
-    let mut last = seen;
-    let part = Part::Follow(Arc::clone(&listener), last);
-    let Some((session, mut answers)) = source.template.run(&source.run, part) else {
-        ending.0.iter().for_each(|told| told.end(None));
-        return;
+/// Resolves what is new for a group, and then it rests.
+async fn resolve(
+    group: Weak<Group>,
+    groups: Groups,
+    source: Arc<Source>,
+    mut ending: Ending,
+    mut seen: i64,
+    listener: Arc<Listener>,
+) {
+    let showing = match source.showing(&groups).await {
+        Ok(showing) => showing,
+        Err(refused) => return ending.end(refused),
     };
-    let mut rests = pin!(tokio::time::sleep(source.rests_after));
-    let mut busy = clock::monotonic();
-    while let Some(told) = &ending.0 {
-        let answer = tokio::select! {
-            biased;
-            answer = answers.next() => Ok(answer),
-            () = rests.as_mut() => Err(()),
-        };
-        match answer {
-            Err(()) => {
-                // Amid an event: being read, or an answer being made of it. That must not be given up.
-                let amid = listener.newest() > session.told().max(last) || session.shown() > last;
-                let began = if amid { clock::monotonic() } else { busy };
-                let left = source.rests_after.saturating_sub(began.elapsed());
-                // Put off only here, which is cheaper than with each event.
-                if amid || !left.is_zero() {
-                    rests.as_mut().reset((clock::monotonic() + left).into());
-                    continue;
+    let session = &source.template.session;
+    let app = &session.app;
+    let mut data = Data::default();
+    data.insert(Arc::clone(session));
+    let mut known = listener.newest();
+    while seen < known {
+        match live::news(app, &listener, seen, known).await {
+            // It is not to be seen yet: there will be news of it.
+            Ok(events) if events.is_empty() => break,
+            Ok(events) => {
+                for event in events {
+                    seen = event.sequence;
+                    let told = live::Told::new(app, event, false);
+                    if let Some(said) = showing.show(session, &data, Ok(told)).await {
+                        ending.told.keep(seen, said);
+                    }
                 }
-                // What is told and not shown, because of its type, is told nevertheless.
-                last = last.max(session.told());
-                ending.0 = None;
-                drop(answers);
-                if let Some(group) = group.upgrade() {
-                    group.rest(last, listener);
-                }
-                return;
             }
-            Ok(None) => return told.end(None),
-            Ok(Some(response)) => {
-                let sequence = session.told();
-                if sequence <= last {
-                    // No event: the stream has failed.
-                    return told.end(Some(Shown::of(response)));
-                }
-                last = sequence;
-                busy = clock::monotonic();
-                told.keep(sequence, Shown::of(response));
-            }
+            // The client resumes from its cursor on a new subscription.
+            Err(error) => return ending.end(showing.show(session, &data, Err(error)).await),
         }
+        known = known.max(listener.newest());
+    }
+    session.forget();
+    ending.goes_on = true;
+    if let Some(group) = group.upgrade() {
+        group.rest(seen, known);
     }
 }
 
-/// Ends a group, also when what resolves its events panics: nobody waits for what will never come. None when it goes on.
-struct Ending(Option<Arc<Told>>);
+/// Ends a group, also when what resolves its events panics: nobody waits for what will never come.
+struct Ending {
+    told: Arc<Told>,
+    /// It need not end.
+    goes_on: bool,
+}
+
+impl Ending {
+    const fn of(told: Arc<Told>) -> Self {
+        Self { told, goes_on: false }
+    }
+
+    /// Ends it with an error, if there is one.
+    fn end(self, error: Option<Said>) {
+        self.told.end(error);
+    }
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let Some(told) = &self.0
-            && told.lock().ended.is_none()
-        {
+        if !self.goes_on && !self.told.has_ended() {
             let mut error = ServerError::new("the answer to an event could not be made", None);
             error.extensions.get_or_insert_default().set("code", "INTERNAL");
-            told.end(Some(Shown::Failed(Value::Null, vec![error])));
+            self.told.end(Some(Said::Failed(Value::Null, vec![error])));
         }
     }
 }
@@ -591,29 +588,27 @@ impl Subscriber {
                     let group = joining.groups.clone().join(*joining, account, seen, listener);
                     Self::Together(group, seen)
                 }
-                Self::Together(group, seen) => {
-                    match group.told.next_or_news(seen, Arc::strong_count(&group) == 1).await {
-                        Next::Answer(sequence, shown) => {
-                            return Some((shown.response(), Self::Together(group, sequence)));
-                        }
-                        Next::Wait => Self::Together(group, seen),
-                        Next::Behind => {
-                            let handover = Arc::<Handover>::default();
-                            let source = Arc::clone(&group.source);
-                            let part = Part::CatchUp(Arc::clone(&handover), seen);
-                            let (_, answers) = source.template.run(&source.run, part)?;
-                            let joining = Joining {
-                                handover,
-                                key: group.key.1,
-                                source,
-                                groups: group.groups.clone(),
-                                _behind: Some(group),
-                            };
-                            Self::Alone(apart(answers), Box::new(joining))
-                        }
-                        Next::End(error) => return Some((error?.response(), Self::Done)),
+                Self::Together(group, seen) => match group.next(seen).await {
+                    Next::Answer(sequence, said) => {
+                        return Some((said.response(), Self::Together(group, sequence)));
                     }
-                }
+                    Next::Wait => Self::Together(group, seen),
+                    Next::Behind => {
+                        let handover = Arc::<Handover>::default();
+                        let source = Arc::clone(&group.source);
+                        let part = Part::CatchUp(Arc::clone(&handover), seen);
+                        let answers = source.template.run(&source.run, part)?;
+                        let joining = Joining {
+                            handover,
+                            key: group.key.1,
+                            source,
+                            groups: group.groups.clone(),
+                            _behind: Some(group),
+                        };
+                        Self::Alone(apart(answers), Box::new(joining))
+                    }
+                    Next::End(error) => return Some((error?.response(), Self::Done)),
+                },
                 Self::Done => return None,
             };
         }
@@ -625,30 +620,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_only_one_has_taken_is_kept_no_longer_but_for_the_newest_few() {
-        let told = Told::after(3);
-        for sequence in [5, 6, 9, 10, 11, 12] {
-            told.keep(sequence, Shown::Failed(Value::Null, Vec::new()));
-        }
-        // Another may take them too.
-        assert!(matches!(told.next(3, false), Next::Answer(5, _)));
-        assert!(matches!(told.next(5, false), Next::Answer(6, _)));
-        assert_eq!(told.lock().answers.len(), 6);
-        // Now it is alone: what it has not taken stays, and who joins from before is behind.
-        assert!(matches!(told.next(5, true), Next::Answer(6, _)));
-        assert_eq!(told.lock().answers.len(), 5);
-        assert!(matches!(told.next(3, false), Next::Behind));
-        assert!(matches!(told.next(11, true), Next::Answer(12, _)));
-        assert!(matches!(told.next(12, true), Next::Wait));
-        assert_eq!(told.lock().answers.len(), KEPT_FOR_OTHERS);
-        assert!(matches!(told.next(6, false), Next::Answer(9, _)), "who joins now");
-    }
-
-    #[test]
     fn nobody_waits_for_a_group_whose_events_are_resolved_no_more() {
         let told = Arc::new(Told::after(3));
-        let resolving = Ending(Some(Arc::clone(&told)));
-        told.keep(5, Shown::Failed(Value::Null, Vec::new()));
+        let resolving = Ending::of(Arc::clone(&told));
+        told.keep(5, Said::Failed(Value::Null, Vec::new()));
         assert!(matches!(told.next(2, false), Next::Behind));
         assert!(matches!(told.next(3, false), Next::Answer(5, _)));
         assert!(matches!(told.next(5, false), Next::Wait));
@@ -658,6 +633,6 @@ mod tests {
             matches!(told.next(3, false), Next::Answer(5, _)),
             "what was told before is heard"
         );
-        assert!(matches!(told.next(5, false), Next::End(Some(Shown::Failed(..)))));
+        assert!(matches!(told.next(5, false), Next::End(Some(Said::Failed(..)))));
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 
-use async_graphql::parser::types::{ExecutableDocument, FragmentDefinition, Selection, SelectionSet};
+use async_graphql::parser::types::{ExecutableDocument, Field, FragmentDefinition, Selection, SelectionSet};
 use async_graphql::{Name, Positioned, Value};
 use bytes::Bytes;
 
@@ -104,7 +104,7 @@ pub(super) struct Object(Vec<u8>);
 impl Object {
     /// One that will have about so many fields.
     pub(super) fn of(fields: usize) -> Self {
-        let mut json = Vec::with_capacity(fields.saturating_mul(32));
+        let mut json = Vec::with_capacity(fields.saturating_mul(48));
         json.push(b'{');
         Self(json)
     }
@@ -117,6 +117,20 @@ impl Object {
         text(&mut self.0, name);
         self.0.push(b':');
         add_json(&mut self.0, value);
+    }
+
+    /// An object of one field, with room for just that where its value is written.
+    pub(super) fn of_one(name: &Name, value: &Value) -> Bytes {
+        let room = match value {
+            Value::Binary(json) => json.len(),
+            _ => BYTES,
+        };
+        // Braces, quotes and a colon.
+        let mut object = Self(Vec::with_capacity(room.saturating_add(name.len()).saturating_add(5)));
+        object.0.push(b'{');
+        object.field(name, value);
+        object.0.push(b'}');
+        Bytes::from(object.0)
     }
 
     /// The object; nothing when it has no fields.
@@ -137,6 +151,12 @@ pub(super) fn merges(document: &ExecutableDocument) -> bool {
     };
     let mut operations = document.operations.iter();
     operations.any(|(_, operation)| walk.repeats(&operation.node.selection_set.node))
+}
+
+/// As [`merges`], of what a field selects.
+pub(super) fn merges_below(field: &Field, fragments: &HashMap<Name, Positioned<FragmentDefinition>>) -> bool {
+    let mut walk = Walk { fragments, left: MOST };
+    walk.repeats(&field.selection_set.node)
 }
 
 struct Walk<'a> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use entity::account_event;
 use tokio::sync::Notify;
@@ -23,8 +23,8 @@ struct Heard {
     ear: Arc<Ear>,
     /// How many listen.
     listeners: usize,
-    /// What listeners that do not wait are called with.
-    calls: Vec<Call>,
+    /// Those of them who are called.
+    called: Vec<(u64, Weak<dyn Called>)>,
 }
 
 impl fmt::Debug for Heard {
@@ -36,11 +36,10 @@ impl fmt::Debug for Heard {
     }
 }
 
-/// What is called once, at news of an event after `seen`.
-struct Call {
-    listener: u64,
-    seen: i64,
-    call: Box<dyn FnOnce() + Send>,
+/// Who is called at news: for who waits long and keeps nothing that could be woken.
+pub trait Called: Send + Sync {
+    /// Somebody has told of an event that is newer than all before.
+    fn called(self: Arc<Self>);
 }
 
 /// What those who listen to an account share. There is one for each account, and most wait for hours: it is small.
@@ -270,11 +269,13 @@ impl Hub {
             return;
         }
         heard.ear.news.notify_waiters();
-        let calls: Vec<Call> = heard.calls.extract_if(.., |call| call.seen < sequence).collect();
+        let mut called = heard.called.iter().filter_map(|(_, called)| called.upgrade());
+        // Mostly it is one.
+        let (first, others) = (called.next(), called.collect::<Vec<_>>());
         // Whoever is called may listen, or stop to.
         drop(accounts);
-        for Call { call, .. } in calls {
-            call();
+        for called in first.into_iter().chain(others) {
+            called.called();
         }
     }
 
@@ -296,6 +297,11 @@ impl Listener {
     #[must_use]
     pub fn newest(&self) -> i64 {
         self.ear.newest.load(Ordering::Acquire)
+    }
+
+    /// The account it listens to.
+    pub(super) const fn account(&self) -> Uuid {
+        self.account
     }
 
     /// Whether nobody else reads the account's events here.
@@ -320,24 +326,14 @@ impl Listener {
         }
     }
 
-    /// Has `call` called when somebody tells of an event after `seen`, once, and not after the listener was dropped:
-    /// for who waits long and keeps nothing that could be woken. Answers whether it will be: not when somebody has told
-    /// already.
-    #[must_use]
-    pub fn at_news_after(&self, seen: i64, call: impl FnOnce() + Send + 'static) -> bool {
+    /// Has somebody called whenever there is news, as long as the listener is there. What was told of before is for the
+    /// caller to see to, afterwards.
+    pub fn at_news(&self, called: Weak<dyn Called>) {
         let mut accounts = self.hub.lock();
-        // News is told under the same lock.
-        if self.newest() > seen {
-            return false;
-        }
         if let Some(heard) = accounts.heard.get_mut(&self.account) {
-            heard.calls.push(Call {
-                listener: self.number,
-                seen,
-                call: Box::new(call),
-            });
+            heard.called.reserve_exact(1);
+            heard.called.push((self.number, called));
         }
-        true
     }
 }
 
@@ -349,14 +345,10 @@ impl Drop for Listener {
         };
         heard.listeners = heard.listeners.saturating_sub(1);
         heard.ear.readers.fetch_sub(usize::from(self.reads), Ordering::AcqRel);
-        let own = heard.calls.iter().position(|call| call.listener == self.number);
-        let own = own.map(|place| heard.calls.swap_remove(place));
+        heard.called.retain(|(number, _)| *number != self.number);
         if heard.listeners == 0 {
             accounts.heard.remove(&self.account);
         }
-        // What it holds may listen too.
-        drop(accounts);
-        drop(own);
     }
 }
 
@@ -364,15 +356,15 @@ impl Drop for Listener {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Weak};
 
     use chrono::DateTime;
     use entity::account_event;
     use entity::enums::EventType;
     use uuid::Uuid;
 
-    use super::{Hub, RECENT, Recent};
+    use super::{Called, Hub, RECENT, Recent};
 
     fn event(sequence: i64) -> account_event::Model {
         account_event::Model {
@@ -457,28 +449,32 @@ mod tests {
         assert!(hub.accounts().is_empty());
     }
 
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Called for Count {
+        fn called(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     #[test]
-    fn who_does_not_wait_is_called_once_at_what_is_new_to_it_and_not_when_it_has_left() {
+    fn who_does_not_wait_is_called_at_all_that_is_new_and_not_when_it_has_left() {
         let hub = Arc::new(Hub::default());
         let account = Uuid::from_u128(1);
-        let calls = Arc::new(AtomicUsize::new(0));
-        let count = || {
-            let calls = Arc::clone(&calls);
-            move || {
-                calls.fetch_add(1, Ordering::Relaxed);
-            }
-        };
-        let called = || calls.swap(0, Ordering::Relaxed);
+        let calls = Arc::new(Count::default());
+        let called = || calls.0.swap(0, Ordering::Relaxed);
         let (one, other) = (hub.listen(account), hub.listen(account));
-        assert!(one.at_news_after(5, count()) && other.at_news_after(6, count()));
+        for listener in [&one, &other] {
+            let calls: Weak<Count> = Arc::downgrade(&calls);
+            listener.at_news(calls);
+        }
         hub.wake(account, 5);
-        assert_eq!(called(), 0, "that is known to both");
+        assert_eq!(called(), 2);
+        hub.wake(account, 5);
+        assert_eq!(called(), 0, "that is known");
         hub.wake(account, 6);
-        assert_eq!(called(), 1, "that is news to one of them");
-        hub.wake(account, 6);
-        assert_eq!(called(), 0);
-        assert!(!one.at_news_after(5, count()), "it need not wait for that");
-        assert!(one.at_news_after(6, count()));
+        assert_eq!(called(), 2);
         drop(one);
         hub.wake(account, 7);
         assert_eq!(called(), 1, "one has left");

@@ -9,9 +9,9 @@ mod relay;
 mod stream;
 
 pub use cursor::Cursor;
-pub use hub::{Hub, Listener};
+pub use hub::{Called, Hub, Listener};
 pub use relay::{announce, announce_now, hear};
-pub use stream::{Told, catch_up, changes, events, follow, replay};
+pub use stream::{Told, catch_up, changes, events, news, replay};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -26,11 +26,24 @@ pub struct Told {
     pub cursor: Cursor,
 }
 
+impl Told {
+    /// Tells an event.
+    #[must_use]
+    pub fn new(app: &App, event: account_event::Model, replayed: bool) -> Self {
+        let cursor = Cursor::new(app.epoch, event.account_id, event.sequence);
+        Self {
+            event,
+            replayed,
+            cursor,
+        }
+    }
+}
+
 struct Reading {
     app: Arc<App>,
     scope: Scope,
     account: Uuid,
-    listener: Arc<Listener>,
+    listener: Listener,
     seen: i64,
     /// What was written when it began.
     began_at: i64,
@@ -89,16 +102,34 @@ pub async fn catch_up(
     Ok((reading.until, reading.stream()))
 }
 
-/// The events of an account after the one with this sequence number, without end, as one tells them whose listener has
-/// listened since then, and was allowed to: the store is asked for what is new, and for nothing before.
-pub fn follow(
-    app: Arc<App>,
-    scope: Scope,
-    account: Uuid,
-    listener: Arc<Listener>,
-    seen: i64,
-) -> impl Stream<Item = Result<Told, Error>> + Send + 'static {
-    Reading::from(app, scope, account, listener, seen).stream()
+/// The next events of an account after the one with this sequence number, for one who has listened since then and was
+/// allowed to: the store is asked for what is new, and for nothing before. Somebody has told of events up to `known`. What
+/// is new is read by one of those who listen to the account, for all of them.
+///
+/// # Errors
+/// [`Error::CursorExpired`] when some of them are kept no more; [`Error::Unavailable`] when the store does not answer.
+pub async fn news(app: &App, listener: &Listener, seen: i64, known: i64) -> Result<Vec<account_event::Model>, Error> {
+    let mut recent = listener.recent().await;
+    // What nobody else wants is kept no longer.
+    let alone = listener.is_only_reader();
+    let at_hand = if alone {
+        recent.take_after(seen)
+    } else {
+        recent.after(seen)
+    };
+    if let Some(rows) = at_hand {
+        return Ok(rows);
+    }
+    let rows = app.hub.reader.read(&app.db, listener.account(), seen).await?;
+    // Numbers have no gaps: what is missing is kept no more.
+    let (next, last) = (seen.saturating_add(1), seen.saturating_add(event_log::NEXT));
+    if rows.first().map_or(known > last, |row| row.sequence > next) {
+        return Err(Error::CursorExpired);
+    }
+    if !alone {
+        recent.keep(&rows);
+    }
+    Ok(rows)
 }
 
 async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
@@ -111,16 +142,8 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
         }
         if let Some(event) = reading.batch.next() {
             reading.seen = event.sequence;
-            let cursor = Cursor::new(reading.app.epoch, reading.account, event.sequence);
             let replayed = event.sequence <= reading.replayed;
-            return Some((
-                Ok(Told {
-                    event,
-                    replayed,
-                    cursor,
-                }),
-                reading,
-            ));
+            return Some((Ok(Told::new(&reading.app, event, replayed)), reading));
         }
         // Whatever was written before somebody listened is within `began_at`; of all that came later somebody tells.
         let known = reading.began_at.max(reading.listener.newest());
@@ -142,7 +165,7 @@ async fn next(mut reading: Reading) -> Option<(Result<Told, Error>, Reading)> {
 
 impl Reading {
     async fn after(app: Arc<App>, scope: Scope, account: Uuid, after: Option<Cursor>) -> Result<Self, Error> {
-        let listener = Arc::new(app.hub.listen(account));
+        let listener = app.hub.listen(account);
         let kept = event_log::kept(app.db.read(), &scope, account)
             .await?
             .ok_or(Error::NotFound("account"))?;
@@ -155,61 +178,32 @@ impl Reading {
                 .filter(|sequence| (kept.before_oldest..=kept.newest).contains(sequence))
                 .ok_or(Error::CursorExpired)?,
         };
-        let mut reading = Self::from(app, scope, account, listener, seen);
-        reading.began_at = kept.newest;
-        reading.replayed = kept.newest;
-        Ok(reading)
-    }
-
-    /// From an event on that was the newest when the listener began, or is one of those that it was told of.
-    fn from(app: Arc<App>, scope: Scope, account: Uuid, listener: Arc<Listener>, seen: i64) -> Self {
-        Self {
+        Ok(Self {
             app,
             scope,
             account,
             listener,
             seen,
-            began_at: seen,
-            replayed: seen,
+            began_at: kept.newest,
+            replayed: kept.newest,
             until: i64::MAX,
             batch: Vec::new().into_iter(),
             failed: false,
-        }
+        })
     }
 
     fn stream(self) -> impl Stream<Item = Result<Told, Error>> + Send + 'static {
         futures_util::stream::unfold(self, next)
     }
 
-    /// The next events. What is new is read by one of those who listen to the account, for all of them; what was there
-    /// before a subscriber came, by itself.
+    /// The next events. What was there before a subscriber came it reads by itself.
     async fn read(&self, known: i64) -> Result<Vec<account_event::Model>, Error> {
         if self.seen < self.began_at {
             let db = self.app.db.read();
             return event_log::after(db, &self.scope, self.account, self.seen, BATCH).await;
         }
-        let mut recent = self.listener.recent().await;
-        // What nobody else wants is kept no longer.
-        let alone = self.listener.is_only_reader();
-        let at_hand = if alone {
-            recent.take_after(self.seen)
-        } else {
-            recent.after(self.seen)
-        };
-        if let Some(rows) = at_hand {
-            return Ok(rows);
-        }
         // Whether it may see the account was asked when it began to listen.
-        let rows = self.app.hub.reader.read(&self.app.db, self.account, self.seen).await?;
-        // Numbers have no gaps: what is missing is kept no more.
-        let (next, last) = (self.seen.saturating_add(1), self.seen.saturating_add(event_log::NEXT));
-        if rows.first().map_or(known > last, |row| row.sequence > next) {
-            return Err(Error::CursorExpired);
-        }
-        if !alone {
-            recent.keep(&rows);
-        }
-        Ok(rows)
+        news(&self.app, &self.listener, self.seen, known).await
     }
 }
 

@@ -85,6 +85,16 @@ impl World {
         self.subscribes(SUBSCRIBE, after, |_| true)
     }
 
+    /// Until all of them are told by groups.
+    async fn join(&self, subscribers: &mut [Subscriber]) {
+        while self.schema.0.groups.members() < subscribers.len() {
+            for subscriber in &mut *subscribers {
+                assert!(futures_util::poll!(subscriber.0.next()).is_pending());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn groups(&self) -> usize {
         self.schema.0.groups.count()
     }
@@ -112,11 +122,15 @@ impl Subscriber {
     }
 }
 
-fn bytes(response: &Response) -> *const u8 {
+fn written(response: &Response) -> &[u8] {
     match &response.data {
-        Value::Binary(json) => json.as_ptr(),
+        Value::Binary(json) => json,
         other => panic!("not shared: {other:?}"),
     }
+}
+
+fn bytes(response: &Response) -> *const u8 {
+    written(response).as_ptr()
 }
 
 #[tokio::test]
@@ -124,11 +138,14 @@ async fn an_event_is_written_once_for_all_who_select_the_same_with_the_same_righ
     let world = World::new().await;
     grant(&world.app, world.account, 1).await;
     let mut subscribers: Vec<Subscriber> = (0..3).map(|_| world.everybody(Some(world.began))).collect();
-    let mut without = world.subscribes(SUBSCRIBE, Some(world.began), |may| may != Permission::GetUserBalance);
+    let without = world.subscribes(SUBSCRIBE, Some(world.began), |may| may != Permission::GetUserBalance);
     for subscriber in &mut subscribers {
         assert_eq!(world.read(&subscriber.hears().await), (1, true));
     }
-    assert_eq!(without.hears().await.errors.len(), 1, "the wallet is not for it");
+    subscribers.push(without);
+    assert_eq!(subscribers[3].hears().await.errors.len(), 1, "the wallet is not for it");
+    world.join(&mut subscribers).await;
+    let mut without = subscribers.pop().unwrap();
     grant(&world.app, world.account, 2).await;
     let mut told = Vec::new();
     for subscriber in &mut subscribers {
@@ -161,16 +178,10 @@ async fn an_event_is_written_once_for_all_who_select_the_same_with_the_same_righ
 }
 
 #[tokio::test]
-async fn a_group_without_news_has_no_task_and_begins_again_with_the_next_event() {
-    let mut world = World::new().await;
-    Arc::get_mut(&mut world.schema.0).unwrap().groups.rests_after = std::time::Duration::from_millis(1);
+async fn a_group_without_news_resolves_nothing_and_begins_again_with_the_next_event() {
+    let world = World::new().await;
     let mut subscribers = [world.everybody(Some(world.began)), world.everybody(Some(world.began))];
-    while world.groups() == 0 {
-        for subscriber in &mut subscribers {
-            assert!(futures_util::poll!(subscriber.0.next()).is_pending());
-        }
-        tokio::task::yield_now().await;
-    }
+    world.join(&mut subscribers).await;
     for number in 1..=3 {
         assert_eq!(world.schema.0.groups.resolving(), 0);
         grant(&world.app, world.account, number).await;
@@ -188,19 +199,127 @@ async fn a_group_without_news_has_no_task_and_begins_again_with_the_next_event()
 }
 
 #[tokio::test]
-async fn a_group_does_not_rest_while_it_makes_an_answer() {
-    let mut world = World::new().await;
-    // It would rest whenever it waits, for the store too.
-    Arc::get_mut(&mut world.schema.0).unwrap().groups.rests_after = std::time::Duration::ZERO;
+async fn what_comes_while_a_group_is_about_to_rest_is_heard_too() {
+    let world = World::new().await;
     let mut subscriber = world.everybody(Some(world.began));
-    while world.groups() == 0 {
-        assert!(futures_util::poll!(subscriber.0.next()).is_pending());
+    world.join(std::slice::from_mut(&mut subscriber)).await;
+    let granted = async {
+        for number in 1..=60 {
+            grant(&world.app, world.account, number).await;
+        }
+    };
+    let heard = async {
+        for number in 1..=60 {
+            assert_eq!(world.read(&subscriber.hears().await), (number, false));
+        }
+    };
+    futures_util::join!(granted, heard);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_store_goes_on_while_nobody_asks() {
+    let world = World::new().await;
+    let mut subscriber = world.everybody(Some(world.began));
+    world.join(std::slice::from_mut(&mut subscriber)).await;
+    grant(&world.app, world.account, 1).await;
+    assert!(
+        futures_util::poll!(subscriber.0.next()).is_pending(),
+        "the wallet is to be read"
+    );
+    assert_eq!(world.schema.0.groups.resolving(), 1);
+    let finished = async {
+        while world.schema.0.groups.resolving() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let finished = tokio::time::timeout(std::time::Duration::from_secs(20), finished).await;
+    assert!(finished.is_ok(), "it stands still amid an answer");
+    assert!(futures_util::poll!(subscriber.0.next()).is_ready());
+}
+
+#[tokio::test]
+async fn who_joins_one_that_does_not_look_is_told_nevertheless() {
+    let world = World::new().await;
+    let mut first = world.everybody(Some(world.began));
+    world.join(std::slice::from_mut(&mut first)).await;
+    grant(&world.app, world.account, 1).await;
+    let mut second = world.everybody(Some(world.began));
+    assert_eq!(world.read(&second.hears().await), (1, true));
+    let (two, ()) = futures_util::join!(second.hears(), grant(&world.app, world.account, 2));
+    assert_eq!(world.read(&two), (2, false));
+    grant(&world.app, world.account, 3).await;
+    assert_eq!(world.read(&second.hears().await), (3, false));
+    for number in 1..=3 {
+        assert_eq!(world.read(&first.hears().await), (number, false));
+    }
+    assert_eq!(world.groups(), 1);
+}
+
+#[tokio::test]
+async fn accounts_that_select_the_same_share_what_is_made_of_it_and_nothing_else() {
+    let (app, accounts, _folder) = gateway().await;
+    let schema = schema(Arc::clone(&app));
+    let selects = "subscription { accountEvents { type wallet { id kind } } }";
+    let of = |account: Uuid, may: fn(Permission) -> bool| {
+        let permissions = Permission::ALL.iter().copied().filter(|permission| may(*permission));
+        let caller = Caller::new("an".to_owned(), Role::Owner, Some(account), None, permissions.collect());
+        Subscriber(schema.execute_stream(prepare(Request::new(selects), &app, Some(caller)), None))
+    };
+    let may: fn(Permission) -> bool = |permission| permission != Permission::GetUserBalance;
+    let mut subscribers = [
+        of(accounts[0], |_| true),
+        of(accounts[1], |_| true),
+        of(accounts[1], may),
+    ];
+    while schema.0.groups.count() < 3 {
+        for subscriber in &mut subscribers {
+            assert!(futures_util::poll!(subscriber.0.next()).is_pending());
+        }
         tokio::task::yield_now().await;
     }
-    for number in 1..=20 {
-        grant(&world.app, world.account, number).await;
-        let told = world.read(&subscriber.hears().await);
-        assert_eq!(told, (i64::try_from(number).unwrap(), false));
+    let mut showings = std::collections::HashSet::new();
+    for number in 1..=5 {
+        futures_util::join!(grant(&app, accounts[0], number), grant(&app, accounts[1], 100 + number));
+        let [one, other, without] = &mut subscribers;
+        let (one, other, without) = futures_util::join!(one.hears(), other.hears(), without.hears());
+        let said = [one, other].map(|answer| String::from_utf8(written(&answer).to_vec()).unwrap());
+        assert_ne!(said[0], said[1], "a wallet of another account");
+        for said in said {
+            assert!(said.contains("WALLET_CREDITED") && said.contains("CREDIT\""), "{said}");
+        }
+        // What one may not see is an error of its own alone.
+        assert_eq!(without.errors.len(), 1, "{without:?}");
+        showings.extend(schema.0.groups.showings());
+    }
+    assert_eq!(showings.len(), 1, "made more than once");
+    drop(subscribers);
+    assert_eq!(schema.0.groups.showings(), []);
+}
+
+#[tokio::test]
+async fn what_is_selected_in_other_words_is_said_in_them() {
+    let world = World::new().await;
+    let ways = [
+        (
+            "subscription { e: accountEvents { __typename k: type ...F } } fragment F on AccountEvent { replayed }",
+            r#"{"e":{"__typename":"AccountEvent","k":"WALLET_CREDITED","replayed":false}}"#,
+        ),
+        (
+            "subscription { accountEvents { wallet { kind } wallet { id2: kind kind } type } }",
+            r#"{"accountEvents":{"wallet":{"kind":"CREDIT","id2":"CREDIT"},"type":"WALLET_CREDITED"}}"#,
+        ),
+        (
+            "subscription { accountEvents { type @skip(if: true) replayed order { id } } }",
+            r#"{"accountEvents":{"replayed":false,"order":null}}"#,
+        ),
+    ];
+    let mut subscribers = ways.map(|(query, _)| world.subscribes(query, None, |_| true));
+    world.join(&mut subscribers).await;
+    grant(&world.app, world.account, 1).await;
+    for (subscriber, (_, expected)) in subscribers.iter_mut().zip(ways) {
+        let answer = subscriber.hears().await;
+        let [said, expected] = [written(&answer), expected.as_bytes()].map(serde_json::from_slice::<serde_json::Value>);
+        assert_eq!(said.unwrap(), expected.unwrap());
     }
 }
 

@@ -69,7 +69,8 @@ pub(super) fn accept(edge: Arc<Edge>, mut upgrade: WebSocketUpgrade, parts: &Par
     let header = edge.authenticate(&parts.headers);
     let limit = edge.config.sockets.message_limit_bytes;
     upgrade
-        .read_buffer_size(4096)
+        // Most messages are smaller; a larger one gets its own room.
+        .read_buffer_size(1_024)
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit)

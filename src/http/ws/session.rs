@@ -29,7 +29,7 @@ use crate::http::run;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Longest close reason, in bytes; the WebSocket's own bound.
 const LONGEST_REASON: usize = 123;
-/// A timer that is off. Its end is only a reason to look again.
+/// The longest that a token's end is waited for in one go. Then it is looked at again.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A timer that may be off.
@@ -99,10 +99,11 @@ impl Session {
         let edge = Arc::clone(&self.edge);
         let limits = &edge.config.sockets;
         let mut shutdown = pin!(edge.shutdown.cancelled());
-        // Those that seldom run are made when they are needed: an idle socket keeps none of them.
-        let mut init = Some(Box::pin(sleep(limits.init_timeout)));
-        let mut ping: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
-        let mut expiry: Pin<Box<Sleep>> = Box::pin(sleep(FAR));
+        // One for all that comes some time, whichever is first: the end of the time to begin, the next ping, the token's
+        // end. Those that seldom run are made when they are needed: an idle socket keeps none of them.
+        let mut alarm: Pin<Box<Sleep>> = Box::pin(sleep(limits.init_timeout));
+        // What is left to the next ping when it rings.
+        let mut to_ping = Duration::ZERO;
         let mut stall: Timer = None;
         let mut pace = Pace::new();
         let mut rest: Timer = None;
@@ -135,9 +136,8 @@ impl Session {
                         match self.receive(message) {
                             Ok(Received::Nothing) => {}
                             Ok(Received::Opened) => {
-                                init = None;
-                                ping.set(sleep(limits.ping_interval));
-                                expiry.set(sleep(self.expires_in().unwrap_or(FAR)));
+                                to_ping = limits.ping_interval;
+                                alarm.set(sleep(self.until_alarm(&mut to_ping)));
                             }
                             Ok(Received::Goodbye) => return Some(Closing::answering(socket)),
                             Err(close) => break close,
@@ -153,22 +153,21 @@ impl Session {
                 () = stalls(&mut stall, limits.send_timeout), if writing => {
                     break Close::new(close::TRY_AGAIN_LATER, "Reading too slowly: resume later");
                 }
-                () = ends(&mut init), if new => {
-                    break Close::new(close::TIMEOUT, "Connection initialisation timeout");
-                }
-                () = &mut expiry, if !new => match self.expires_in() {
-                    Some(left) if left.is_zero() => break expired(),
-                    left => expiry.set(sleep(left.unwrap_or(FAR))),
-                },
-                () = &mut ping, if !new => {
+                () = &mut alarm => {
+                    if new {
+                        break Close::new(close::TIMEOUT, "Connection initialisation timeout");
+                    }
                     // Machine time may have jumped while the timer slept.
                     if self.expires_in().is_some_and(|left| left.is_zero()) {
                         break expired();
                     }
-                    if let Err(close) = self.beat() {
-                        break close;
+                    if to_ping.is_zero() {
+                        if let Err(close) = self.beat() {
+                            break close;
+                        }
+                        to_ping = limits.ping_interval;
                     }
-                    ping.set(sleep(limits.ping_interval));
+                    alarm.set(sleep(self.until_alarm(&mut to_ping)));
                 }
                 () = ends(&mut rest), if pace.rests => {
                     pace = Pace::new();
@@ -284,6 +283,13 @@ impl Session {
             self.outbox.push(Outgoing::Ping.frame());
         }
         Ok(())
+    }
+
+    /// How long to wait for what comes first, the next ping or the token's end; what is left to the ping then.
+    fn until_alarm(&self, to_ping: &mut Duration) -> Duration {
+        let wait = self.expires_in().map_or(*to_ping, |left| left.min(*to_ping));
+        *to_ping = to_ping.saturating_sub(wait);
+        wait
     }
 
     /// What is left of the token's time; `None` without a token.
