@@ -102,7 +102,8 @@ async fn sweep(app: &App) -> (u64, u64, Duration, u64) {
     (resources, steps, began.elapsed(), statements)
 }
 
-/// The rows of a sweep, made by the database from those of the resources.
+/// The rows of a sweep, made by the database from those of the resources. Some of them are released by now, and have no
+/// next step.
 async fn by_hand(app: &App, resources: &[Uuid]) -> Duration {
     let backend = app.db.backend();
     let new_id = if locks_rows(backend) {
@@ -126,7 +127,8 @@ async fn by_hand(app: &App, resources: &[Uuid]) -> Duration {
             format!("insert into account_event (account_id, sequence, kind, resource_id, created_at)
                      select account_id, 1000000 + row_number() over (order by id), 'EXPIRY_REMINDER', id, $1 from resource where {these}"),
             format!("update account set event_sequence = event_sequence + 1, version = version where $1 = $1 and id in (select account_id from resource where {these})"),
-            format!("update resource set next_step = 'FLOOR:1', next_due_at = $1, attempts = 0, version = version + 1 where {these}"),
+            format!("update resource set next_step = 'FLOOR:1', next_due_at = $1, attempts = 0, version = version + 1
+                     where {these} and next_due_at is not null"),
         ];
         let written = app.db.write("floor", async |tx| {
             for sql in &sql {
